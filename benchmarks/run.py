@@ -1,0 +1,311 @@
+"""One run, from a command line to a scored result: python benchmarks/run.py --alg meanteacher --net wrn28_2"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, AlgorithmBase, Facts, config, results
+from ssl_zoo.data.augment import View, channel_statistics
+from ssl_zoo.data.dataset import Dataset, fingerprint
+from ssl_zoo.data.pipeline import Pipeline
+from ssl_zoo.data.splits import Split, draw_split, read_split, write_split
+from ssl_zoo.errors import InputError, RunError
+from ssl_zoo.registry import near_miss
+from ssl_zoo.seeds import mix, seed_global
+from ssl_zoo.settings import RunSettings
+from ssl_zoo.train.device import autocast, pick_device, pick_precision
+from ssl_zoo.train.evaluate import Evaluator
+from ssl_zoo.train.trainer import Trainer
+
+RECIPES = Path(__file__).parent.parent / "configs"
+ANYWHERE = ("device", "data_root")  # settings that may change when a run is gone on with; the data are known by their hash
+
+
+def parser() -> config.Parser:
+    """The command line's flags; everything else is a setting."""
+    p = config.Parser(prog="run.py", description=__doc__, add_help=False, allow_abbrev=False)
+    p.add_argument("--alg", metavar="NAME", help="method")
+    p.add_argument("--net", metavar="NAME", help="net")
+    p.add_argument(
+        "--recipe", metavar="NAME|FILE", help="settings to start from; the data set's own recipe unless said otherwise"
+    )
+    p.add_argument("--dataset", metavar="NAME", help="data set")
+    p.add_argument("--data-root", metavar="PATH", help="folder of the data, or an archive for the data set `folder`")
+    p.add_argument("--image-size", metavar="N", help="resize the images of the data set `folder`")
+    p.add_argument("--labels", metavar="N|all", help="how many labelled images")
+    p.add_argument("--seed", metavar="N", help="of weights, order and augmentation")
+    p.add_argument("--split-seed", metavar="N", help="of the choice of labelled images")
+    p.add_argument("--steps", metavar="N", help="updates of the net")
+    p.add_argument("--device", metavar="D", help="auto, cpu, cuda or cuda:N")
+    p.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="the run's folder; runs/<dataset>-<labels>/<alg>-<net>-s<seed> unless said otherwise",
+    )
+    p.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="any setting below, such as optimizer.lr=0.1; repeatable"
+    )
+    p.add_argument("--list", action="store_true", help="show every registered name")
+    p.add_argument("--print-config", action="store_true", help="show the resolved settings, which are themselves a recipe")
+    p.add_argument("--help", "-h", action="store_true", help="show this, and the options of the chosen method and net")
+    return p
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The flags of a command line; an unknown one is an error that names the near miss."""
+    p = parser()
+    flags, unknown = p.parse_known_args(argv)
+    if unknown:
+        known = [option for action in p._actions for option in action.option_strings if option.startswith("--")]
+        word = unknown[0].partition("=")[0]
+        raise InputError(f"unknown argument '{word}'; {near_miss(word, known)}settings are given as --set KEY=VALUE")
+    return flags
+
+
+def read_settings(flags: argparse.Namespace) -> RunSettings:
+    """Recipe, then --set, then the flags."""
+    pairs = [assignment.partition("=") for assignment in flags.set]
+    dataset = (
+        flags.dataset
+        if flags.dataset is not None
+        else next((value for key, _, value in reversed(pairs) if key.strip() == "dataset"), "digits")
+    )
+    name = flags.recipe if flags.recipe is not None else DATASETS.resolve(dataset).name
+    given = config.read_recipe(name, RECIPES)
+    for assignment in flags.set:
+        config.put_assignment(given, assignment)
+    for key in ("alg", "net", "dataset", "data_root", "device"):
+        if getattr(flags, key) is not None:
+            given[key] = getattr(flags, key)
+    for key in ("labels", "seed", "split_seed", "steps"):
+        if getattr(flags, key) is not None:
+            given[key] = config.parse_yaml(getattr(flags, key), f"--{key.replace('_', '-')}")
+    if flags.image_size is not None:
+        dataset = DATASETS.resolve(str(given.get("dataset", RunSettings.dataset))).name
+        config.put(given, f"datasets.{dataset}.image_size", config.parse_yaml(flags.image_size, "--image-size"))
+    return config.resolve(given)
+
+
+def list_names() -> str:
+    """Every registered name with a one-line description."""
+    blocks = []
+    for registry in (ALGORITHMS, NETS, DATASETS, AUGMENTATIONS):
+        rows = [f"  {name:<20} {summary}" for name, summary in registry.summaries().items()]
+        blocks.append("\n".join([f"{registry.kind}s:", *rows]))
+    return "\n\n".join(blocks)
+
+
+def prepare_folder(out: Path, settings: RunSettings) -> None:
+    """Refuse a folder that holds something else.
+
+    Raises:
+        InputError: It holds a run with other settings, or is not a run's folder.
+    """
+    record = out / "config.yaml"
+    if not record.exists():
+        if any(parent.exists() and not parent.is_dir() for parent in out.parents) or (
+            out.exists() and (not out.is_dir() or any(out.iterdir()))
+        ):
+            raise InputError(f"{out} exists and is not the folder of a run; choose another --out")
+        return
+    before = config.flatten(config.read_recipe(str(record), RECIPES))
+    now = config.flatten(config.plain(settings))
+    differ = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key) and key not in ANYWHERE]
+    if differ:
+        shown = ", ".join(f"{key} {before.get(key)} there and {now.get(key)} here" for key in differ[:3])
+        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+        raise InputError(f"{out} holds a run with other settings ({shown}{more}); choose another --out")
+
+
+def choose_labels(settings: RunSettings, data: Dataset) -> tuple[Split, Facts]:
+    """Which rows are labelled, and what a method may know."""
+    if settings.split_file is not None:
+        split = read_split(Path(settings.split_file), data.name, data.labels)
+        if settings.labels != len(split.rows):
+            raise InputError(
+                f"{settings.split_file} names {len(split.rows)} labelled images, but labels is {settings.labels}; make them agree"
+            )
+    else:
+        split = draw_split(
+            data.name, data.labels, len(data.classes), settings.labels, settings.split_seed, class_names=data.classes
+        )
+    rows = np.arange(len(data.images))
+    stream = rows if settings.batch.labeled_in_unlabeled else np.setdiff1d(rows, split.rows)
+    facts = Facts(
+        len(data.classes), len(rows), *(torch.from_numpy(part.astype(np.int64)) for part in (split.rows, split.classes, stream))
+    )
+    return split, facts
+
+
+def make_evaluator(settings: RunSettings, data: Dataset, facts: Facts, images: torch.Tensor, view: View) -> Evaluator:
+    """Scores on the test set, and on some unlabelled images whose labels are known but hidden from training."""
+    hidden = np.setdiff1d(facts.unlabeled.numpy(), facts.labeled.numpy())
+    hidden = hidden[data.labels[hidden] >= 0]
+    order = torch.randperm(len(hidden), generator=torch.Generator().manual_seed(mix("hidden labels")))
+    hidden = hidden[order[: settings.evaluation.unlabeled].numpy()]
+    return Evaluator(
+        torch.from_numpy(data.test_images).to(images.device),
+        data.test_labels,
+        images[torch.from_numpy(hidden).to(images.device)],
+        data.labels[hidden],
+        view.plain,
+        settings.evaluation.batch,
+        autocast(images.device, pick_precision(images.device, settings.precision)),
+    )
+
+
+def build(settings: RunSettings, facts: Facts, image_shape: tuple[int, ...], device: torch.device) -> AlgorithmBase:
+    """The net and the method around it, with initial weights that depend on the seed alone."""
+    height, width, channels = image_shape
+    seed_global(mix(settings.seed, "net"))
+    net = NETS.create(settings.net, facts.classes, channels, (height, width), **settings.nets[settings.net])
+    net = net.to(device, memory_format=torch.channels_last)  # before a method copies it
+    return ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.algorithms[settings.alg]).to(device)
+
+
+def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
+    """Train and score one run in its folder, going on from a checkpoint there; returns the row of result.json.
+
+    Raises:
+        InputError: Something given cannot be used; nothing has been written then.
+        RunError: The run cannot go on.
+    """
+    device = pick_device(settings.device)
+    prepare_folder(out, settings)
+    commit = results.commit()
+    data = DATASETS.create(settings.dataset, Path(settings.data_root), **settings.datasets[settings.dataset])
+    split, facts = choose_labels(settings, data)
+    identity = {"split_hash": split.hash, "data_hash": fingerprint(data)}
+    if (out / "result.json").exists():
+        return finished(out / "result.json", identity)
+    algorithm = build(settings, facts, data.images.shape[1:], device)
+
+    images = torch.from_numpy(data.images).to(device)
+    mean, std = channel_statistics(images)
+    views = {
+        name: View([AUGMENTATIONS.create(step, **options) for step, options in steps.items()], mean, std)
+        for name, steps in settings.views.items()
+    }
+    pipeline = Pipeline(
+        images,
+        facts,
+        views,
+        unlabeled=algorithm.views,
+        labeled=algorithm.labeled_views,
+        batch_labeled=settings.batch.labeled,
+        batch_unlabeled=settings.batch.unlabeled,
+        seed=settings.seed,
+    )
+    evaluator = make_evaluator(settings, data, facts, images, View([], mean, std))
+
+    trainer = Trainer(algorithm, pipeline, evaluator, settings, device, out, identity)
+    try:
+        out.mkdir(parents=True, exist_ok=True)  # only now: whatever can be refused has been
+        (out / "config.yaml").write_text(config.dump(settings), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error}); choose another --out") from error
+    write_split(split, out / "split.json")
+    parameters = sum(p.numel() for p in algorithm.net.parameters())
+    stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if algorithm.views else ""
+    print(
+        f"{settings.alg} with {settings.net} ({parameters:,} parameters) on {settings.dataset}: "
+        f"{len(facts.labeled):,} labelled images, {stream}{len(data.test_labels):,} test images; "
+        f"from step {trainer.start}, {results.device_name(device)}, {trainer.precision}",
+        flush=True,
+    )
+    try:
+        outcome = trainer.run()
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise RunError(
+                "out of memory; lower batch.labeled, batch.unlabeled or evaluation.batch, or choose a smaller net"
+            ) from error
+        raise
+
+    seen = settings.steps * sum(pipeline.sizes.values())
+    row = {
+        "algorithm": settings.alg,
+        **{name: getattr(settings, name) for name in ("net", "dataset", "labels", "seed", "split_seed")},
+        **identity,
+        "steps": settings.steps,
+        **results.headline(outcome.evaluations, settings.evaluation.last_k),
+        "confusion": outcome.confusion,
+        "evaluations": outcome.evaluations,
+        "classes": list(data.classes),
+        "parameters": parameters,
+        "precision": trainer.precision,
+        "labeled_in_unlabeled": settings.batch.labeled_in_unlabeled,
+        "images_seen": seen,
+        "images_per_second": seen / outcome.seconds_training,
+        "seconds": outcome.seconds,
+        "seconds_training": outcome.seconds_training,
+        "device": results.device_name(device),
+        "versions": results.versions(),
+        "commit": commit,
+        "config": config.plain(settings),
+    }
+    results.write_json(out / "result.json", row)
+    return row
+
+
+def finished(path: Path, identity: dict[str, str]) -> dict[str, Any]:
+    """The row of a run that is done.
+
+    Raises:
+        InputError: It is of other data or another split.
+    """
+    (row,) = results.read_rows([path])
+    for name, what in {"data_hash": "other images", "split_hash": "another label split"}.items():
+        if row[name] != identity[name]:
+            raise InputError(f"{path} is of a run with {what} ({name} {row[name]}, now {identity[name]}); choose another --out")
+    return row
+
+
+def summary(row: dict[str, Any], out: Path) -> str:
+    """The three lines at the end: the scores, where things are, how to see them."""
+    student = "" if row["accuracy"] == row["accuracy_student"] else f" (its student {100 * row['accuracy_student']:.2f} %)"
+    return (
+        f"accuracy {100 * row['accuracy']:.2f} %{student}, error rate {100 * row['error_rate']:.2f} %, "
+        f"after {row['steps']} steps in {row['seconds']:.0f} s\n"
+        f"result, settings, split, metrics and checkpoint: {out}/\n"
+        f"curves: tensorboard --logdir {out}"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit status: 0, 1 for a run that cannot go on, 2 for bad input, 130 for an interruption."""
+    try:
+        flags = parse(sys.argv[1:] if argv is None else argv)
+        if flags.list:
+            print(list_names())
+            return 0
+        settings = read_settings(flags)
+        if flags.help:
+            print(parser().format_help())
+            print(
+                f"settings, as they stand with the above (change them with --set or in a recipe):\n\n{config.explain(settings)}"
+            )
+            return 0
+        if flags.print_config:
+            print(config.dump(settings), end="")
+            return 0
+        name = f"{settings.alg}-{settings.net}-s{settings.seed}".replace(":", "_")
+        out = flags.out or Path("runs") / f"{settings.dataset}-{settings.labels}" / name
+        print(summary(execute(settings, out), out))
+        return 0
+    except (InputError, RunError) as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    except KeyboardInterrupt:
+        print("run.py: interrupted; the same command goes on from the last checkpoint, if there is one yet", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""What every method is: an nn.Module with a loss, a writer of state, and a net to be scored."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo.batch import Batch, Facts, Step
+from ssl_zoo.ema import frozen_stats
+from ssl_zoo.errors import InputError
+from ssl_zoo.losses import full_precision
+
+
+class AlgorithmBase(nn.Module):
+    """A semi-supervised method.
+
+    The net is a submodule, a teacher is a submodule, a memory is a buffer with its full shape from the start: `state_dict()` is
+    the checkpoint. Options are keyword-only constructor parameters with defaults, documented under `Args:`. The optimiser
+    receives every parameter that requires a gradient.
+
+    A subclass declares the views that it needs. The first unlabelled view is always "weak", so that every method sees the same.
+
+    Args:
+        net: What is trained: images (n, C, H, W) -> logits (n, K).
+        facts: What is known of the training set.
+
+    Raises:
+        InputError: The declared views break the rule.
+    """
+
+    views: ClassVar[tuple[str, ...]] = ()
+    labeled_views: ClassVar[tuple[str, ...]] = ("weak",)
+
+    def __init__(self, net: nn.Module, facts: Facts):
+        super().__init__()
+        if self.views[:1] not in ((), ("weak",)) or not self.labeled_views:
+            raise InputError(f"{type(self).__name__}: the first of `views` must be 'weak' and `labeled_views` must not be empty")
+        self.net = net
+
+    def loss(self, batch: Batch, progress: Tensor) -> Step:
+        """The loss of one step. Reads state and writes none but batch-norm statistics; no backward, no `.item()`.
+
+        Args:
+            batch: This step's images.
+            progress: 0-dim float32, the fraction of the run that is done, 0 at the first step.
+        """
+        raise NotImplementedError
+
+    def after_step(self, seen: Mapping[str, Tensor]) -> None:
+        """Write the state: teacher, memory. Runs after the optimiser's step, without gradient.
+
+        Args:
+            seen: What `loss` returned as `Step.seen`, of all ranks, in the order of the global batch.
+        """
+
+    def eval_net(self) -> nn.Module:
+        """What is scored and exported."""
+        return self.net
+
+    def student_logits(self, x: Tensor, *views: Tensor, joint: bool = True) -> list[Tensor]:
+        """Logits of the net for several stacks of images, with one update of its running statistics.
+
+        Args:
+            x: (B, C, H, W), labelled.
+            views: (U, C, H, W) each.
+            joint: One concatenated pass, so one set of batch statistics (Laine & Aila; Tarvainen & Valpola). Otherwise a
+                pass for each, of which only the labelled one moves the running statistics (Berthelot et al. 2019).
+
+        Returns:
+            (B, K), then (U, K) for each view, in fp32.
+        """
+        if joint:
+            logits = full_precision(self.net(torch.cat((x, *views))))
+            return list(logits.split([len(x), *map(len, views)]))
+        labeled = self.net(x)
+        with frozen_stats(self.net):
+            return [full_precision(logits) for logits in (labeled, *map(self.net, views))]

@@ -1,0 +1,86 @@
+"""Mean Teacher: be consistent with a running average of yourself.
+
+Tarvainen & Valpola, NeurIPS 2017, arXiv:1703.01780. Written from the paper. Labelled and unlabelled images share one forward
+pass, and so one set of batch statistics; the teacher keeps statistics of its own.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor, nn
+
+from ssl_zoo.algorithms.base import AlgorithmBase
+from ssl_zoo.batch import Batch, Facts, Step
+from ssl_zoo.ema import BatchNormPolicy, Teacher
+from ssl_zoo.errors import between, one_of
+from ssl_zoo.losses import cross_entropy, full_precision, squared_error
+from ssl_zoo.registry import ALGORITHMS
+from ssl_zoo.schedules import RAMPS, RampForm, ramp
+
+
+@ALGORITHMS.register("meanteacher", "mean-teacher", "mt")
+class MeanTeacher(AlgorithmBase):
+    """Mean Teacher: the net's predictions should agree with those of its own running average.
+
+    Args:
+        weight: Of the consistency term. Paper: 100 M/N with its loss divided by the whole batch, which is 100 in this
+            convention (labelled mean, mean over classes).
+        ramp: Form of the weight's rise; the paper's is sigmoid.
+        ramp_length: Length of the rise, as a fraction of the run. Paper: 40,000 of 150,000 steps.
+        decay: Of the average, reached from below: min(1 - 1 / (t + 1), decay) after t updates. Paper: 0.999 for long runs.
+        warmup_average: Start as a true average, as above; off: decay from the first update.
+        teacher_bn: Where the teacher's running statistics come from: own passes, copy of the student's, or ema of them.
+        space: What is compared; the paper's is probabilities.
+        reduction: Of the squared error over the classes; the paper's is mean.
+        ce_denominator: Of the cross-entropy: labeled, the mean over B; batch, the sum over B + U, as in the authors' code.
+        scale_by_labeled_fraction: Multiply the weight by L/N, as in the paper (with ce_denominator batch).
+        joint_forward: The student's images in one pass, as in the paper. Off: a pass each, and the labelled one moves the
+            running statistics.
+    """
+
+    views = ("weak", "weak")  # the student's, the teacher's
+
+    def __init__(
+        self,
+        net: nn.Module,
+        facts: Facts,
+        *,
+        weight: float = 100.0,
+        ramp: RampForm = "sigmoid",
+        ramp_length: float = 0.3,
+        decay: float = 0.999,
+        warmup_average: bool = True,
+        teacher_bn: BatchNormPolicy = "own",
+        space: Literal["probabilities", "logits"] = "probabilities",
+        reduction: Literal["mean", "sum"] = "mean",
+        ce_denominator: Literal["labeled", "batch"] = "labeled",
+        scale_by_labeled_fraction: bool = False,
+        joint_forward: bool = True,
+    ):
+        super().__init__(net, facts)
+        self.teacher = Teacher(net, decay, bn=teacher_bn, warmup=warmup_average)  # starts as a copy; never receives a gradient
+        self.weight = between("weight", weight, 0) * (len(facts.labeled) / facts.rows if scale_by_labeled_fraction else 1)
+        self.ramp, self.ramp_length = one_of("ramp", ramp, *RAMPS), between("ramp_length", ramp_length, 0, 1)
+        self.space = one_of("space", space, "probabilities", "logits")
+        self.reduction = one_of("reduction", reduction, "mean", "sum")
+        self.ce_denominator = one_of("ce_denominator", ce_denominator, "labeled", "batch")
+        self.joint_forward = joint_forward
+
+    def loss(self, batch: Batch, progress: Tensor) -> Step:
+        own, other = batch.u  # two views of the same rows, (U, C, H, W) each
+        labeled, own = self.student_logits(batch.x, own, joint=self.joint_forward)  # (B, K), (U, K)
+        other = full_precision(self.teacher(other))  # (U, K), without gradient
+        if self.space == "probabilities":
+            own, other = own.softmax(dim=1), other.softmax(dim=1)
+
+        supervised = cross_entropy(labeled, batch.y, len(labeled) + len(own) if self.ce_denominator == "batch" else None)
+        consistency = squared_error(own, other, self.reduction)
+        weight = self.weight * ramp(progress, self.ramp, self.ramp_length)
+        total = supervised + weight * consistency
+        return Step(total, {"supervised": supervised, "consistency": consistency, "weight": weight})
+
+    def after_step(self, seen: Mapping[str, Tensor]) -> None:
+        self.teacher.update(self.net)
+
+    def eval_net(self) -> nn.Module:
+        return self.teacher.net

@@ -1,0 +1,86 @@
+"""Temporal Ensembling: be consistent with the running average of your past predictions for the same image.
+
+Laine & Aila, ICLR 2017, arXiv:1610.02242, sec. 2.2 and algorithm 2.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo.algorithms.base import AlgorithmBase
+from ssl_zoo.batch import Batch, Facts, Step, merge_repeats
+from ssl_zoo.errors import between, one_of
+from ssl_zoo.losses import cross_entropy, squared_error
+from ssl_zoo.registry import ALGORITHMS
+from ssl_zoo.schedules import RAMPS, RampForm, ramp
+
+
+@ALGORITHMS.register("tempens", "temporal-ensembling", "te")
+class TemporalEnsembling(AlgorithmBase):
+    """Temporal Ensembling: the net's predictions should agree with the running average of its past ones for that image.
+
+    The average is of probabilities of the training-mode pass. Paper: all rows are updated at the end of an epoch. Ours: a row
+    is updated right after its visit, which is the same, as an epoch visits each row once. What is compared is always
+    probabilities: an average of logits is another method.
+
+    Args:
+        weight: Of the consistency term. Paper: 30 M/N with its loss divided by the whole batch, which is 30 in this
+            convention (labelled mean, mean over classes).
+        ramp: Form of the weight's rise; the paper's is sigmoid.
+        ramp_length: Length of the rise, as a fraction of the run. Paper: 80 of 300 epochs.
+        alpha: Of the average Z = alpha Z + (1 - alpha) z; its start from zero is corrected by 1 - alpha^visits. A row's first
+            visit has no target and weight 0, as the paper's first epoch.
+        reduction: Of the squared error over the classes; the paper's is mean.
+        ce_denominator: Of the cross-entropy: labeled, the mean over B; batch, the sum over B + U, as in the paper's code.
+        scale_by_labeled_fraction: Multiply the weight by L/N, as in the paper (with ce_denominator batch).
+        joint_forward: All images in one pass, as in the paper. Off: a pass each, and the labelled one moves the running
+            statistics.
+    """
+
+    views = ("weak",)
+
+    def __init__(
+        self,
+        net: nn.Module,
+        facts: Facts,
+        *,
+        weight: float = 30.0,
+        ramp: RampForm = "sigmoid",
+        ramp_length: float = 0.3,
+        alpha: float = 0.6,
+        reduction: Literal["mean", "sum"] = "mean",
+        ce_denominator: Literal["labeled", "batch"] = "labeled",
+        scale_by_labeled_fraction: bool = False,
+        joint_forward: bool = True,
+    ):
+        super().__init__(net, facts)
+        self.register_buffer("memory", torch.zeros(facts.rows, facts.classes))  # Z (N, K)
+        self.register_buffer("visits", torch.zeros(facts.rows, dtype=torch.int64))  # (N,)
+        self.alpha = between("alpha", alpha, 0, 0.9999)  # at 1 nothing would ever enter the average
+        self.weight = between("weight", weight, 0) * (len(facts.labeled) / facts.rows if scale_by_labeled_fraction else 1)
+        self.ramp, self.ramp_length = one_of("ramp", ramp, *RAMPS), between("ramp_length", ramp_length, 0, 1)
+        self.reduction = one_of("reduction", reduction, "mean", "sum")
+        self.ce_denominator = one_of("ce_denominator", ce_denominator, "labeled", "batch")
+        self.joint_forward = joint_forward
+
+    def loss(self, batch: Batch, progress: Tensor) -> Step:
+        labeled, own = self.student_logits(batch.x, *batch.u, joint=self.joint_forward)  # (B, K), (U, K)
+        own = own.softmax(dim=1)
+        visits = self.visits[batch.u_index]  # (U,)
+        correction = 1 - self.alpha ** visits.clamp(min=1)[:, None]  # of the start from zero
+        target = self.memory[batch.u_index] / correction  # (U, K)
+
+        supervised = cross_entropy(labeled, batch.y, len(labeled) + len(own) if self.ce_denominator == "batch" else None)
+        consistency = squared_error(own, target.to(own.dtype), self.reduction, row_weight=(visits > 0).to(own.dtype))
+        weight = self.weight * ramp(progress, self.ramp, self.ramp_length)
+        total = supervised + weight * consistency
+        terms = {"supervised": supervised, "consistency": consistency, "weight": weight}
+        return Step(total, terms, {"index": batch.u_index, "probabilities": own.detach()})
+
+    def after_step(self, seen: Mapping[str, Tensor]) -> None:
+        index = seen["index"]
+        own = merge_repeats(index, seen["probabilities"]).to(self.memory.dtype)  # a row drawn twice counts one visit
+        self.memory[index] = self.alpha * self.memory[index] + (1 - self.alpha) * own
+        self.visits[index] = self.visits[index] + 1

@@ -1,0 +1,31 @@
+"""What every source of images returns."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Dataset(NamedTuple):
+    """Images and classes as arrays on the host. Rows of the training set are never reordered after this."""
+
+    name: str
+    images: np.ndarray  # (N, H, W, C) uint8, the training set: labelled and unlabelled rows together
+    labels: np.ndarray  # (N,) int64, classes, -1 where unknown
+    test_images: np.ndarray  # (T, H, W, C) uint8
+    test_labels: np.ndarray  # (T,) int64, classes
+    classes: tuple[str, ...]  # K names
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """A hash of the arrays, their shapes and the class names (not of the data set's name), so a run can say which data it saw.
+
+    Returns:
+        32 hex digits (blake2b), about a fifth of a second for 60,000 images of 32x32.
+    """
+    digest = hashlib.blake2b(repr(dataset.classes).encode(), digest_size=16)
+    for array in (dataset.images, dataset.labels, dataset.test_images, dataset.test_labels):
+        little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)  # the same hash on every platform
+        digest.update(f"{little.dtype.str}{little.shape}".encode())
+        digest.update(little)
+    return digest.hexdigest()

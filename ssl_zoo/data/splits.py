@@ -1,0 +1,179 @@
+"""Which rows of the training set are labelled: a function of (data set, number of labels, split seed) and of nothing else.
+
+Rows are ranked by a hash of their own, written out below in integer arithmetic, so a split is the same under every version of
+numpy, on every platform and whatever was drawn before it. It can be written to a file, read back and checked.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from ssl_zoo.errors import InputError
+
+
+class Split(NamedTuple):
+    """The labelled rows of a training set."""
+
+    dataset: str
+    labels: int  # L
+    seed: int
+    rows: np.ndarray  # (L,) int64, rows of the training set, ascending
+    classes: np.ndarray  # (L,) int64, their classes
+
+    @property
+    def hash(self) -> str:
+        """32 hex digits over the data set's name, the rows and their classes: equal splits have equal hashes."""
+        content = json.dumps([self.dataset, self.rows.tolist(), self.classes.tolist()], separators=(",", ":"))
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def draw_split(
+    dataset: str,
+    labels: np.ndarray,
+    num_classes: int,
+    count: int | Literal["all"],
+    seed: int,
+    class_names: Sequence[str] | None = None,
+) -> Split:
+    """Draw labelled rows, the same number of each class.
+
+    Equal numbers are the field's convention (Oliver et al. 2018), also where classes are of unequal size. When `count` is not
+    a multiple of K, the classes that a hash ranks first get one more. Splits of different counts are independent draws, not
+    one inside the other.
+
+    Args:
+        dataset: Name of the data set, part of the draw.
+        labels: (N,) integer classes of the training set, -1 where unknown.
+        num_classes: K.
+        count: Number of labelled rows, or "all": every row whose class is known.
+        seed: The split seed; another seed is another draw (but "all" has only one).
+        class_names: K names, for messages.
+
+    Raises:
+        InputError: `count` is not positive, larger than the number of rows with a class or smaller than K; a class has not enough
+            images; a label is not from -1 to K - 1.
+    """
+    labels = np.asarray(labels)
+    if len(labels) and not -1 <= labels.min() <= labels.max() < num_classes:
+        wrong = labels.min() if labels.min() < -1 else labels.max()
+        raise InputError(f"{dataset} has a label {wrong}: labels must be from 0 to {num_classes - 1}, or -1 where unknown")
+    available = np.bincount(labels[labels >= 0], minlength=num_classes)  # (K,)
+    if isinstance(count, str) and count != "all":
+        raise InputError(f"labels = '{count}' is neither a number nor 'all'")
+    wanted = np.ones(num_classes, np.int64) if count == "all" else _per_class(dataset, count, seed, available)
+    if (available < wanted).any():
+        k = int((available < wanted).argmax())
+        named = f"class {k} ('{class_names[k]}')" if class_names is not None else f"class {k}"
+        mend = "give it some" if available[k] == 0 else "ask for fewer"
+        raise InputError(f"{named} of {dataset} has {available[k]} labelled images, --labels {count} needs {wanted[k]}; {mend}")
+    if count == "all":
+        rows = np.flatnonzero(labels >= 0)
+    else:
+        rank = _hash(f"{dataset}/{count}/{seed}", len(labels))
+        members = (np.flatnonzero(labels == k) for k in range(num_classes))
+        rows = np.sort(np.concatenate([m[np.argsort(rank[m])[:n]] for m, n in zip(members, wanted, strict=True)]))
+    return Split(dataset, len(rows), int(seed), rows.astype(np.int64), labels[rows].astype(np.int64))
+
+
+def write_split(split: Split, path: Path) -> None:
+    """Write a split as JSON, all of it or nothing. A file of that name is replaced.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    path = Path(path)
+    content = {
+        "dataset": split.dataset,
+        "labels": split.labels,
+        "seed": split.seed,
+        "hash": split.hash,
+        "rows": split.rows.tolist(),
+        "classes": split.classes.tolist(),
+    }
+    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())  # one line a key
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # the same file system, as os.replace needs
+            temporary = Path(folder) / path.name
+            temporary.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+            os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"the split cannot be written to {path}: {error}") from error
+
+
+def read_split(path: Path, dataset: str, labels: np.ndarray) -> Split:
+    """Read a split and check it against the data it is for.
+
+    Args:
+        path: A file of `write_split`.
+        dataset: Name of the data set at hand.
+        labels: (N,) integer classes of its training set, -1 where unknown.
+
+    Raises:
+        InputError: The file is missing, is not a split, was edited (its hash does not fit), or is of another data set.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"split file {path} cannot be read: {error}") from error
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise InputError(f"split file {path} is not JSON ({error}); write a new one") from error
+    split = _parsed(path, content)
+    if split.dataset != dataset:
+        raise InputError(f"split file {path} is for {split.dataset}, not for {dataset}")
+    labels = np.asarray(labels)
+    outside = split.rows[(split.rows < 0) | (split.rows >= len(labels))]
+    if len(outside):
+        raise InputError(f"split file {path} names row {outside[0]} and {dataset} has {len(labels)} rows: it is of other data")
+    for row, k in zip(split.rows, split.classes, strict=True):
+        if labels[row] != k:
+            raise InputError(f"split file {path} has class {k} for row {row}, {dataset} has {labels[row]}: it is of other data")
+    return split
+
+
+def _per_class(dataset: str, count: int, seed: int, available: np.ndarray) -> np.ndarray:
+    """(K,) how many rows of each class to draw, of the (K,) that are available."""
+    num_classes, total = len(available), available.sum()
+    if count <= 0:
+        raise InputError(f"labels = {count} must be positive, or 'all'")
+    if count > total:
+        raise InputError(f"{count} labels were asked for and {dataset} has {total} labelled images; ask for fewer, or for 'all'")
+    if count < num_classes:
+        raise InputError(f"{count} labels are too few for the {num_classes} classes of {dataset}: one per class at least")
+    wanted = np.full(num_classes, count // num_classes)
+    wanted[np.argsort(_hash(f"{dataset}/{count}/{seed}/classes", num_classes))[: count % num_classes]] += 1
+    return wanted
+
+
+def _hash(text: str, n: int) -> np.ndarray:
+    """(n,) uint64: n outputs of splitmix64 (Steele, Lea & Flood 2014) from a base that the text gives. All different."""
+    base = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    z = np.arange(n, dtype=np.uint64) + np.uint64((base + 0x9E3779B97F4A7C15) % 2**64)  # arrays wrap around, as the hash wants
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def _parsed(path: Path, content: Any) -> Split:
+    """The split that a file's content describes, if it agrees with itself."""
+    if not isinstance(content, dict):
+        raise InputError(f"split file {path} is not a mapping; write a new one")
+    missing = [key for key in ("dataset", "labels", "seed", "rows", "classes", "hash") if key not in content]
+    if missing:
+        raise InputError(f"split file {path} lacks {', '.join(missing)}; write a new one")
+    for key in ("rows", "classes"):
+        if not isinstance(content[key], list) or not all(type(value) is int and abs(value) < 2**63 for value in content[key]):
+            raise InputError(f"split file {path}: {key} is not a list of whole numbers; write a new one")
+    rows, classes = (np.array(content[key], dtype=np.int64) for key in ("rows", "classes"))
+    split = Split(content["dataset"], content["labels"], content["seed"], rows, classes)
+    if split.hash != content["hash"]:
+        raise InputError(f"split file {path} was changed: it says hash {content['hash']} and has {split.hash}; write a new one")
+    if not len(rows) == len(classes) == split.labels or (np.diff(rows) <= 0).any() or type(split.seed) is not int:
+        raise InputError(f"split file {path}: rows, classes, labels and seed do not fit together; write a new one")
+    return split

@@ -1,0 +1,88 @@
+"""The teacher: a running average of a net's parameters, and the batch-norm policies, stated once."""
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo.errors import between, one_of
+
+BatchNormPolicy = Literal["own", "copy", "ema"]
+
+
+@contextlib.contextmanager
+def frozen_stats(net: nn.Module) -> Iterator[None]:
+    """Within it, batch norms in training mode still normalise by the batch but do not move their running statistics.
+
+    For every pass of a net beyond the one per step that its running statistics are meant to count.
+    """
+    norms = [module for module in net.modules() if getattr(module, "track_running_stats", False)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+def average_(averages: list[Tensor], values: list[Tensor], weight: Tensor) -> None:
+    """In place, for each pair: average += weight (value - average).
+
+    Args:
+        averages: Floating tensors of any shapes.
+        values: As many, of the same shapes.
+        weight: 0-dim; stays on the device (given as a single scalar, the fused call would read it back and wait).
+    """
+    torch._foreach_lerp_(averages, values, [weight.to(average.dtype) for average in averages])
+
+
+class Teacher(nn.Module):
+    """A copy of a net whose parameters follow it as an exponential moving average.
+
+    After update t = 1, 2, ...: teacher = d teacher + (1 - d) student with d = min(1 - 1 / (t + 1), decay), so that the first
+    updates are a true average and not 99.9 % of the initial weights (Tarvainen & Valpola 2017, arXiv:1703.01780, and their
+    code). The teacher never receives a gradient. In training mode it normalises by its own batch.
+
+    Args:
+        net: The student; copied now, in its present state.
+        decay: In [0, 1].
+        bn: Where running statistics come from. own: the teacher's own training passes. copy: the student's, after each
+            update. ema: averaged like the parameters.
+        warmup: Whether to use the true average at first; off: d = decay from the start.
+
+    Raises:
+        InputError: decay is out of range, or the policy is unknown.
+    """
+
+    def __init__(self, net: nn.Module, decay: float, *, bn: BatchNormPolicy = "own", warmup: bool = True):
+        super().__init__()
+        self.decay, self.warmup = between("decay", decay, 0, 1), warmup
+        self.bn = one_of("teacher_bn", bn, "own", "copy", "ema")
+        self.net = copy.deepcopy(net).requires_grad_(False)
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64, device=next(net.parameters()).device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, K) of images (n, C, H, W), without gradient."""
+        with torch.no_grad(), contextlib.nullcontext() if self.bn == "own" else frozen_stats(self.net):
+            return self.net(x)
+
+    @torch.no_grad()
+    def update(self, student: nn.Module) -> None:
+        """One step of the average towards `student`. To be called after the optimiser's step."""
+        self.updates += 1
+        weight = torch.full_like(self.updates, 1 - self.decay, dtype=torch.float32)  # 1 - d
+        if self.warmup:
+            weight = torch.maximum(weight, 1 / (self.updates + 1))
+        averages, values = list(self.net.parameters()), list(student.parameters())
+        own, other = list(self.net.buffers()), list(student.buffers())
+        if self.bn == "ema":
+            averages += [buffer for buffer in own if buffer.is_floating_point()]
+            values += [buffer for buffer in other if buffer.is_floating_point()]
+        average_(averages, values, weight)
+        for mine, theirs in zip(own, other, strict=True):
+            if self.bn == "copy" or (self.bn == "ema" and not mine.is_floating_point()):  # a counter has no average
+                mine.copy_(theirs)

@@ -1,0 +1,32 @@
+"""Errors that are the user's to mend, each one line without a traceback on the command line."""
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used. The message says what is wrong and how to mend it. Exit status 2."""
+
+
+class RunError(RuntimeError):
+    """A run that had begun cannot go on. The message says at which step, why, and what is kept. Exit status 1."""
+
+
+def between(name: str, value: float, low: float, high: float = float("inf")) -> float:
+    """`value`, if it lies in [low, high].
+
+    Raises:
+        InputError: It does not; the message names the option.
+    """
+    if not low <= value <= high or value == float("inf"):  # a NaN fails too
+        allowed = f"at least {low}" if high == float("inf") else f"from {low} to {high}"
+        raise InputError(f"{name} = {value} is out of range: it must be {allowed}")
+    return value
+
+
+def one_of(name: str, value: str, *allowed: str) -> str:
+    """`value`, if it is one of the allowed words.
+
+    Raises:
+        InputError: It is not; the message names the option and the words.
+    """
+    if value not in allowed:
+        raise InputError(f"{name} = {value!r} is unknown: it must be one of {', '.join(allowed)}")
+    return value

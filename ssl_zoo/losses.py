@@ -1,0 +1,55 @@
+"""Losses as pure functions. Gradient flows to every argument that requires it; a caller detaches what is a target."""
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_zoo.errors import InputError, one_of
+
+
+def full_precision(logits: Tensor) -> Tensor:
+    """Logits in fp32 (fp64 stays): under autocast a net returns bf16, in which a softmax loses two digits."""
+    return logits.float() if logits.dtype.itemsize < 4 else logits
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, denominator: int | None = None) -> Tensor:
+    """Cross-entropy of labelled images: sum over i of -log softmax(logits_i)[labels_i], over the denominator.
+
+    Args:
+        logits: (B, K).
+        labels: (B,) int64 classes.
+        denominator: What the sum over the batch is divided by. None: B, the labelled mean (Berthelot et al. 2019,
+            arXiv:1905.02249). B + U: the whole batch, as in Laine & Aila 2017 (arXiv:1610.02242).
+
+    Returns:
+        0-dim.
+    """
+    return F.cross_entropy(logits, labels, reduction="sum") / (denominator or len(labels))
+
+
+def squared_error(
+    values: Tensor, target: Tensor, reduction: Literal["mean", "sum"] = "mean", row_weight: Tensor | None = None
+) -> Tensor:
+    """Squared error between two predictions: mean over rows i of the mean (or sum) over classes k of (values_ik - target_ik)^2.
+
+    The mean over classes is that of all official code (Laine & Aila 2017, arXiv:1610.02242; Tarvainen & Valpola 2017,
+    arXiv:1703.01780); a sum multiplies the term by K. Example: (1, 0) against (0.5, 0.5) is 0.25.
+
+    Args:
+        values: (U, K) probabilities or logits.
+        target: (U, K), the same space.
+        reduction: Over classes.
+        row_weight: (U,) factors of the rows; the denominator stays U, so that a batch split over ranks gives the same number.
+
+    Returns:
+        0-dim.
+
+    Raises:
+        InputError: The shapes differ (they would broadcast), or the reduction is unknown.
+    """
+    if values.shape != target.shape:
+        raise InputError(f"squared_error compares predictions of one shape, not {tuple(values.shape)} with {tuple(target.shape)}")
+    error = (values - target).square()  # (U, K)
+    rows = error.mean(dim=1) if one_of("reduction", reduction, "mean", "sum") == "mean" else error.sum(dim=1)  # (U,)
+    return (rows if row_weight is None else rows * row_weight).mean()

@@ -1,0 +1,166 @@
+"""Names for classes: `@NETS.register("resnet18")`, then `NETS.create("ResNet-18", ...)`."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ssl_zoo.errors import InputError
+
+
+def near_miss(word: str, known: list[str]) -> str:
+    """`"did you mean 'a' or 'b'? "` for the known words most like `word`, or an empty string."""
+    close = difflib.get_close_matches(word.casefold(), known, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(repr(name) for name in close)}? " if close else ""
+
+
+def summary(target: Callable[..., Any]) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(target) or "").partition("\n")[0]
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[-_]", "", name).casefold()
+
+
+class Entry(NamedTuple):
+    """What a name stands for."""
+
+    name: str  # the canonical spelling
+    target: Callable[..., Any]
+    fixed: dict[str, Any]  # keyword arguments that the name itself carries, such as depth and width
+
+    @property
+    def options(self) -> dict[str, inspect.Parameter]:
+        """The keyword-only parameters of the target that are the user's to set."""
+        parameters = inspect.signature(self.target).parameters.values()
+        return {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in self.fixed}
+
+    @property
+    def summary(self) -> str:
+        """The first line of the target's docstring."""
+        return summary(self.target)
+
+
+class _Family(NamedTuple):
+    template: str
+    pattern: re.Pattern[str]
+    example: str
+    target: Callable[..., Any]
+
+    def entry(self, name: str) -> Entry | None:
+        match = self.pattern.fullmatch(name.strip().casefold())
+        if match is None:
+            return None
+        fixed = {key: int(value) if value.isdecimal() else value.replace("-", "_") for key, value in match.groupdict().items()}
+        return Entry(self.template.format(**fixed), self.target, fixed)
+
+
+class Registry:
+    """A mapping from names to classes or functions, filled by decorators.
+
+    Lookup ignores case, `-` and `_`, so `mean-teacher`, `MeanTeacher` and `meanteacher` are one name.
+
+    Args:
+        kind: What the entries are, for messages ("algorithm").
+    """
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._entries: dict[str, Entry] = {}  # by key, aliases included
+        self._families: list[_Family] = []
+
+    def register(self, name: str, *aliases: str) -> Callable[[Any], Any]:
+        """Decorator: give a class or function a name, and perhaps aliases.
+
+        Raises:
+            InputError: A name, or another spelling of it, is taken.
+        """
+
+        def decorate(target: Any) -> Any:
+            spellings = {_key(spelling): spelling for spelling in (name, *aliases)}
+            for spelling in spellings.values():
+                taken = self._find(spelling)
+                if taken is not None:
+                    where = f"{taken.target.__module__}.{taken.target.__qualname__}"
+                    raise InputError(
+                        f"{self.kind} '{spelling}' is registered already, as '{taken.name}' by {where}; choose another name"
+                    )
+            self._entries.update(dict.fromkeys(spellings, Entry(name, target, {})))
+            return target
+
+        return decorate
+
+    def register_family(self, template: str, pattern: str, example: str) -> Callable[[Any], Any]:
+        """Decorator: one target for every name that matches a pattern, such as `wrn{depth}_{width}`.
+
+        Args:
+            template: The canonical spelling, with the pattern's named groups as fields.
+            pattern: Regular expression for the whole lower-case name; its named groups become keyword arguments (numbers as int).
+            example: One name of the family, listed by `names`.
+
+        Raises:
+            InputError: The template is taken, or the example does not match the pattern.
+        """
+
+        def decorate(target: Any) -> Any:
+            family = _Family(template, re.compile(pattern), example, target)
+            if any(other.template == template for other in self._families):
+                raise InputError(f"{self.kind} family '{template}' is registered already; choose another name")
+            taken = self._find(example)
+            if taken is not None:
+                raise InputError(f"{self.kind} '{example}' is registered already, as '{taken.name}'; choose another pattern")
+            if family.entry(example) is None:
+                raise InputError(f"the example '{example}' is not of the {self.kind} family '{template}'")
+            self._families.append(family)
+            return target
+
+        return decorate
+
+    def resolve(self, name: str) -> Entry:
+        """The entry that a name stands for.
+
+        Raises:
+            InputError: No such name; the message says the near misses, then all names.
+        """
+        found = self._find(name)
+        if found is None:
+            listed = list(self.summaries())
+            known = [*self.names(), *(alias for alias in self._entries if alias not in map(_key, self.names()))]
+            raise InputError(f"no {self.kind} is called '{name}'; {near_miss(name, known)}known: {', '.join(listed)}")
+        return found
+
+    def _find(self, name: str) -> Entry | None:
+        return self._entries.get(_key(name)) or next(filter(None, (family.entry(name) for family in self._families)), None)
+
+    def create(self, name: str, *args: Any, **options: Any) -> Any:
+        """Build what a name stands for.
+
+        Raises:
+            InputError: No such name.
+            TypeError: An option that the target does not have; the message says the near miss, then all options.
+        """
+        entry = self.resolve(name)
+        accepted = [p for p in inspect.signature(entry.target).parameters if p not in entry.fixed]
+        for option in options:
+            if option not in accepted:
+                raise TypeError(
+                    f"{entry.name} has no option '{option}'; {near_miss(option, accepted)}options: {', '.join(entry.options)}"
+                )
+        return entry.target(*args, **entry.fixed, **options)
+
+    def names(self) -> list[str]:
+        """Every canonical name, sorted; a family stands with its example."""
+        return sorted({entry.name for entry in self._entries.values()} | {family.example for family in self._families})
+
+    def summaries(self) -> dict[str, str]:
+        """Every canonical name, or template of a family, with the first line of its docstring, sorted."""
+        entries = [Entry(family.template, family.target, {}) for family in self._families] + list(self._entries.values())
+        return {entry.name: entry.summary for entry in sorted(entries, key=lambda entry: entry.name)}
+
+
+ALGORITHMS = Registry("algorithm")
+NETS = Registry("net")
+DATASETS = Registry("dataset")
+AUGMENTATIONS = Registry("augmentation")

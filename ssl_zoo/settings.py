@@ -1,0 +1,174 @@
+"""The settings of a run, as plain typed data. Each field's documentation is what `--help` shows."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ssl_zoo.errors import InputError, between
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSettings:
+    """Images of a step.
+
+    Args:
+        labeled: Labelled images, B.
+        unlabeled: Unlabelled images, U, for the methods that use them.
+        labeled_in_unlabeled: Whether the labelled images are also in the unlabelled stream, without their labels.
+    """
+
+    labeled: int = 64
+    unlabeled: int = 64
+    labeled_in_unlabeled: bool = True
+
+    def __post_init__(self):
+        between("batch.labeled", self.labeled, 1)
+        between("batch.unlabeled", self.unlabeled, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """The optimiser.
+
+    Args:
+        name: sgd (with momentum) or adamw (arXiv:1711.05101; with weight_decay 0 it is Adam).
+        lr: Learning rate, before the schedule.
+        momentum: Of sgd.
+        nesterov: Nesterov's form of the momentum, of sgd.
+        betas: Of adamw.
+        weight_decay: Coupled (L2) in sgd, decoupled in adamw.
+        decay_all: Whether weight decay also acts on biases and on the scales of normalisations.
+        clip: Largest norm of the gradient over all parameters; null: no limit.
+    """
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.03
+    momentum: float = 0.9
+    nesterov: bool = True
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 5e-4
+    decay_all: bool = False
+    clip: float | None = None
+
+    def __post_init__(self):
+        between("optimizer.lr", self.lr, 0)
+        between("optimizer.momentum", self.momentum, 0, 1)
+        between("optimizer.weight_decay", self.weight_decay, 0)
+        for beta in self.betas:
+            between("optimizer.betas", beta, 0, 0.999999)
+        if self.clip is not None:
+            between("optimizer.clip", self.clip, 0)
+        if self.nesterov and self.momentum == 0 and self.name == "sgd":
+            raise InputError("optimizer.nesterov needs a momentum; set optimizer.nesterov: false or optimizer.momentum: 0.9")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSettings:
+    """The learning rate's course. Lengths are fractions of the run.
+
+    Args:
+        name: constant, cosine (to 0), cosine7_16 (cos(7 pi t / 16)) or steps.
+        warmup: Length of the rise at the start.
+        warmup_form: linear, or sigmoid: exp(-5 (1 - t)^2).
+        ramp_down: Length of the fall at the end, exp(-12.5 t^2), multiplied in.
+        milestones: When the rate drops, for steps.
+        gamma: By how much it drops, for steps.
+        cosine_fraction: Share of the half period that the run covers, for cosine.
+    """
+
+    name: Literal["constant", "cosine", "cosine7_16", "steps"] = "cosine7_16"
+    warmup: float = 0.0
+    warmup_form: Literal["linear", "sigmoid"] = "linear"
+    ramp_down: float = 0.0
+    milestones: tuple[float, ...] = ()
+    gamma: float = 0.1
+    cosine_fraction: float = 1.0
+
+    def __post_init__(self):
+        for name in ("warmup", "ramp_down", "cosine_fraction"):
+            between(f"schedule.{name}", getattr(self, name), 0, 1)
+        for milestone in self.milestones:
+            between("schedule.milestones", milestone, 0, 1)
+        between("schedule.gamma", self.gamma, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """When and how the test set is scored. It is never used to choose anything.
+
+    Args:
+        every: Steps between evaluations, each with a checkpoint; the last step always has one.
+        batch: Images per forward pass.
+        last_k: Of how many last evaluations the median is reported beside the last one.
+        unlabeled: How many unlabelled images, at most, tell the share of hidden labels that the scored net gets right.
+        log_every: Steps between lines of metrics.jsonl and TensorBoard.
+    """
+
+    every: int = 1000
+    batch: int = 500
+    last_k: int = 20
+    unlabeled: int = 1000
+    log_every: int = 50
+
+    def __post_init__(self):
+        for name in ("every", "batch", "last_k", "log_every"):
+            between(f"evaluation.{name}", getattr(self, name), 1)
+        between("evaluation.unlabeled", self.unlabeled, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """One run, whole. A recipe is a YAML file with these keys.
+
+    Args:
+        alg: Method, by its registered name.
+        net: Net, by its registered name.
+        dataset: Data set, by its registered name.
+        data_root: Folder of the data, or an archive for the data set `folder`.
+        labels: How many labelled images, drawn with an equal number per class, or `all`.
+        seed: Of the initial weights, the order of images, augmentation and dropout.
+        split_seed: Of the choice of labelled images.
+        split_file: JSON file that names the labelled images, as each run writes; null: draw them.
+        steps: Updates of the net.
+        device: auto (a GPU if there is one), cpu, cuda or cuda:N.
+        precision: auto (bf16 where the device is fast in it, otherwise fp32), bf16 or fp32. Parameters and losses stay fp32.
+        eval_ema: Decay of an average of the net's weights that is scored instead of the net, for every method that has no
+            teacher; null: none.
+        batch: Images of a step.
+        optimizer: The optimiser.
+        schedule: The learning rate's course.
+        evaluation: When and how the test set is scored.
+        views: What each view means: its name, then augmentations with their options, in order.
+        datasets: Options of data sets, by name.
+        nets: Options of nets, by name.
+        algorithms: Options of methods, by name.
+    """
+
+    alg: str = "meanteacher"
+    net: str = "wrn28_2"
+    dataset: str = "digits"
+    data_root: str = "data"
+    labels: int | Literal["all"] = 20
+    seed: int = 0
+    split_seed: int = 0
+    split_file: str | None = None
+    steps: int = 1000
+    device: str = "auto"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    eval_ema: float | None = None
+    batch: BatchSettings = field(default_factory=BatchSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    views: dict[str, dict[str, dict[str, Any]]] = field(default_factory=lambda: {"weak": {}})
+    datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    nets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    algorithms: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self):
+        between("steps", self.steps, 1)
+        if not self.data_root:
+            raise InputError("data_root is empty; give the folder of the data")
+        if self.labels != "all":
+            between("labels", self.labels, 1)
+        if self.eval_ema is not None:
+            between("eval_ema", self.eval_ema, 0, 1)

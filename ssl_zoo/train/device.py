@@ -1,0 +1,46 @@
+"""Which device, and which precision on it."""
+
+import contextlib
+
+import torch
+
+from ssl_zoo.errors import InputError
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that `auto`, `cpu`, `cuda` or `cuda:N` names.
+
+    Raises:
+        InputError: There is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, colon, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not number.isdecimal())):
+        raise InputError(f"device '{name}' is unknown: auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device '{name}' was asked for, but torch sees {torch.cuda.device_count()} CUDA devices; use --device cpu or auto"
+        )
+    device = torch.device(name)
+    if kind == "cuda":
+        torch.cuda.set_device(device)  # the global generator that a step seeds is that of the current device
+    return device
+
+
+def _fast_in_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere; before it, bf16 is emulated
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def pick_precision(device: torch.device, precision: str) -> str:
+    """`bf16` or `fp32`: what `auto` means on this device, or what was asked for."""
+    if precision == "auto":
+        return "bf16" if _fast_in_bf16(device) else "fp32"
+    return precision
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """The context of forward passes, for `bf16` or `fp32`. No scaler is needed with bf16."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

@@ -1,0 +1,120 @@
+"""Scores of a net on labelled images."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo.losses import full_precision
+
+
+@torch.no_grad()
+def predict(
+    net: nn.Module, images: Tensor, prepare: Callable[[Tensor], Tensor], batch: int, context: contextlib.AbstractContextManager
+) -> np.ndarray:
+    """Class probabilities of images, in eval mode. Leaves `net` in eval mode: the caller knows which parts were training.
+
+    Args:
+        net: Images (n, C, H, W) -> logits (n, K).
+        images: (T, H, W, C) uint8, on the net's device.
+        prepare: Stored images (n, H, W, C) -> net inputs (n, C, H, W), without augmentation.
+        batch: Images per pass.
+        context: Autocast or nothing.
+
+    Returns:
+        (T, K) float32.
+    """
+    net.eval()
+    parts = []
+    for chunk in images.split(batch):
+        with context:
+            logits = net(prepare(chunk))
+        parts.append(full_precision(logits).softmax(dim=1))
+    return torch.cat(parts).cpu().numpy()
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error: over equal bins of confidence, the weighted mean of |accuracy - confidence|.
+
+    Guo et al. 2017, arXiv:1706.04599, eq. 3.
+
+    Args:
+        probabilities: (T, K).
+        labels: (T,) classes.
+        bins: Number of bins; 15 in the paper.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.bincount(place, weights=right, minlength=bins) - np.bincount(place, weights=confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(labels))
+
+
+def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy, balanced accuracy, macro F1 (fractions of 1) and calibration error.
+
+    Args:
+        probabilities: (T, K).
+        labels: (T,) classes.
+    """
+    from sklearn import metrics  # a second to import, and of no use to --list and --help
+
+    predicted = probabilities.argmax(axis=1)
+    return {
+        "accuracy": float(metrics.accuracy_score(labels, predicted)),
+        "balanced_accuracy": float(metrics.balanced_accuracy_score(labels, predicted)),
+        "macro_f1": float(metrics.f1_score(labels, predicted, average="macro", zero_division=0)),
+        "calibration_error": calibration_error(probabilities, labels),
+    }
+
+
+def confusion(probabilities: np.ndarray, labels: np.ndarray) -> list[list[int]]:
+    """Confusion matrix (K, K): rows are true classes, columns predicted ones."""
+    from sklearn import metrics
+
+    classes = range(probabilities.shape[1])
+    return metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=list(classes)).tolist()
+
+
+class Evaluator:
+    """Scores the student and the net that a method wants scored.
+
+    Args:
+        images: (T, H, W, C) uint8, the test set, on the device.
+        labels: (T,) classes.
+        hidden_images: (T', H, W, C) uint8, some unlabelled training images whose labels are known but hidden; may be empty.
+        hidden_labels: (T',) their classes.
+        prepare: Stored images -> net inputs.
+        batch: Images per pass.
+        context: Autocast or nothing.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: np.ndarray,
+        hidden_images: Tensor,
+        hidden_labels: np.ndarray,
+        prepare: Callable[[Tensor], Tensor],
+        batch: int,
+        context: contextlib.AbstractContextManager,
+    ):
+        self.images, self.labels = images, labels
+        self.hidden_images, self.hidden_labels = hidden_images, hidden_labels
+        self._settings: dict[str, Any] = {"prepare": prepare, "batch": batch, "context": context}
+
+    def __call__(self, net: nn.Module, student: nn.Module) -> tuple[dict[str, float], list[list[int]]]:
+        """Scores of `net`, the student's accuracy, the share of hidden labels that `net` gets right, and the confusion matrix."""
+        probabilities = predict(net, self.images, **self._settings)
+        scores = score(probabilities, self.labels)
+        if student is net:
+            scores["accuracy_student"] = scores["accuracy"]
+        else:
+            scores["accuracy_student"] = score(predict(student, self.images, **self._settings), self.labels)["accuracy"]
+        if len(self.hidden_labels):
+            guessed = predict(net, self.hidden_images, **self._settings).argmax(axis=1)
+            scores["unlabeled_accuracy"] = float((guessed == self.hidden_labels).mean())
+        return scores, confusion(probabilities, self.labels)

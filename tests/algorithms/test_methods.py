@@ -1,0 +1,133 @@
+"""What is particular to each method, in numbers that follow from its paper."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ssl_zoo import ALGORITHMS, AlgorithmBase, InputError
+from tests.conftest import ROWS, K, TinyNet, make_batch
+
+PROGRESS = torch.tensor(1.0)
+
+
+def make(name, facts, **options):
+    torch.manual_seed(0)
+    return ALGORITHMS.create(name, net=TinyNet(), facts=facts, **options)
+
+
+def test_tempens_target_after_two_visits(facts):
+    """alpha .6: after visits p1, p2 the target is (.24 p1 + .4 p2) / .64."""
+    method = make("tempens", facts, alpha=0.6)
+    p1, p2 = torch.rand(2, 1, K).softmax(dim=-1)
+    for p in (p1, p2):
+        method.after_step({"index": torch.tensor([5]), "probabilities": p})
+    target = method.memory[5] / (1 - 0.6 ** method.visits[5])
+    torch.testing.assert_close(target, ((0.24 * p1 + 0.4 * p2) / 0.64)[0])
+
+    batch = make_batch(1)._replace(u_index=torch.tensor([5]), u=(torch.randn(1, 2, 5, 5),))
+    out = method.loss(batch, PROGRESS)
+    torch.testing.assert_close(out.terms["consistency"], (out.seen["probabilities"] - target).square().mean())
+
+
+def test_tempens_first_visits_weigh_nothing_and_other_rows_stay(facts):
+    method = make("tempens", facts)
+    batch = make_batch(1)
+    out = method.loss(batch, PROGRESS)
+    assert out.terms["consistency"] == 0
+    method.after_step(out.seen)
+    visited = torch.zeros(ROWS, dtype=torch.bool).index_fill(0, batch.u_index, True)
+    assert torch.equal(method.visits, visited.long())
+    assert torch.equal(method.memory.sum(dim=1) > 0, visited)
+    torch.testing.assert_close(method.memory[batch.u_index], 0.4 * out.seen["probabilities"])
+    assert method.loss(batch, PROGRESS).terms["consistency"] > 0
+
+
+def test_tempens_a_row_drawn_twice_counts_once_and_is_not_its_own_target(facts):
+    method = make("tempens", facts)
+    batch = make_batch(1)._replace(u_index=torch.tensor([3, 3, 1, 2, 4, 5]))
+    out = method.loss(batch, PROGRESS)
+    assert out.terms["consistency"] == 0
+    method.after_step(out.seen)
+    assert method.visits[3] == 1
+    torch.testing.assert_close(method.memory[3], 0.4 * out.seen["probabilities"][:2].mean(dim=0))
+
+
+def test_pimodel_gradient_flows_through_both_views_or_one(facts):
+    gradients = {}
+    for stop in (False, True):
+        method, batch = make("pimodel", facts, stop_gradient=stop), make_batch(2)
+        views = tuple(view.requires_grad_() for view in batch.u)
+        method.loss(batch._replace(u=views), PROGRESS).terms["consistency"].backward()
+        gradients[stop] = method.net.head.weight.grad
+    assert not torch.equal(gradients[False], gradients[True])
+    # the squared error of two passes of one net: stopping one branch halves the gradient when the branches are exchanged
+    method, batch = make("pimodel", facts, stop_gradient=True), make_batch(2)
+    method.loss(batch._replace(u=batch.u[::-1]), PROGRESS).terms["consistency"].backward()
+    torch.testing.assert_close(gradients[True] + method.net.head.weight.grad, gradients[False])
+
+
+def test_meanteacher_is_consistent_with_the_teacher(facts):
+    method, batch = make("meanteacher", facts), make_batch(2)
+    with torch.no_grad():
+        for p in method.teacher.net.parameters():
+            p.add_(0.3 * torch.randn_like(p))
+    other = copy.deepcopy(method)
+    own = other.net(torch.cat((batch.x, batch.u[0])))[len(batch.x) :].softmax(dim=1)
+    target = other.teacher.net(batch.u[1]).softmax(dim=1)
+    torch.testing.assert_close(method.loss(batch, PROGRESS).terms["consistency"], F.mse_loss(own, target))
+
+
+def test_meanteacher_loss_leaves_the_teacher_and_after_step_moves_it(facts):
+    method = make("meanteacher", facts)
+    before = [p.clone() for p in method.teacher.net.parameters()]
+    method.loss(make_batch(2), PROGRESS).total.backward()
+    assert all(torch.equal(a, b) for a, b in zip(before, method.teacher.net.parameters(), strict=True))
+    with torch.no_grad():
+        for p in method.net.parameters():
+            p.add_(1.0)
+        method.after_step({})
+    for old, new in zip(before, method.teacher.net.parameters(), strict=True):
+        torch.testing.assert_close(new, old + 0.5)  # d = 1/2 at the first update
+    assert method.eval_net() is method.teacher.net
+
+
+def test_logits_are_compared_as_they_are(facts):
+    method, batch = make("pimodel", facts, space="logits"), make_batch(2)
+    _, a, b = copy.deepcopy(method).student_logits(batch.x, *batch.u)
+    torch.testing.assert_close(method.loss(batch, PROGRESS).terms["consistency"], F.mse_loss(a, b))
+
+
+def test_labelled_fraction_and_whole_batch_are_the_papers_convention(facts):
+    """weight M/N and a cross-entropy over the whole batch: the ratio of the terms, in the convention of Laine & Aila."""
+    method, batch = make("pimodel", facts, weight=100, scale_by_labeled_fraction=True, ce_denominator="batch"), make_batch(2)
+    terms = method.loss(batch, PROGRESS).terms
+    assert terms["weight"].item() == pytest.approx(100 * 4 / ROWS)
+    plain = make("pimodel", facts).loss(batch, PROGRESS).terms["supervised"]
+    torch.testing.assert_close(terms["supervised"], plain * 4 / 10)
+
+
+@pytest.mark.parametrize("name", ["pimodel", "tempens", "meanteacher"])
+def test_batch_norm_counts_one_pass_of_the_student_per_step(name, facts):
+    for joint in (True, False):
+        method = make(name, facts, joint_forward=joint)
+        batch = make_batch(len(method.views))
+        method.loss(batch, PROGRESS)
+        assert method.net.norm.num_batches_tracked == 1
+        moved_by = method.net.conv(torch.cat((batch.x, *batch.u[: 1 if name == "meanteacher" else 2])) if joint else batch.x)
+        torch.testing.assert_close(method.net.norm.running_mean, 0.1 * moved_by.mean(dim=(0, 2, 3)))
+
+
+def test_weight_follows_the_ramp(facts):
+    method, batch = make("meanteacher", facts, weight=8, ramp="linear", ramp_length=0.4), make_batch(2)
+    weights = [method.loss(batch, torch.tensor(p)).terms["weight"].item() for p in (0.0, 0.2, 0.4, 1.0)]
+    assert weights == pytest.approx([0, 4, 8, 8])
+
+
+def test_a_method_whose_first_view_is_not_weak_is_refused(net, facts):
+    class Strong(AlgorithmBase):
+        views = ("strong", "weak")
+
+    with pytest.raises(InputError, match="Strong: the first of `views` must be 'weak'"):
+        Strong(net, facts)

@@ -1,0 +1,47 @@
+"""Small things that many tests share: a tiny net, facts, a random batch."""
+
+import os
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo import Batch, Facts
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the promises tested here are the CPU's
+torch.set_num_threads(1)  # the nets are tiny; more threads only wait for each other
+
+K, ROWS, B, U = 3, 12, 4, 6
+
+
+class TinyNet(nn.Module):
+    """A convolution, perhaps a batch norm, an average and a linear layer: images (n, 2, 5, 5) to logits (n, 3)."""
+
+    def __init__(self, norm: bool = True):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4) if norm else nn.Identity()
+        self.head = nn.Linear(4, K)
+        self.num_features = 4
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.norm(self.conv(x))).mean(dim=(2, 3)))
+
+
+@pytest.fixture
+def facts() -> Facts:
+    return Facts(K, ROWS, torch.arange(4), torch.tensor([0, 1, 2, 0]), torch.arange(ROWS))
+
+
+@pytest.fixture
+def net() -> TinyNet:
+    torch.manual_seed(0)
+    return TinyNet()
+
+
+def make_batch(views: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Batch:
+    """A batch of random images; every view differs."""
+    g = torch.Generator().manual_seed(seed)
+    images = [torch.randn(n, 2, 5, 5, generator=g, dtype=torch.float64).to(dtype) for n in (B, *[U] * views)]
+    u_index = torch.randperm(ROWS, generator=g)[: U if views else 0]
+    return Batch(images[0], torch.tensor([0, 1, 2, 0]), torch.arange(B), tuple(images[1:]), u_index)

@@ -1,0 +1,193 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ssl_zoo import AUGMENTATIONS, InputError
+from ssl_zoo.data.augment import View, channel_statistics
+
+SHAPE = (3, 8, 6)
+ALL = {
+    "translate": {"pixels": 3},
+    "flip": {},
+    "affine": {"rotate": 20, "scale": 0.2, "shift": 1.5},
+    "resized_crop": {"scale": (0.3, 0.9)},
+    "noise": {"std": 0.3},
+}
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def images(n=64, shape=SHAPE):
+    return torch.rand((n, *shape), generator=generator(9))
+
+
+def test_every_registered_augmentation_is_tested_here():
+    assert set(AUGMENTATIONS.names()) == set(ALL)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_draws_are_per_image(name):
+    """One image, many times in a batch: the results must differ as much within the batch as one draw from another."""
+    one = images(1).expand(256, -1, -1, -1)
+    augmentation = AUGMENTATIONS.create(name, **ALL[name])
+    made = augmentation.apply(one, *augmentation.draw(generator(), 256, SHAPE))
+    kinds = len(torch.unique(made.flatten(1), dim=0))
+    assert kinds >= {"flip": 2, "translate": 40}.get(name, 256)
+    assert made.std(dim=0).max() > 0.05
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_same_generator_same_images_and_nothing_in_place(name):
+    augmentation, given = AUGMENTATIONS.create(name, **ALL[name]), images()
+    before = given.clone()
+    a, b = (augmentation.apply(given, *augmentation.draw(generator(3), 64, SHAPE)) for _ in range(2))
+    assert torch.equal(a, b) and torch.equal(given, before) and a.shape == given.shape and a.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_draw_gives_one_parameter_per_image(name):
+    """So that a rank can take its slice."""
+    assert all(len(parameter) == 10 for parameter in AUGMENTATIONS.create(name, **ALL[name]).draw(generator(), 10, SHAPE))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("translate", {"pixels": 0}),
+        ("flip", {"probability": 0}),
+        ("affine", {}),
+        ("noise", {"std": 0}),
+        ("resized_crop", {"scale": (1, 1), "ratio": (1, 1)}),
+    ],
+)
+def test_at_zero_strength_nothing_changes(name, options):
+    augmentation, given = AUGMENTATIONS.create(name, **options), images()
+    torch.testing.assert_close(augmentation.apply(given, *augmentation.draw(generator(), 64, SHAPE)), given, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["translate", "affine", "resized_crop", "flip"])
+def test_any_size_of_image(name):
+    for shape in ((1, 1, 1), (2, 3, 9), (4, 17, 23)):
+        augmentation, given = AUGMENTATIONS.create(name, **ALL[name]), images(5, shape)
+        made = augmentation.apply(given, *augmentation.draw(generator(), 5, shape))
+        assert made.shape == given.shape and made.isfinite().all()
+
+
+def test_translate_is_a_crop_of_the_reflect_padded_image():
+    translate, given = AUGMENTATIONS.create("translate", pixels=2), images()
+    (offset,) = translate.draw(generator(), 64, SHAPE)
+    made = translate.apply(given, offset)
+    padded = F.pad(given, (2, 2, 2, 2), mode="reflect")
+    for i, (down, right) in enumerate(offset.tolist()):
+        assert torch.equal(made[i], padded[i, :, 2 + down : 10 + down, 2 + right : 8 + right])
+    assert offset.min() == -2 and offset.max() == 2
+
+
+def test_flip_mirrors_left_and_right_with_its_probability():
+    flip, given = AUGMENTATIONS.create("flip", probability=0.25), images(4000, (1, 2, 3))
+    (mirrored,) = flip.draw(generator(), 4000, (1, 2, 3))
+    made = flip.apply(given, mirrored)
+    assert torch.equal(made[mirrored], given[mirrored].flip(-1)) and torch.equal(made[~mirrored], given[~mirrored])
+    assert mirrored.float().mean().item() == pytest.approx(0.25, abs=0.03)
+
+
+def test_affine_moves_rotates_and_scales_as_it_says():
+    affine, given = AUGMENTATIONS.create("affine"), images(1, (1, 7, 7))
+    none, one = torch.zeros(1), torch.ones(1)
+    shifted = affine.apply(given, none, one, 2 * one, -one)  # two pixels down, one to the left
+    torch.testing.assert_close(shifted[..., 2:, :-1], given[..., :-2, 1:], atol=1e-5, rtol=0)
+    turned = affine.apply(given, none + math.pi / 2, one, none, none)
+    assert any(torch.allclose(turned, torch.rot90(given, k, (2, 3)), atol=1e-5) for k in (1, 3))
+    dot = torch.zeros(1, 1, 9, 9)
+    dot[..., 3:6, 3:6] = 1
+    assert affine.apply(dot, none, 2 * one, none, none).sum() > 2 * dot.sum()  # twice the size
+
+
+def test_affine_padding():
+    """Shifted up by half its height, a white image mirrors itself below, or leaves black."""
+    white, none, one = torch.ones(1, 1, 8, 8), torch.zeros(1), torch.ones(1)
+    for padding, below in (("reflection", 1.0), ("zeros", 0.0)):
+        made = AUGMENTATIONS.create("affine", padding=padding).apply(white, none, one, -4 * one, none)
+        assert (made[..., :4, :] == 1).all() and (made[..., 4:, :] == below).all()
+
+
+def test_affine_stays_in_its_ranges():
+    angle, size, down, right = AUGMENTATIONS.create("affine", rotate=30, scale=0.1, shift=2).draw(generator(), 5000, SHAPE)
+    assert angle.abs().max().item() == pytest.approx(math.radians(30), rel=0.01)
+    assert size.min().item() == pytest.approx(0.9, rel=0.01) and size.max().item() == pytest.approx(1.1, rel=0.01)
+    assert down.abs().max() <= 2 and right.abs().max() <= 2 and abs(torch.corrcoef(torch.stack((down, right)))[0, 1]) < 0.05
+
+
+def test_affine_does_not_shear_an_oblong_image():
+    """A square of pixels that is turned by 90 degrees stays a square, whatever the image's sides."""
+    given = torch.zeros(1, 1, 9, 15)
+    given[..., 3:6, 6:9] = 1
+    turned = AUGMENTATIONS.create("affine").apply(
+        given, torch.full((1,), math.pi / 2), torch.ones(1), torch.zeros(1), torch.zeros(1)
+    )
+    torch.testing.assert_close(turned, given, atol=1e-5, rtol=0)
+
+
+def test_resized_crop_covers_its_share_of_the_image():
+    crop = AUGMENTATIONS.create("resized_crop", scale=(0.25, 0.25), ratio=(1, 1))
+    width, height, x, y = crop.draw(generator(), 1000, SHAPE)
+    torch.testing.assert_close(width * height, torch.full((1000,), 0.25))
+    assert x.abs().max() <= 0.5 and y.abs().max() <= 0.5
+    ramp = torch.linspace(0, 1, 16).expand(1000, 1, 16, 16)
+    made = crop.apply(ramp, width, height, x, y)
+    torch.testing.assert_close(made.amax((1, 2, 3)) - made.amin((1, 2, 3)), torch.full((1000,), 0.5), atol=0.04, rtol=0)
+
+
+def test_noise_has_its_deviation():
+    noise = AUGMENTATIONS.create("noise", std=0.15)
+    made = noise.apply(torch.zeros(100, 3, 8, 8), *noise.draw(generator(), 100, (3, 8, 8)))
+    assert made.std().item() == pytest.approx(0.15, rel=0.03) and made.mean().abs() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("translate", {"pixels": -1}, r"translate.pixels = -1"),
+        ("flip", {"probability": 2}, r"flip.probability = 2"),
+        ("affine", {"scale": 1}, r"affine.scale = 1"),
+        ("affine", {"padding": "mirror"}, r"affine.padding = 'mirror'"),
+        ("noise", {"std": -0.1}, r"noise.std = -0.1"),
+        ("resized_crop", {"scale": (0.9, 0.5)}, r"0 < scale low"),
+    ],
+)
+def test_bad_values_name_the_option(name, options, message):
+    with pytest.raises(InputError, match=message):
+        AUGMENTATIONS.create(name, **options)
+
+
+def test_channel_statistics_are_exact():
+    given = torch.randint(0, 256, (50, 4, 6, 3), generator=generator(), dtype=torch.uint8)
+    mean, std = channel_statistics(given)
+    values = given.double().view(-1, 3) / 255
+    torch.testing.assert_close(mean, values.mean(0).float())
+    torch.testing.assert_close(std, values.std(0, correction=0).float())
+    assert channel_statistics(torch.full((2, 2, 2, 1), 7, dtype=torch.uint8))[1] == 1
+
+
+def test_view_normalises_and_keeps_channels_last():
+    given = torch.randint(0, 256, (50, 4, 6, 3), generator=generator(), dtype=torch.uint8)
+    view = View([], *channel_statistics(given))
+    made = view(given, generator(), 50, slice(None))
+    assert made.shape == (50, 3, 4, 6) and made.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(made.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(made.std((0, 2, 3), correction=0), torch.ones(3))
+    assert torch.equal(made, view.plain(given))
+
+
+def test_view_adds_noise_after_normalising_and_refuses_the_other_order():
+    given = torch.randint(0, 2, (200, 4, 6, 1), generator=generator(), dtype=torch.uint8)  # tiny pixel deviation
+    noise, translate = AUGMENTATIONS.create("noise", std=0.5), AUGMENTATIONS.create("translate", pixels=0)
+    statistics = channel_statistics(given)
+    made = View([translate, noise], *statistics)(given, generator(), 200, slice(None))
+    assert (made - View([], *statistics).plain(given)).std().item() == pytest.approx(0.5, rel=0.05)
+    with pytest.raises(InputError, match=r"\(noise, translate\)"):
+        View([noise, translate], *statistics)

@@ -1,0 +1,339 @@
+"""A user's images: layout, order, conversions, cache, and one clear line for everything that can be wrong."""
+
+import io
+import os
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssl_zoo.data import folder as module
+from ssl_zoo.data.cache import cache_file
+from ssl_zoo.data.dataset import fingerprint
+from ssl_zoo.data.folder import folder
+from ssl_zoo.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_ZOO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The paths that were decoded, in no particular order."""
+    paths, decode = [], module._decode
+    monkeypatch.setattr(module, "_decode", lambda root, path, *rest: paths.append(path) or decode(root, path, *rest))
+    return paths
+
+
+def write(path, value=0, size=(4, 6), **options):
+    """One image of one colour; `size` is height and width."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size[::-1], (value, 100, 200)).save(path, **options)
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = tmp_path / "data"
+    write(root / "train/dog/b.png", 1)
+    write(root / "train/dog/a.png", 2)
+    write(root / "train/cat/deep/er/z.PNG", 3)
+    write(root / "test/cat/1.png", 4)
+    write(root / "test/dog/1.png", 5)
+    write(root / "unlabeled/x/2.png", 6)
+    write(root / "unlabeled/1.png", 7)
+    (root / "train/dog/notes.txt").write_text("not an image")
+    (root / "train/dog/.hidden.png").write_text("not an image")
+    (root / "train/.ipynb_checkpoints").mkdir()
+    (root / "train/.ipynb_checkpoints/a.png").write_text("not an image")
+    (root / "README.md").write_text("outside")
+    return root
+
+
+def reds(images):
+    return images[:, 0, 0, 0].tolist()
+
+
+def test_rows_classes_and_order(root):
+    data = folder(root)
+    assert data.name == "folder" and data.classes == ("cat", "dog")
+    assert data.images.shape == (5, 4, 6, 3) and data.images.dtype == np.uint8
+    assert reds(data.images) == [3, 2, 1, 7, 6] and data.labels.tolist() == [0, 1, 1, -1, -1]
+    assert reds(data.test_images) == [4, 5] and data.test_labels.tolist() == [0, 1]
+    assert data.images[0, 0, 0].tolist() == [3, 100, 200] and data.labels.dtype == np.int64
+
+
+def test_unlabeled_is_optional(root):
+    shutil.rmtree(root / "unlabeled")
+    assert folder(root).labels.tolist() == [0, 1, 1]
+
+
+def test_more_images_than_one_task_holds(root):
+    for i in range(200):
+        write(root / f"unlabeled/0/{i:03}.png", i)
+    assert reds(folder(root, cache=False).images)[3:] == [*range(200), 7, 6]
+
+
+# Conversions
+
+
+def test_grey(root):
+    data = folder(root, mode="L")
+    assert data.images.shape == (5, 4, 6, 1)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA"])
+def test_other_modes_are_converted(root, mode):
+    suffix = "tif" if mode == "CMYK" else "png"
+    Image.new("RGB", (6, 4), (255, 255, 255)).convert(mode).save(root / f"unlabeled/0.{suffix}")
+    assert (folder(root).images[3] == 255).all()
+
+
+def test_sixteen_bits_are_scaled(root):
+    Image.fromarray(np.full((4, 6), 0x1234, np.uint16)).save(root / "unlabeled/0.png")
+    assert (folder(root).images[3] == 0x12).all()
+
+
+def test_thirty_two_bits_are_refused(root):
+    Image.fromarray(np.ones((4, 6), np.float32)).save(root / "unlabeled/0.tif")
+    with pytest.raises(InputError, match=r"unlabeled/0.tif.*no known range"):
+        folder(root)
+
+
+def test_exif_orientation(root):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned by a quarter
+    write(root / "unlabeled/0.jpg", 9, size=(6, 4), exif=exif)
+    assert folder(root).images.shape == (5 + 1, 4, 6, 3)
+
+
+def test_image_size(root):
+    write(root / "unlabeled/0.png", 9, size=(50, 20))
+    assert folder(root, image_size=8).images.shape == (6, 8, 8, 3)
+    assert folder(root, image_size=(2, 3)).images.shape == (6, 2, 3, 3)
+
+
+def test_image_size_crops_the_centre(root):
+    stripes = np.zeros((8, 16, 3), np.uint8)
+    stripes[:, 3:13] = 250  # of a wide image, the middle stays: columns 4 to 11, and one more that the filter reaches
+    Image.fromarray(stripes).save(root / "unlabeled/0.png")
+    assert (folder(root, image_size=4).images[3] == 250).all()
+
+
+def test_image_size_is_antialiased(root):
+    checks = np.indices((64, 64)).sum(0) % 2 * 255
+    Image.fromarray(checks.astype(np.uint8)).save(root / "unlabeled/0.png")
+    assert (abs(folder(root, image_size=8).images[3].astype(int) - 127) <= 2).all()
+
+
+# Archives
+
+
+def pack(root, path, top=""):
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in root.rglob("*"):
+                archive.write(file, top + str(file.relative_to(root)))
+            archive.writestr("__MACOSX/train/._a.png", "not an image")
+    else:
+        with tarfile.open(path, {".xz": "w:xz", ".gz": "w:gz", ".tgz": "w:gz", ".tar": "w"}[path.suffix]) as archive:
+            archive.add(root, top or ".")
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tgz", "a.tar.xz"])
+@pytest.mark.parametrize("top", ["", "pack/"])
+def test_archive_equals_folder(root, tmp_path, name, top):
+    archive = pack(root, tmp_path / name, top)
+    before = sorted(tmp_path.rglob("*"))
+    assert fingerprint(folder(archive, cache=False)) == fingerprint(folder(root, cache=False))
+    assert sorted(tmp_path.rglob("*")) == before  # nothing unpacked
+
+
+def test_archive_is_cached(root, tmp_path, decoded):
+    archive = pack(root, tmp_path / "a.tar.xz")
+    first = folder(archive)
+    decoded.clear()
+    assert fingerprint(folder(archive)) == fingerprint(first) and not decoded
+    write(root / "train/cat/new.png", 9)
+    assert len(folder(pack(root, archive)).images) == 6
+
+
+def test_broken_archives(root, tmp_path):
+    for name in ("a.tar.xz", "a.tar.gz", "a.tar", "a.zip"):
+        archive = pack(root, tmp_path / name)
+        archive.write_bytes(archive.read_bytes()[:500])
+        with pytest.raises(InputError, match=rf"{name}' cannot be read"):
+            folder(archive)
+
+
+def test_broken_image_in_an_archive(root, tmp_path):
+    (root / "test/cat/1.png").write_bytes(b"no")
+    with pytest.raises(InputError, match=r"a.zip/test/cat/1.png' is not an image"):
+        folder(pack(root, tmp_path / "a.zip"))
+
+
+# Cache
+
+
+def test_second_load_decodes_nothing(root, cache, decoded):
+    first = folder(root)
+    assert sorted(set(decoded)) == sorted(decoded[1:])  # the first image twice, for its size
+    decoded.clear()
+    again = folder(Path(os.path.relpath(root)))
+    assert not decoded and fingerprint(again) == fingerprint(first) and again.classes == first.classes
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_each_option_has_a_cache_of_its_own(root, cache):
+    assert folder(root).images.shape[1:] == (4, 6, 3)
+    assert folder(root, mode="L").images.shape[1:] == (4, 6, 1)
+    assert folder(root, image_size=2).images.shape[1:] == (2, 2, 3)
+    assert len(list(cache.iterdir())) == 3
+
+
+def rename_class(root, old, new):
+    for part in ("train", "test"):
+        (root / part / old).rename(root / part / new)
+
+
+def change(root):
+    write(root / "train/dog/a.png", 99)
+    os.utime(root / "train/dog/a.png", ns=(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("act", "rows", "labels"),
+    [
+        (change, [3, 99, 1, 7, 6], [0, 1, 1, -1, -1]),
+        (lambda root: write(root / "train/cat/a.png", 50), [50, 3, 2, 1, 7, 6], [0, 0, 1, 1, -1, -1]),
+        (lambda root: (root / "train/dog/a.png").unlink(), [3, 1, 7, 6], [0, 1, -1, -1]),
+        (lambda root: (root / "train/dog/b.png").rename(root / "train/cat/b.png"), [1, 3, 2, 7, 6], [0, 0, 1, -1, -1]),
+        (lambda root: rename_class(root, "dog", "ant"), [2, 1, 3, 7, 6], [0, 0, 1, -1, -1]),
+    ],
+    ids=["changed", "added", "removed", "moved", "class renamed"],
+)
+def test_a_changed_folder_is_read_anew(root, cache, act, rows, labels):
+    folder(root)
+    act(root)
+    data = folder(root)
+    assert reds(data.images) == rows and data.labels.tolist() == labels
+    assert data.classes[0] == ("ant" if (root / "train/ant").exists() else "cat")
+    assert len(list(cache.iterdir())) == 1  # in place of the stale one
+
+
+def test_a_class_that_became_empty_is_told_with_a_cache_there(root):
+    folder(root)
+    (root / "test/dog/1.png").unlink()
+    with pytest.raises(InputError, match="test/dog' has no images"):
+        folder(root)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: b"rubbish",
+        lambda data: data[:-700],
+        lambda data: data.replace(b"\x03\x64\xc8", b"\x04\x64\xc8"),  # pixels
+    ],
+    ids=["empty", "another kind", "cut", "pixels changed"],
+)
+def test_a_damaged_cache_is_made_anew(root, cache, decoded, damage):
+    first = folder(root)
+    (file,) = cache.iterdir()
+    file.write_bytes(damage(file.read_bytes()))
+    decoded.clear()
+    with pytest.warns(UserWarning, match="cannot be used and is made anew"):
+        assert fingerprint(folder(root)) == fingerprint(first)
+    assert decoded
+    decoded.clear()
+    assert fingerprint(folder(root)) == fingerprint(first) and not decoded
+
+
+def test_cache_can_be_off(root, cache):
+    folder(root, cache=False)
+    assert not cache.exists()
+
+
+def test_an_unwritable_cache_is_a_warning(root, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SSL_ZOO_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.warns(UserWarning, match="SSL_ZOO_CACHE"):
+        assert len(folder(root).images) == 5
+
+
+def test_where_the_cache_is(monkeypatch):
+    def place():
+        return cache_file(Path("/data/cats"), None, "RGB").parent
+
+    assert place() == Path(os.environ["SSL_ZOO_CACHE"])
+    monkeypatch.delenv("SSL_ZOO_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert place() == Path("/xdg/ssl_zoo")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert place() == Path.home() / ".cache/ssl_zoo"
+
+
+# What can be wrong
+
+
+def remove(*names):
+    return lambda root: [shutil.rmtree(root / name) for name in names]
+
+
+def several_sizes(root):
+    write(root / "train/dog/c.png", size=(5, 7))
+
+
+def truncated(root):
+    buffer = io.BytesIO()
+    Image.effect_noise((60, 40), 50).save(buffer, "JPEG")
+    (root / "unlabeled/0.jpg").write_bytes(buffer.getvalue()[:-300])
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (remove("train"), "has no train/ folder; expected train/<class>/<image>"),
+        (remove("test"), "has no test/ folder"),
+        (remove("train", "test", "unlabeled"), "has no train/ folder"),
+        (remove("train/dog", "train/cat", "test/dog", "test/cat"), "has no class folders"),
+        (remove("test/dog"), r"test/ lacks \['dog'\]"),
+        (lambda root: (root / "test/dog").rename(root / "test/dgo"), r"test/ lacks \['dog'\] and train/ lacks \['dgo'\]"),
+        (lambda root: (root / "test/cat/1.png").unlink(), "data/test/cat' has no images"),
+        (lambda root: [(root / p / "ant").mkdir() for p in ("train", "test")], "data/train/ant' has no images"),
+        (lambda root: write(root / "train/0.png"), "train/0.png' lies in no class folder"),
+        (lambda root: remove("unlabeled/x")(root) and (root / "unlabeled/1.png").unlink(), "data/unlabeled' has no images"),
+        (several_sizes, r"train/cat/deep/er/z.PNG' is 4x6 and '.*train/dog/c.png' is 5x7 .*--image-size"),
+        (lambda root: (root / "test/dog/1.png").write_text("text"), r"test/dog/1.png' .* can be read \(no known format\)"),
+        (lambda root: (root / "unlabeled/0.png").touch(), "unlabeled/0.png' is not an image"),
+        (truncated, r"unlabeled/0.jpg' is not an image that can be read \(image file is truncated"),
+        (lambda root: (root / "train/cat/link.png").symlink_to("nowhere"), "cannot be read: .*link.png"),
+    ],
+)
+def test_bad_folders_are_one_line(root, act, message):
+    act(root)
+    with pytest.raises(InputError, match=message) as caught:
+        folder(root)
+    assert "\n" not in str(caught.value) and str(root) in str(caught.value)
+
+
+def test_missing_root(tmp_path):
+    with pytest.raises(InputError, match=r"no folder or archive '.*nowhere'; expected train/<class>/"):
+        folder(tmp_path / "nowhere")
+    (tmp_path / "data.rar").touch()
+    with pytest.raises(InputError, match=r"neither a folder nor an archive \(.zip"):
+        folder(tmp_path / "data.rar")
+
+
+@pytest.mark.parametrize(("options", "message"), [({"image_size": 0}, "image_size = 0"), ({"mode": "rgb"}, "mode = 'rgb'")])
+def test_bad_options(root, options, message):
+    with pytest.raises(InputError, match=message):
+        folder(root, **options)

@@ -1,0 +1,127 @@
+import pytest
+import torch
+from torch.utils._pytree import tree_leaves
+
+from ssl_zoo import ALGORITHMS, AUGMENTATIONS, Facts, InputError
+from ssl_zoo.data.augment import View, channel_statistics
+from ssl_zoo.data.pipeline import Pipeline, Walk
+
+N, SHAPE = 30, (8, 8, 3)
+IMAGES = torch.randint(0, 256, (N, *SHAPE), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+FACTS = Facts(3, N, torch.tensor([2, 5, 11, 20, 21]), torch.tensor([0, 1, 2, 0, 1]), torch.arange(N))
+VIEWS = {
+    "weak": View(
+        [AUGMENTATIONS.create(name) for name in ("translate", "flip", "affine", "resized_crop", "noise")],
+        *channel_statistics(IMAGES),
+    ),
+    "strong": View([AUGMENTATIONS.create("translate", pixels=6)], *channel_statistics(IMAGES)),
+}
+
+
+def make(unlabeled=("weak", "weak"), b=4, u=8, seed=0, **more):
+    return Pipeline(IMAGES, FACTS, VIEWS, unlabeled=unlabeled, batch_labeled=b, batch_unlabeled=u, seed=seed, **more)
+
+
+def same(one, two):
+    leaves = tree_leaves(one), tree_leaves(two)
+    return len(leaves[0]) == len(leaves[1]) and all(torch.equal(a, b) for a, b in zip(*leaves, strict=True))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 44, 100])
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_walk_is_epochs_laid_end_to_end(n, size):
+    steps = 60
+    walked = torch.cat([Walk(n, size, 3, "x").places(step) for step in range(steps)])
+    assert len(walked) == steps * size
+    for epoch in walked.split(n)[: len(walked) // n]:
+        assert torch.equal(epoch.sort().values, torch.arange(n))
+    assert (torch.bincount(walked, minlength=n) - len(walked) / n).abs().max() < 1
+
+
+def test_walk_order_depends_on_seed_stream_and_epoch_alone():
+    walk = Walk(100, 10, 3, "x")
+    forward = [walk.places(step) for step in range(30)]
+    assert all(torch.equal(walk.places(step), forward[step]) for step in (29, 0, 15, 9, 10))
+    for other in (Walk(100, 10, 4, "x"), Walk(100, 10, 3, "y")):
+        assert not torch.equal(other.places(0), forward[0])
+    assert not torch.equal(torch.cat(forward[:10]), torch.cat(forward[10:20]))
+
+
+def test_batch_is_a_pure_function_of_the_step():
+    """So that a run resumes exactly, whatever was asked before."""
+    one, two = make(), make()
+    batches = [one.batch(step) for step in range(12)]
+    torch.manual_seed(99)
+    for step in (11, 3, 0, 7):
+        assert same(two.batch(step), batches[step])
+    assert not same(batches[0], batches[1])
+    assert not same(make(seed=1).batch(0), batches[0])
+
+
+def test_batch_holds_the_rows_it_names():
+    plain = {"weak": View([], *channel_statistics(IMAGES))}
+    pipeline = Pipeline(IMAGES, FACTS, plain, unlabeled=("weak",), batch_labeled=7, batch_unlabeled=8, seed=0)
+    batch = pipeline.batch(5)
+    assert torch.equal(batch.x, plain["weak"].plain(IMAGES[batch.x_index]))
+    assert torch.equal(batch.u[0], plain["weak"].plain(IMAGES[batch.u_index]))
+    classes = dict(zip(FACTS.labeled.tolist(), FACTS.labels.tolist(), strict=True))
+    assert batch.y.tolist() == [classes[row] for row in batch.x_index.tolist()]
+
+
+def test_every_registered_method_sees_the_same_pixels():
+    """Identical pipelines: the same labelled batches, and the same first unlabelled view where there is one."""
+    batches = {}
+    for name in ALGORITHMS.names():
+        method = ALGORITHMS.resolve(name).target
+        batches[name] = make(method.views, labeled=method.labeled_views).batch(6)
+    reference = batches["meanteacher"]
+    for batch in batches.values():
+        assert same(batch[:3], reference[:3])
+        if batch.u:
+            assert torch.equal(batch.u[0], reference.u[0]) and torch.equal(batch.u_index, reference.u_index)
+
+
+def test_labelled_batches_do_not_depend_on_the_unlabelled_size():
+    assert same(make(u=8).batch(4)[:3], make(u=20).batch(4)[:3])
+
+
+def test_views_of_one_row_differ_and_no_views_mean_no_images():
+    batch = make().batch(0)
+    assert not torch.equal(batch.u[0], batch.u[1])
+    none = make(()).batch(0)
+    assert none.u == () and len(none.u_index) == 0
+
+
+def test_further_labelled_views_and_named_views():
+    batch = make(("weak", "strong"), labeled=("weak", "strong")).batch(2)
+    assert len(batch.x_more) == 1 and batch.x_more[0].shape == batch.x.shape
+    assert same(batch[:3], make().batch(2)[:3]) and torch.equal(batch.u[0], make().batch(2).u[0])
+    assert not torch.equal(batch.u[1], make().batch(2).u[1])
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_hold_slices_of_the_one_batch(ranks):
+    whole = make().batch(3)
+    parts = [make(rank=rank, ranks=ranks).batch(3) for rank in range(ranks)]
+    for k, leaf in enumerate(tree_leaves(whole)):
+        torch.testing.assert_close(torch.cat([tree_leaves(part)[k] for part in parts]), leaf, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"unlabeled": ("weak", "stronk")}, "view called 'stronk'"),
+        ({"ranks": 3}, "3 ranks do not divide"),
+        ({"b": 0}, "batch sizes must be at least 1"),
+    ],
+)
+def test_bad_input(change, message):
+    with pytest.raises(InputError, match=message):
+        make(**change)
+
+
+def test_an_empty_unlabelled_stream():
+    facts = FACTS._replace(unlabeled=torch.empty(0, dtype=torch.int64))
+    with pytest.raises(InputError, match="unlabelled stream is empty"):
+        Pipeline(IMAGES, facts, VIEWS, unlabeled=("weak",), batch_labeled=2, batch_unlabeled=2, seed=0)
+    Pipeline(IMAGES, facts, VIEWS, unlabeled=(), batch_labeled=2, batch_unlabeled=2, seed=0).batch(0)

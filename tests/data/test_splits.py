@@ -1,0 +1,161 @@
+"""The labelled rows: frozen draws, equal classes, checked files."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ssl_zoo.data.splits import Split, draw_split, read_split, write_split
+from ssl_zoo.errors import InputError
+
+LABELS = np.arange(40) % 4  # ten rows of each of four classes
+LABELS[36:] = -1  # now nine
+ROWS = [1, 2, 5, 8, 13, 15, 18, 20, 26, 31]
+HASH = "57defd513da206dc20d5e2c09353e2f1"
+
+
+def test_frozen_for_ever():
+    """If this fails, every split in every published row has changed: mend the code, not the numbers."""
+    split = draw_split("digits", LABELS, 4, 10, 3)
+    assert split.rows.tolist() == ROWS
+    assert split.hash == HASH
+    assert split.classes.tolist() == [row % 4 for row in ROWS]
+    assert split.rows.dtype == split.classes.dtype == np.int64
+    assert (split.dataset, split.labels, split.seed) == ("digits", 10, 3)
+
+
+@pytest.mark.parametrize("count", [4, 7, 10, 36])
+@pytest.mark.parametrize("seed", range(5))
+def test_classes_are_equal_up_to_one(count, seed):
+    split = draw_split("d", LABELS, 4, count, seed)
+    sizes = np.bincount(split.classes, minlength=4)
+    assert sizes.sum() == count and np.ptp(sizes) == (count % 4 > 0)
+    assert (np.diff(split.rows) > 0).all()
+    np.testing.assert_array_equal(LABELS[split.rows], split.classes)
+
+
+def test_remainder_goes_to_other_classes_with_another_seed():
+    extra = {int(np.bincount(draw_split("d", LABELS, 4, 5, seed).classes).argmax()) for seed in range(30)}
+    assert extra == {0, 1, 2, 3}
+
+
+def test_every_row_is_drawn_equally_often():
+    draws = np.concatenate([draw_split("d", np.arange(40) % 4, 4, 20, seed).rows for seed in range(400)])
+    counts = np.bincount(draws, minlength=40)  # binomial, mean 200, standard deviation 10
+    assert counts.min() > 150 and counts.max() < 250
+
+
+def test_depends_on_dataset_count_and_seed_alone():
+    first = draw_split("d", LABELS, 4, 8, 0)
+    np.random.seed(5)  # must not matter
+    again = draw_split("d", LABELS.astype(np.int32), 4, 8, 0)
+    assert again.hash == first.hash
+    others = [draw_split("e", LABELS, 4, 8, 0), draw_split("d", LABELS, 4, 8, 1), draw_split("d", LABELS, 4, 12, 0)]
+    assert not any(set(first.rows) <= set(other.rows) for other in others)
+
+
+def test_all_is_every_row_with_a_class():
+    split = draw_split("d", LABELS, 4, "all", 7)
+    assert split.rows.tolist() == list(range(36)) and split.labels == 36
+    assert split.hash == draw_split("d", LABELS, 4, "all", 8).hash
+
+
+@pytest.mark.parametrize(
+    ("count", "num_classes", "message"),
+    [
+        (0, 4, "labels = 0 must be positive"),
+        (-3, 4, "must be positive"),
+        (37, 4, "37 labels were asked for and d has 36"),
+        (3, 4, "3 labels are too few for the 4 classes"),
+        ("most", 4, "'most' is neither a number nor 'all'"),
+        ("all", 5, r"class 4 \('e'\) of d has 0 labelled image"),
+        (4, 3, "has a label 3: labels must be from 0 to 2"),
+    ],
+)
+def test_bad_requests(count, num_classes, message):
+    with pytest.raises(InputError, match=message):
+        draw_split("d", LABELS, num_classes, count, 0, class_names="abcde")
+
+
+def test_a_class_without_enough_images_is_named():
+    labels = np.array([0] * 9 + [1])
+    with pytest.raises(InputError, match=r"class 1 \('dog'\) of pets has 1 labelled .* --labels 4 needs 2"):
+        draw_split("pets", labels, 2, 4, 0, class_names=("cat", "dog"))
+    with pytest.raises(InputError, match="class 1 of pets"):
+        draw_split("pets", labels, 2, 4, 0)
+    with pytest.raises(InputError, match="label -2"):
+        draw_split("pets", labels - 2, 2, 4, 0)
+
+
+def test_file_round_trip(tmp_path):
+    path = tmp_path / "new" / "split.json"
+    split = draw_split("d", LABELS, 4, 10, 1)
+    for _ in range(2):  # a second time over the first
+        write_split(split, path)
+    back = read_split(path, "d", LABELS)
+    assert back.hash == split.hash and back.seed == 1 and back.labels == 10
+    np.testing.assert_array_equal(back.rows, split.rows)
+    np.testing.assert_array_equal(back.classes, split.classes)
+    assert [file.name for file in path.parent.iterdir()] == ["split.json"]
+    assert len(path.read_text().splitlines()) == 8  # a line for each key
+
+
+def test_unwritable_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        write_split(draw_split("d", LABELS, 4, 10, 1), tmp_path / "file" / "split.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[1, 2]", "is not a mapping"),
+        ('{"dataset": "d", "rows": []}', "lacks labels, seed, classes, hash"),
+        ('{"dataset": "d", "labels": 1, "seed": 0, "rows": [1.0], "classes": [0], "hash": ""}', "rows is not a list"),
+        ('{"dataset": "d", "labels": 1, "seed": 0, "rows": [1], "classes": "0", "hash": ""}', "classes is not a list"),
+    ],
+)
+def test_files_that_are_no_splits(tmp_path, text, message):
+    path = tmp_path / "split.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_split(path, "d", LABELS)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_split(tmp_path / "none.json", "d", LABELS)
+
+
+def test_edited_file(tmp_path):
+    path = tmp_path / "split.json"
+    write_split(draw_split("d", LABELS, 4, 10, 1), path)
+    content = json.loads(path.read_text())
+    for key, value in {"rows": [0, *content["rows"][1:]], "classes": [3] * 10, "dataset": "e"}.items():
+        path.write_text(json.dumps({**content, key: value}))
+        with pytest.raises(InputError, match="was changed: it says hash"):
+            read_split(path, "d", LABELS)
+    path.write_text(json.dumps({**content, "labels": 11}))
+    with pytest.raises(InputError, match="do not fit together"):
+        read_split(path, "d", LABELS)
+
+
+def test_rows_that_are_not_ascending(tmp_path):
+    path = tmp_path / "split.json"
+    write_split(Split("d", 2, 0, np.array([3, 3]), np.array([3, 3])), path)
+    with pytest.raises(InputError, match="do not fit together"):
+        read_split(path, "d", LABELS)
+
+
+def test_file_of_other_data(tmp_path):
+    path = tmp_path / "split.json"
+    split = draw_split("d", LABELS, 4, 36, 1)
+    write_split(split, path)
+    with pytest.raises(InputError, match="is for d, not for e"):
+        read_split(path, "e", LABELS)
+    with pytest.raises(InputError, match="names row 20 and d has 20 rows"):
+        read_split(path, "d", LABELS[:20])
+    with pytest.raises(InputError, match="has class 0 for row 0, d has -1"):
+        read_split(path, "d", np.full(40, -1))

@@ -1,0 +1,187 @@
+import pytest
+import yaml
+
+from ssl_zoo import InputError, config
+from ssl_zoo.settings import RunSettings
+
+
+def read(tmp_path, text):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return config.read_recipe(str(path), tmp_path)
+
+
+def test_an_empty_recipe_is_the_defaults():
+    settings = config.resolve({})
+    assert settings.alg == "meanteacher" and settings.batch.labeled == 64 and settings.views == {"weak": {}}
+    assert settings.algorithms["meanteacher"]["decay"] == 0.999 and settings.nets["wrn28_2"]["drop_rate"] == 0.0
+    assert settings.datasets == {"digits": {"test_size": 500}}
+
+
+def test_names_become_canonical_and_only_what_is_used_is_kept():
+    given = {"alg": "Mean-Teacher", "net": "WRN-28-2", "algorithms": {"mean_teacher": {"weight": 3}, "pimodel": {"weight": 1}}}
+    settings = config.resolve(given)
+    assert (settings.alg, settings.net) == ("meanteacher", "wrn28_2")
+    assert list(settings.algorithms) == ["meanteacher"] and settings.algorithms["meanteacher"]["weight"] == 3.0
+
+
+def test_values_get_the_type_of_their_annotation():
+    settings = config.resolve({"optimizer": {"lr": 1, "betas": [0.5, 0.9]}, "labels": "all", "eval_ema": None})
+    assert isinstance(settings.optimizer.lr, float) and settings.optimizer.betas == (0.5, 0.9) and settings.labels == "all"
+
+
+def test_a_dumped_configuration_is_itself_a_recipe(tmp_path):
+    given = {
+        "alg": "tempens",
+        "views": {"weak": {"flip": {}, "translate": {"pixels": 2}}},
+        "schedule": {"milestones": [0.5, 0.7]},
+    }
+    settings = config.resolve(given)
+    assert config.resolve(read(tmp_path, config.dump(settings))) == settings
+    assert list(settings.views["weak"]) == ["flip", "translate"]  # their order is kept
+
+
+def test_numbers_as_people_write_them(tmp_path):
+    assert read(tmp_path, "a: 5e-4\nb: 1E3\nc: .5\nd: -2.5e+1\ne: v5e4\n") == {
+        "a": 5e-4,
+        "b": 1000.0,
+        "c": 0.5,
+        "d": -25.0,
+        "e": "v5e4",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"labls": 3}, "there is no setting 'labls'; did you mean 'labels'?"),
+        ({"optimizer": {"lrr": 3}}, "optimizer has no option 'lrr'; did you mean 'lr'?"),
+        ({"algorithms": {"meanteacher": {"weigth": 3}}}, "algorithms.meanteacher has no option 'weigth'; did you mean 'weight'?"),
+        ({"algorithms": {"pimodel": {"weigth": 3}}}, "algorithms.pimodel has no option 'weigth'"),
+        ({"algorithms": {"meantaecher": {}}}, "no algorithm is called 'meantaecher'; did you mean 'meanteacher'?"),
+        ({"algorithms": {"mean-teacher": {}, "meanteacher": {}}}, "algorithms names 'meanteacher' twice"),
+        ({"nets": {"wrn28_2": {"depth": 3}}}, "nets.wrn28_2 has no option 'depth'"),
+        ({"views": {"weak": {"flop": {}}}}, "no augmentation is called 'flop'; did you mean 'flip'?"),
+        ({"views": {"weak": {"flip": {"probability": 3}}}}, "flip.probability = 3"),
+        ({"views": {"weak": {"affine": {"rotat": 3}}}}, "views.weak.affine has no option 'rotat'; did you mean 'rotate'?"),
+        ({"views": ["weak"]}, "views must be a mapping"),
+        ({"views": {"weak": ["flip"]}}, "views.weak must be a mapping"),
+        ({"optimizer": 3}, "optimizer must be a mapping of options, not 3"),
+        ({"algorithms": 3}, "algorithms must be a mapping"),
+        ({"optimizer": {"lr": "fast"}}, "optimizer.lr = 'fast' is not of the type float"),
+        ({"optimizer": {"name": "sdg"}}, "optimizer.name = 'sdg' is not of the type Literal['sgd', 'adamw']"),
+        ({"labels": "some"}, "labels = 'some' is not of the type"),
+        ({"labels": True}, "labels = True is not of the type"),
+        ({"steps": 1.5}, "steps = 1.5 is not of the type int"),
+        ({"steps": 0}, "steps = 0 is out of range: it must be at least 1"),
+        ({"optimizer": {"lr": float("nan")}}, "optimizer.lr = nan is out of range"),
+        ({"schedule": {"warmup": 3}}, "schedule.warmup = 3.0 is out of range"),
+        ({"batch": {"labeled": 0}}, "batch.labeled = 0"),
+        ({"optimizer": {"momentum": 0}}, "optimizer.nesterov needs a momentum"),
+        ({5: 3}, "there is no setting '5'"),
+        ({"optimizer": None}, "optimizer must be a mapping of options, not None"),
+        ({"views": {"weak": None}}, "views.weak is null; write {} for a view without augmentation"),
+        ({"optimizer": {"lr": float("inf")}}, "optimizer.lr = inf is out of range"),
+        ({"data_root": ""}, "data_root is empty"),
+        ({"steps": None}, "steps = None is not of the type int"),
+        ({"net": None}, "net = None is not of the type str"),
+        ({"batch": {"labeled": None}}, "batch.labeled = None is not of the type int"),
+        ({"algorithms": {"meanteacher": {"joint_forward": None}}}, "joint_forward = None is not of the type bool"),
+        ({"views": {"weak": {"affine": {"rotate": None}}}}, "rotate = None is not of the type float"),
+        ({"optimizer": {"betas": [1.5, 0.9]}}, "optimizer.betas = 1.5"),
+    ],
+)
+def test_wrong_settings_are_one_line_that_names_them(given, message):
+    with pytest.raises(InputError) as error:
+        config.resolve(given)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "is not YAML"),
+        ("- a\n- b\n", "must be a mapping of settings"),
+        ("", "is empty; a recipe is a mapping"),
+        ("a: 1\na: 2\n", "the key 'a' stands twice"),
+        ("a: !!python/object/apply:os.system ['true']\n", "is not YAML"),
+        ("? {a: 1}\n: 2\n", "is not"),
+    ],
+)
+def test_recipes_that_are_none(tmp_path, text, message):
+    with pytest.raises(InputError, match=message) as error:
+        read(tmp_path, text)
+    assert "\n" not in str(error.value) and "recipe.yaml" in str(error.value)
+
+
+def test_aliases_anchors_and_empty_sections(tmp_path):
+    recipe = read(tmp_path, "algorithms: {mean-teacher: &x {decay: .9}, pi-model: {weight: 3}}\nnets:\n")
+    config.put_assignment(recipe, "algorithms.MeanTeacher.weight=3")
+    config.put_assignment(recipe, "nets.wrn28_2.drop_rate=.1")
+    settings = config.resolve(recipe)
+    assert settings.algorithms["meanteacher"]["weight"] == 3 and settings.algorithms["meanteacher"]["decay"] == 0.9
+    assert settings.nets["wrn28_2"]["drop_rate"] == 0.1
+    assert read(tmp_path, "a: &x {p: 1}\nb: {<<: *x, q: 2}\n")["b"] == {"p": 1, "q": 2}
+    with pytest.raises(InputError, match="algorithms names 'meanteacher' twice"):
+        read(tmp_path, "algorithms: {mean-teacher: {}, meanteacher: {}}\n")
+
+
+def test_a_recipe_that_does_not_exist(tmp_path):
+    (tmp_path / "digits.yaml").write_text("steps: 1\n")
+    with pytest.raises(InputError, match="no recipe is called 'digts' and no such file exists; did you mean 'digits'"):
+        config.read_recipe("digts", tmp_path)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not a text file in UTF-8"):
+        config.read_recipe("binary", tmp_path)
+
+
+def test_put_assignment():
+    settings = {"algorithms": {"meanteacher": {"weight": 1}}, "steps": 5}
+    config.put_assignment(settings, "algorithms.Mean-Teacher.decay=5e-1")
+    config.put_assignment(settings, "views.weak={flip: {}}")
+    config.put_assignment(settings, "schedule.milestones=[0.5, 0.75]")
+    assert settings["algorithms"] == {"meanteacher": {"weight": 1, "decay": 0.5}}
+    assert settings["views"] == {"weak": {"flip": {}}} and settings["schedule"]["milestones"] == [0.5, 0.75]
+    for wrong, message in {
+        "steps": "wants KEY=VALUE",
+        "=3": "wants KEY=VALUE",
+        "steps.x=1": "steps is 5, not a mapping",
+        "a=[": "not YAML",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            config.put_assignment(settings, wrong)
+
+
+def test_explain_shows_every_setting_with_its_documentation():
+    text = config.explain(config.resolve({"alg": "pimodel", "views": {"weak": {"affine": {"rotate": 5}}}}))
+    for part in (
+        "optimizer.lr = 0.03  (float)",
+        "algorithms.pimodel.stop_gradient = false",
+        "views.weak.affine.rotate = 5.0",
+        "nets.wrn28_2.drop_rate",
+    ):
+        assert part in text
+    assert "Take the second view as a fixed target" in text
+    flat = config.flatten(config.plain(RunSettings()))
+    for key in flat:
+        if not key.startswith(("views", "datasets", "nets", "algorithms")):
+            line = text.splitlines().index(next(line for line in text.splitlines() if line.startswith(f"  {key} = ")))
+            assert text.splitlines()[line + 1].startswith("      "), f"{key} has no documentation"
+
+
+def test_flatten():
+    assert config.flatten({"a": {"b": {"c": 1}, "d": {}}, "e": [1]}) == {"a.b.c": 1, "a.d": {}, "e": [1]}
+
+
+def test_every_shipped_recipe_is_valid():
+    from pathlib import Path
+
+    folder = Path(__file__).parent.parent / "configs"
+    names = [path.stem for path in folder.glob("*.yaml")]
+    assert "digits" in names
+    for name in names:
+        recipe = config.read_recipe(name, folder)
+        for alg in recipe["algorithms"]:
+            settings = config.resolve({**recipe, "alg": alg})
+            assert yaml.safe_load(config.dump(settings))["alg"] == alg
+            assert settings.dataset == name

@@ -1,0 +1,46 @@
+import math
+
+import pytest
+import torch
+
+from ssl_zoo import InputError
+from ssl_zoo.losses import cross_entropy, full_precision, squared_error
+
+
+def test_squared_error_of_one_zero_against_halves_is_a_quarter():
+    a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 0.5]])
+    assert squared_error(a, b) == 0.25
+    assert squared_error(a, b, "sum") == 0.5
+
+
+def test_squared_error_is_a_mean_over_rows_and_weighted_rows_keep_the_denominator():
+    a, b = torch.tensor([[1.0, 0.0], [3.0, 1.0]]), torch.zeros(2, 2)
+    assert squared_error(a, b) == (0.5 + 5) / 2
+    assert squared_error(a, b, row_weight=torch.tensor([1.0, 0.0])) == 0.25
+
+
+def test_squared_error_gives_gradient_to_both_sides():
+    a, b = torch.rand(2, 3, requires_grad=True), torch.rand(2, 3, requires_grad=True)
+    squared_error(a, b).backward()
+    torch.testing.assert_close(a.grad, (2 * (a - b) / 6).detach())
+    torch.testing.assert_close(b.grad, -a.grad)
+
+
+def test_squared_error_refuses_to_broadcast_and_an_unknown_reduction():
+    with pytest.raises(InputError, match=r"\(2, 3\) with \(1, 3\)"):
+        squared_error(torch.zeros(2, 3), torch.zeros(1, 3))
+    with pytest.raises(InputError, match="reduction = 'max'"):
+        squared_error(torch.zeros(2, 3), torch.zeros(2, 3), "max")
+
+
+def test_cross_entropy_by_its_denominators():
+    logits, labels = torch.zeros(4, 10), torch.tensor([0, 1, 2, 3])
+    assert cross_entropy(logits, labels).item() == pytest.approx(math.log(10))
+    assert cross_entropy(logits, labels, denominator=16).item() == pytest.approx(math.log(10) / 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"), [(torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)]
+)
+def test_full_precision(given, wanted):
+    assert full_precision(torch.zeros(1, dtype=given)).dtype == wanted

@@ -1,0 +1,248 @@
+"""The command line, from what is typed to what is on the disk."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from benchmarks import run
+from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS
+
+ROOT = Path(__file__).parent.parent
+QUICK = ["--net", "smallnet", "--steps", "6", "--device", "cpu"]
+
+
+def call(capsys, *argv):
+    """Exit status, what was printed, and the complaint."""
+    status = run.main([str(word) for word in argv])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SSL_ZOO_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Three classes of 8x8 images in folders."""
+    draw = np.random.default_rng(0)
+    for part, count in (("train", 6), ("test", 4)):
+        for k, name in enumerate(("ant", "bee", "cat")):
+            folder = tmp_path / "mine" / part / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = (draw.integers(0, 80, (8, 8, 3)) + 80 * k).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    return tmp_path / "mine"
+
+
+@pytest.mark.parametrize("name", ALGORITHMS.names())
+def test_a_run_leaves_what_it_promises(name, capsys):
+    status, out, _ = call(capsys, "--alg", name, *QUICK)
+    folder = Path(f"runs/digits-20/{name}-smallnet-s0")
+    assert status == 0 and str(folder) in out and len(out.splitlines()) == 4
+    row = json.loads((folder / "result.json").read_text())
+    promised = """algorithm net dataset labels seed split_seed split_hash steps accuracy accuracy_student
+        error_rate balanced_accuracy macro_f1 seconds images_per_second device versions commit config"""
+    assert set(promised.split()) <= set(row)
+    assert (row["algorithm"], row["net"], row["dataset"], row["labels"], row["steps"]) == (name, "smallnet", "digits", 20, 6)
+    assert row["error_rate"] == 1 - row["accuracy"] and f"{100 * row['accuracy']:.2f} %" in out
+    assert sum(map(sum, row["confusion"])) == 500 and row["images_seen"] == 6 * (20 if name == "supervised" else 20 + 44)
+    assert yaml.safe_load((folder / "config.yaml").read_text()) == row["config"]
+    assert len(json.loads((folder / "split.json").read_text())["rows"]) == 20
+    assert (folder / "metrics.jsonl").stat().st_size and list((folder / "tensorboard").iterdir())
+
+
+def test_the_same_command_again_shows_the_finished_run(capsys):
+    first = call(capsys, "--alg", "supervised", *QUICK)
+    before = Path("runs/digits-20/supervised-smallnet-s0/result.json").stat().st_mtime_ns
+    again = call(capsys, "--alg", "supervised", *QUICK)
+    assert again[0] == 0 and first[1].splitlines()[-3:] == again[1].splitlines()
+    assert Path("runs/digits-20/supervised-smallnet-s0/result.json").stat().st_mtime_ns == before
+
+
+def test_a_split_file_of_a_run_serves_another(capsys):
+    call(capsys, "--alg", "supervised", *QUICK, "--split-seed", 3, "--out", "a")
+    status, *_ = call(capsys, "--alg", "pimodel", *QUICK, "--set", "split_file=a/split.json", "--out", "b")
+    a, b = (json.loads(Path(f"{folder}/result.json").read_text()) for folder in "ab")
+    assert status == 0 and a["split_hash"] == b["split_hash"]
+    status, _, error = call(capsys, "--alg", "pimodel", *QUICK, "--set", "split_file=a/split.json", "--labels", 30, "--out", "c")
+    assert status == 2 and "names 20 labelled images, but labels is 30" in error
+
+
+def test_all_labels(capsys):
+    status, out, _ = call(capsys, "--alg", "supervised", *QUICK, "--labels", "all")
+    assert status == 0 and "1,297 labelled images" in out and Path("runs/digits-all/supervised-smallnet-s0/result.json").exists()
+
+
+def test_a_folder_of_ones_own(images, capsys):
+    small = ["--set", "batch={labeled: 4, unlabeled: 4}", "--set", "views.weak={flip: {}}"]
+    status, out, error = call(capsys, "--dataset", "folder", "--data-root", images, "--labels", 6, *QUICK, *small, "--out", "o")
+    assert status == 0, error
+    row = json.loads(Path("o/result.json").read_text())
+    assert row["classes"] == ["ant", "bee", "cat"] and "6 labelled images, 18 in the unlabelled stream, 12 test images" in out
+    assert row["config"]["datasets"] == {"folder": {"image_size": None, "mode": "RGB", "cache": True}}
+    status, *_ = call(
+        capsys, "--dataset", "folder", "--data-root", images, "--labels", 6, *QUICK, *small, "--image-size", 16, "--out", "p"
+    )
+    assert status == 0
+
+
+def test_list_shows_every_name(capsys):
+    status, out, _ = call(capsys, "--list")
+    assert status == 0
+    for registry in (ALGORITHMS, NETS, DATASETS, AUGMENTATIONS):
+        for name, summary in registry.summaries().items():
+            assert f"  {name} " in out and summary and summary in out
+
+
+def test_print_config_is_a_recipe(capsys, tmp_path):
+    status, out, _ = call(
+        capsys, "--alg", "tempens", "--net", "wrn16_2", "--labels", 50, "--set", "optimizer.lr=0.2", "--print-config"
+    )
+    (tmp_path / "mine.yaml").write_text(out)
+    assert status == 0 and yaml.safe_load(out)["algorithms"]["tempens"]["weight"] == 30.0
+    assert call(capsys, "--recipe", "mine.yaml", "--print-config")[1] == out
+
+
+def test_flags_beat_set_and_set_beats_the_recipe(capsys):
+    out = call(capsys, "--set", "steps=7", "--set", "seed=4", "--steps", 9, "--print-config")[1]
+    assert (yaml.safe_load(out)["steps"], yaml.safe_load(out)["seed"]) == (9, 4)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS.names())
+def test_help_shows_the_options_of_the_chosen_method_and_net(name, capsys):
+    status, out, _ = call(capsys, "--alg", name, "--net", "convnet13", "--help")
+    assert status == 0 and "--print-config" in out and "nets.convnet13.noise = 0.15" in out
+    for option in ALGORITHMS.resolve(name).options:
+        assert f"algorithms.{name}.{option} = " in out
+
+
+BAD = [
+    (["--alg", "meantaecher"], "no algorithm is called 'meantaecher'; did you mean 'meanteacher'?"),
+    (["--net", "wrn28"], "no net is called 'wrn28'; did you mean 'wrn28_2'?"),
+    (["--net", "wrn27_2"], "depth 27"),
+    (["--dataset", "digit"], "no dataset is called 'digit'; did you mean 'digits'?"),
+    (["--recipe", "digts"], "no recipe is called 'digts'"),
+    (["--recipe", "bad.yaml"], "bad.yaml is not YAML"),
+    (["--recipe", "list.yaml"], "list.yaml is not a recipe: it must be a mapping"),
+    (["--labls", "3"], "unknown argument '--labls'; did you mean '--labels'"),
+    (["--labels"], "expected one argument"),
+    (["--labels", "some"], "labels = 'some' is not of the type"),
+    (["--labels", "2000"], "2000"),
+    (["--labels", "5"], "5"),
+    (["--labels", "1290"], "class"),
+    (["--labels", "-3"], "labels = -3 is out of range"),
+    (["--steps", "1e3"], "steps = 1000.0 is not of the type int"),
+    (["--set", "optimizer.lrr=3"], "optimizer has no option 'lrr'; did you mean 'lr'?"),
+    (["--set", "algorithms.meanteacher.weigth=3"], "did you mean 'weight'?"),
+    (["--set", "algorithms.meanteacher.weight=-3"], "weight = -3"),
+    (["--set", "lr"], "--set wants KEY=VALUE"),
+    (["--set", "views.weak={flop: {}}"], "did you mean 'flip'?"),
+    (["--device", "cuda"], "torch sees 0 CUDA devices"),
+    (["--device", "gpu"], "device 'gpu' is unknown"),
+    (["--image-size", "32"], "datasets.digits has no option 'image_size'"),
+    (["--dataset", "folder", "--data-root", "nowhere"], "no folder or archive"),
+    (["--dataset", "folder", "--data-root", "empty"], "has no train/ folder"),
+    (["--dataset", "folder", "--data-root", "broken"], "broken/train/a/x.png' is not an image that can be read"),
+    (["--dataset", "folder", "--data-root", "mixed", "--labels", "2"], "images differ in size"),
+    (["--dataset", "cifar10", "--set", "datasets.cifar10.download=false"], "cifar10"),
+    (["--labels", "all", "--set", "batch.labeled_in_unlabeled=false"], "the unlabelled stream is empty"),
+    (["--out", "full"], "full exists and is not the folder of a run"),
+    (["--out", "bad.yaml/x"], "x exists and is not the folder of a run"),
+    (["--set", "steps="], "steps = None is not of the type int"),
+    (["--out", "bad.yaml"], "bad.yaml exists and is not the folder of a run"),
+]
+
+
+@pytest.mark.parametrize(("argv", "message"), BAD, ids=[" ".join(argv) for argv, _ in BAD])
+def test_bad_input_is_one_line_and_status_two_and_writes_nothing(argv, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(run.torch.cuda, "device_count", lambda: 0)
+    (tmp_path / "bad.yaml").write_text("a: [1")
+    (tmp_path / "list.yaml").write_text("- 1")
+    for folder in ("empty", "full", *(f"{root}/{part}/a" for root in ("broken", "mixed") for part in ("train", "test"))):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "full/thesis.txt").write_text("mine")
+    for part in ("train", "test"):
+        (tmp_path / f"broken/{part}/a/x.png").write_bytes(b"no image")
+        Image.new("RGB", (8, 8 + len(part) % 2)).save(tmp_path / f"mixed/{part}/a/x.png")
+    before = sorted(tmp_path.rglob("*"))
+    status, out, error = call(capsys, *argv)
+    assert status == 2 and message in error and out == ""
+    assert error.count("\n") == 1 and "Traceback" not in error
+    assert sorted(path for path in tmp_path.rglob("*") if "cache" not in path.parts) == before
+
+
+def test_a_folder_with_a_run_of_other_settings_is_refused_and_stays(capsys):
+    call(capsys, "--alg", "supervised", *QUICK, "--out", "o")
+    before = Path("o/result.json").read_bytes()
+    status, _, error = call(capsys, "--alg", "supervised", *QUICK, "--out", "o", "--set", "optimizer.lr=0.3")
+    assert (
+        status == 2 and "o holds a run with other settings (optimizer.lr 0.003 there and 0.3 here); choose another --out" in error
+    )
+    assert Path("o/result.json").read_bytes() == before
+
+
+def test_a_finished_run_of_other_data_is_refused(images, capsys):
+    """Not shown as if it were of these: two folders have the same default --out."""
+    argv = [
+        "--dataset",
+        "folder",
+        "--labels",
+        3,
+        *QUICK,
+        "--set",
+        "batch={labeled: 4, unlabeled: 4}",
+        "--set",
+        "views.weak={flip: {}}",
+    ]
+    assert call(capsys, *argv, "--data-root", images)[0] == 0
+    (images / "train/ant/0.png").unlink()
+    status, out, error = call(capsys, *argv, "--data-root", images)
+    assert status == 2 and out == "" and "is of a run with other images" in error
+    assert call(capsys, *argv, "--data-root", "nowhere")[0] == 2
+
+
+def test_the_data_set_chooses_the_recipe_however_it_is_named(capsys):
+    by_flag = call(capsys, "--dataset", "CIFAR-10", "--print-config")[1]
+    assert call(capsys, "--set", "dataset=cifar10", "--print-config")[1] == by_flag
+    assert yaml.safe_load(by_flag)["labels"] == 4000
+
+
+def test_interrupted_and_started_again(capsys, monkeypatch):
+    """Ctrl-C after the first checkpoint, then the same command: the same result as in one go, times apart."""
+    argv = ["--alg", "tempens", *QUICK, "--set", "evaluation.every=2"]
+    call(capsys, *argv, "--out", "whole")
+    loss = ALGORITHMS.resolve("tempens").target.loss
+    calls = []
+
+    def interrupted(self, batch, progress):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return loss(self, batch, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ALGORITHMS.resolve("tempens").target, "loss", interrupted)
+        status, _, error = call(capsys, *argv, "--out", "parts")
+    assert status == 130 and "the same command goes on" in error
+    status, out, _ = call(capsys, *argv, "--out", "parts")
+    assert status == 0 and "from step 2" in out
+    whole, parts = (json.loads(Path(f"{folder}/result.json").read_text()) for folder in ("whole", "parts"))
+    for row in (whole, parts):
+        for key in ("seconds", "seconds_training", "images_per_second"):
+            del row[key]
+    assert whole == parts
+
+
+def test_the_command_itself():
+    done = subprocess.run([sys.executable, ROOT / "benchmarks/run.py", "--alg", "nothing"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("run.py: no algorithm is called 'nothing'") and done.stdout == ""

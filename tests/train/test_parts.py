@@ -1,0 +1,126 @@
+"""Optimiser, device, evaluation and checkpoint."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ssl_zoo import ALGORITHMS, InputError
+from ssl_zoo.settings import OptimizerSettings, ScheduleSettings
+from ssl_zoo.train.checkpoint import load_checkpoint, save_checkpoint
+from ssl_zoo.train.device import autocast, pick_device
+from ssl_zoo.train.evaluate import calibration_error, confusion, predict, score
+from ssl_zoo.train.optimizer import make_optimizer, set_lr
+
+CPU = torch.device("cpu")
+
+
+def test_decay_acts_on_matrices_alone_unless_asked(net, facts):
+    method = ALGORITHMS.create("meanteacher", net=net, facts=facts)
+    decayed, plain = make_optimizer(method, OptimizerSettings(weight_decay=0.1)).param_groups
+    assert decayed["weight_decay"] == 0.1 and plain["weight_decay"] == 0
+    assert all(p.ndim > 1 for p in decayed["params"]) and all(p.ndim == 1 for p in plain["params"])
+    assert len(decayed["params"]) + len(plain["params"]) == len(list(net.parameters()))  # the student's, not the teacher's
+    (every,) = make_optimizer(method, OptimizerSettings(decay_all=True)).param_groups
+    assert len(every["params"]) == len(list(net.parameters()))
+
+
+def test_the_scale_of_a_weight_norm_does_not_decay():
+    layer = nn.utils.parametrizations.weight_norm(nn.Conv2d(2, 3, 3))
+    decayed, plain = make_optimizer(layer, OptimizerSettings()).param_groups
+    assert [tuple(p.shape) for p in decayed["params"]] == [(3, 2, 3, 3)]
+    assert sorted(tuple(p.shape) for p in plain["params"]) == [(3,), (3, 1, 1, 1)]
+
+
+def test_the_optimisers_are_the_ones_named(net):
+    sgd = make_optimizer(net, OptimizerSettings(lr=0.2, momentum=0.8))
+    assert (
+        isinstance(sgd, torch.optim.SGD)
+        and sgd.defaults["nesterov"]
+        and sgd.defaults["momentum"] == 0.8
+        and sgd.defaults["fused"]
+    )
+    adam = make_optimizer(net, OptimizerSettings(name="adamw", betas=(0.5, 0.9)))
+    assert isinstance(adam, torch.optim.AdamW) and adam.defaults["betas"] == (0.5, 0.9) and adam.defaults["fused"]
+
+
+def test_set_lr_reaches_every_group(net):
+    optimizer = make_optimizer(net, OptimizerSettings())
+    assert set_lr(optimizer, 0.4, ScheduleSettings(name="cosine"), 0.5) == pytest.approx(0.2)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.2, 0.2])
+
+
+@pytest.mark.parametrize("name", ["gpu", "cpu:1", "cuda:x", "cpu:", "cuda:"])
+def test_unknown_devices(name):
+    with pytest.raises(InputError, match=f"device '{name}' is unknown"):
+        pick_device(name)
+
+
+def test_cuda_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match="torch sees 0 CUDA devices; use --device cpu"):
+        pick_device("cuda")
+
+
+def test_precision(monkeypatch):
+    layer, x = nn.Linear(2, 2), torch.ones(1, 2)
+    with autocast(CPU, "bf16"):
+        assert layer(x).dtype == torch.bfloat16
+    with autocast(CPU, "fp32"):
+        assert layer(x).dtype == torch.float32
+
+
+def test_scores_in_numbers_done_by_hand():
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
+    labels = np.array([0, 0, 1, 1])
+    scores = score(probabilities, labels)
+    assert scores["accuracy"] == 0.75 and scores["balanced_accuracy"] == 0.75
+    assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
+    assert confusion(probabilities, labels) == [[2, 0], [1, 1]]
+    # each confidence in a bin of its own: |1 - .9|, |1 - .8|, |1 - .7|, |0 - .6|
+    assert calibration_error(probabilities, labels) == pytest.approx((0.1 + 0.2 + 0.3 + 0.6) / 4)
+
+
+def test_confusion_has_every_class_even_where_none_occurs():
+    assert np.array(confusion(np.eye(3)[[0, 0]], np.array([0, 1]))).shape == (3, 3)
+
+
+def test_predict_is_in_eval_mode_and_does_not_depend_on_the_batch(net):
+    images = torch.randint(0, 256, (9, 5, 5, 2), dtype=torch.uint8)
+
+    def prepare(chunk):
+        return chunk.permute(0, 3, 1, 2).float()
+
+    whole, parts = (predict(net.train(), images, prepare, n, torch.autocast("cpu", enabled=False)) for n in (9, 2))
+    np.testing.assert_allclose(whole, parts, atol=1e-6)
+    np.testing.assert_allclose(whole.sum(axis=1), 1, atol=1e-6)
+    assert net.norm.num_batches_tracked == 0
+
+
+def test_checkpoint_is_replaced_as_a_whole(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    assert load_checkpoint(path, CPU) is None
+    save_checkpoint(path, {"step": 1, "weights": torch.ones(2)})
+
+    def fail(state, file):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(path, {"step": 2})
+    assert load_checkpoint(path, CPU)["step"] == 1
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "evil"), "w"))
+
+    with (tmp_path / "checkpoint.pt").open("wb") as file:
+        torch.save({"step": Evil()}, file)
+    with pytest.raises(pickle.UnpicklingError):
+        load_checkpoint(tmp_path / "checkpoint.pt", CPU)
+    assert not (tmp_path / "evil").exists()
