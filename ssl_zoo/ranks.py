@@ -9,6 +9,10 @@ import torch.distributed as dist
 import torch.distributed._functional_collectives as collectives
 from torch import Tensor
 
+# torch renamed both after 2.11, and the old names warn
+_gather = getattr(collectives, "all_gather_single", None) or collectives.all_gather_tensor
+_gather_grad = getattr(collectives, "all_gather_single_autograd", None) or collectives.all_gather_tensor_autograd
+
 
 def ranks() -> int:
     """R, the number of processes that share a batch."""
@@ -24,7 +28,7 @@ def gather_rows(rows: Tensor) -> Tensor:
     """(n, ...) of each rank -> (R n, ...), in the order of the global batch; no gradient."""
     if ranks() == 1:
         return rows.detach()
-    gathered = collectives.all_gather_tensor(rows.detach().contiguous(), 0, dist.group.WORLD)
+    gathered = _gather(rows.detach().contiguous(), 0, dist.group.WORLD)
     return gathered.wait() if isinstance(gathered, collectives.AsyncCollectiveTensor) else gathered  # a plain tensor, to be kept
 
 
@@ -32,7 +36,7 @@ def gather_rows_grad(rows: Tensor) -> Tensor:
     """(n, ...) of each rank -> (R n, ...), in the order of the global batch; gradient reaches the rows of every rank."""
     if ranks() == 1:
         return rows
-    return collectives.all_gather_tensor_autograd(rows.contiguous(), 0, dist.group.WORLD)
+    return _gather_grad(rows.contiguous(), 0, dist.group.WORLD)
 
 
 def global_mean(rows: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def steps(name: str, rank: int, size: int) -> dict[str, torch.Tensor]:
 
 
 WORKER = """
-import sys, torch, torch.distributed as dist
+import os, sys, torch, torch.distributed as dist
 from tests.test_ranks import steps
 from ssl_zoo import ranks
 rank, folder = int(sys.argv[1]), sys.argv[2]
@@ -65,7 +65,9 @@ facts = {
     "compiled": compiled + 0,
 }
 torch.save((states, facts), f"{folder}/{rank}.pt")
-dist.destroy_process_group()
+dist.barrier()
+sys.stderr.flush()
+os._exit(0)  # past the interpreter's shutdown, in which gloo's threads, dropping their last tensors, can abort the process
 """
 
 
