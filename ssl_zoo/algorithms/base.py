@@ -20,6 +20,15 @@ class AlgorithmBase(nn.Module):
     receives every parameter that requires a gradient.
 
     A subclass declares the views that it needs. The first unlabelled view is always "weak", so that every method sees the same.
+    What else it declares is what `ssl_zoo.testing.check_algorithm` holds it to.
+
+    Attributes:
+        views: Names of its views of the unlabelled images.
+        labeled_views: Names of its views of the labelled images.
+        targets: Places in `views` of those that are targets only: no gradient flows through them.
+        weights: For each unsupervised term of the loss, the option that is its weight: {"consistency": "weight"}. `total` is
+            the sum of the terms, each of these times its weight.
+        exempt: Checks that the method cannot satisfy by its nature, each with the reason: {"ranks": "mixes random pairs, eq. 3"}.
 
     Args:
         net: What is trained: images (n, C, H, W) -> logits (n, K).
@@ -31,6 +40,9 @@ class AlgorithmBase(nn.Module):
 
     views: ClassVar[tuple[str, ...]] = ()
     labeled_views: ClassVar[tuple[str, ...]] = ("weak",)
+    targets: tuple[int, ...] = ()  # may depend on an option
+    weights: ClassVar[Mapping[str, str]] = {}
+    exempt: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, net: nn.Module, facts: Facts):
         super().__init__()

@@ -39,6 +39,8 @@ class MeanTeacher(AlgorithmBase):
     """
 
     views = ("weak", "weak")  # the student's, the teacher's
+    targets = (1,)
+    weights = {"consistency": "weight"}
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class PiModel(AlgorithmBase):
     """
 
     views = ("weak", "weak")
+    weights = {"consistency": "weight"}
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class PiModel(AlgorithmBase):
         super().__init__(net, facts)
         self.weight = between("weight", weight, 0) * (len(facts.labeled) / facts.rows if scale_by_labeled_fraction else 1)
         self.ramp, self.ramp_length = one_of("ramp", ramp, *RAMPS), between("ramp_length", ramp_length, 0, 1)
-        self.stop_gradient = stop_gradient
+        self.stop_gradient, self.targets = stop_gradient, (1,) if stop_gradient else ()
         self.space = one_of("space", space, "probabilities", "logits")
         self.reduction = one_of("reduction", reduction, "mean", "sum")
         self.ce_denominator = one_of("ce_denominator", ce_denominator, "labeled", "batch")

@@ -40,6 +40,7 @@ class TemporalEnsembling(AlgorithmBase):
     """
 
     views = ("weak",)
+    weights = {"consistency": "weight"}
 
     def __init__(
         self,

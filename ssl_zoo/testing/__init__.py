@@ -1,0 +1,18 @@
+"""Is a method right? `check_algorithm` runs every check that can be made without knowing the method, ours or yours.
+
+    from ssl_zoo.testing import check_algorithm
+    check_algorithm(MyMethod)                     # or a registered name; raises CheckFailed with every failure
+
+or, one test a check:
+
+    @pytest.mark.parametrize("check", iter_checks("my-method"), ids=str)
+    def test_my_method(check):
+        check()
+
+In the manner of scikit-learn's `check_estimator`. Everything runs on the CPU with a tiny net, in some seconds.
+"""
+
+from ssl_zoo.testing.check import Check, Report, check_algorithm, iter_checks
+from ssl_zoo.testing.subject import CheckFailed
+
+__all__ = ["Check", "CheckFailed", "Report", "check_algorithm", "iter_checks"]

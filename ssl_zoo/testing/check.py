@@ -1,0 +1,152 @@
+"""The list of checks, and how to run them."""
+
+import inspect
+import traceback
+import unittest
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from ssl_zoo.algorithms.base import AlgorithmBase
+from ssl_zoo.errors import InputError
+from ssl_zoo.registry import ALGORITHMS, Entry, near_miss
+from ssl_zoo.testing import declarations, execution, loss, state
+from ssl_zoo.testing.subject import CheckFailed, Subject
+
+CHECKS: dict[str, Callable[[Subject], None]] = {
+    function.__name__: function
+    for function in (
+        declarations.declarations,
+        declarations.options,
+        declarations.misspelt_option,
+        declarations.options_read,
+        loss.terms,
+        loss.total,
+        loss.term_gradients,
+        loss.teacher_gradients,
+        loss.weight_zero_ignores_unlabeled,
+        loss.weight_zero_is_supervised,
+        loss.hidden_labels,
+        loss.batch_untouched,
+        loss.order,
+        loss.mean_over_rows,
+        state.loss_writes_nothing,
+        state.teacher,
+        state.memory,
+        state.state_dict,
+        state.seed,
+        execution.graph,
+        execution.no_synchronisation,
+        execution.bf16,
+        execution.ranks,
+        execution.eval_net,
+    )
+}
+
+
+class Check(NamedTuple):
+    """One named check of one method. Calling it runs it."""
+
+    name: str
+    subject: Subject
+    exempt: str | None  # the method's reason why this check cannot hold for it
+
+    def __call__(self) -> None:
+        """Run the check.
+
+        Raises:
+            CheckFailed: The method does not satisfy it.
+            unittest.SkipTest: The method is exempt; pytest reports the reason as that of a skipped test.
+        """
+        if self.exempt is not None:
+            raise unittest.SkipTest(f"{self.subject.entry.name} is exempt from '{self.name}': {self.exempt}")
+        try:
+            CHECKS[self.name](self.subject)
+        except CheckFailed as failure:
+            raise CheckFailed(f"{self.subject.entry.name}, check '{self.name}': {failure}") from failure.__cause__
+        except Exception as error:  # the method's own, which the failure keeps as its cause
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            raise CheckFailed(
+                f"{self.subject.entry.name}, check '{self.name}': the method raised {type(error).__name__}: {error} "
+                f"({frame.filename}, line {frame.lineno})"
+            ) from error
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def summary(self) -> str:
+        """What it asks, in a line."""
+        return (inspect.getdoc(CHECKS[self.name]) or "").partition("\n")[0]
+
+
+class Report(NamedTuple):
+    """What the checks of one method gave."""
+
+    name: str
+    passed: tuple[str, ...]
+    exempt: dict[str, str]  # check -> reason
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {len(self.passed)} checks passed"]
+        return "\n".join([*lines, *(f"  exempt from {check}: {reason}" for check, reason in self.exempt.items())])
+
+
+def iter_checks(algorithm: type[AlgorithmBase] | str, **options: Any) -> Iterator[Check]:
+    """Every check of a method, to be called one by one.
+
+    Args:
+        algorithm: A class, or a registered name.
+        options: Of the method, in every check. A gate that is closed on a fresh net must be opened here, such as `threshold=0`.
+
+    Raises:
+        InputError: Not a method, or its `exempt` names no check.
+    """
+    entry = ALGORITHMS.resolve(algorithm) if isinstance(algorithm, str) else Entry(_name(algorithm), algorithm, {})
+    if not (inspect.isclass(entry.target) and issubclass(entry.target, AlgorithmBase)):
+        raise InputError(f"{entry.name} is not a subclass of ssl_zoo.AlgorithmBase, so there is nothing to check")
+    exempt = dict(entry.target.exempt)
+    for name, reason in exempt.items():
+        if name not in CHECKS:
+            raise InputError(
+                f"{entry.name}.exempt names a check '{name}'; {near_miss(name, list(CHECKS))}checks: {', '.join(CHECKS)}"
+            )
+        if not isinstance(reason, str) or not reason.strip():
+            raise InputError(f"{entry.name}.exempt gives no reason for '{name}'; say why the method cannot satisfy it")
+    for name in CHECKS:
+        yield Check(name, Subject(entry, options), exempt.get(name))
+
+
+def check_algorithm(algorithm: type[AlgorithmBase] | str, **options: Any) -> Report:
+    """Run every check of a method.
+
+    Args:
+        algorithm: A class, or a registered name.
+        options: Of the method, in every check. A gate that is closed on a fresh net must be opened here, such as `threshold=0`.
+
+    Returns:
+        What passed, and what the method is exempt from and why.
+
+    Raises:
+        CheckFailed: Some did not pass; the message holds those of all.
+        InputError: Not a method, or its `exempt` names no check.
+    """
+    passed, exempt, failures = [], {}, []
+    checks = list(iter_checks(algorithm, **options))
+    for check in checks:
+        if check.exempt is not None:
+            exempt[check.name] = check.exempt
+            continue
+        try:
+            check()
+        except CheckFailed as failure:
+            failures.append(failure)
+        else:
+            passed.append(check.name)
+    if failures:
+        many = f"{len(failures)} of {len(checks)} checks failed\n"
+        raise CheckFailed("\n".join([many, *map(str, failures)]) if len(failures) > 1 else str(failures[0])) from failures[0]
+    return Report(checks[0].subject.entry.name, tuple(passed), exempt)
+
+
+def _name(target: Any) -> str:
+    return getattr(target, "__name__", repr(target))

@@ -1,0 +1,142 @@
+"""Checks of what a method declares: its views, its terms, its options."""
+
+import inspect
+import typing
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from docstring_parser import parse
+
+from ssl_zoo.errors import InputError
+from ssl_zoo.registry import Registry
+from ssl_zoo.testing.subject import Subject, differing, fail, make_batch, snapshot, update
+
+
+def declarations(subject: Subject) -> None:
+    """Views, targets and weights are declared as the contract says, and the class says in a line what it is."""
+    method = subject.make()
+    if method.views[:1] not in ((), ("weak",)):
+        fail(f"the first of `views` is '{method.views[0]}'; it must be 'weak', so that every method sees the same images")
+    if not method.labeled_views:
+        fail("`labeled_views` is empty; a method sees the labelled images in at least one view")
+    for k in method.targets:
+        if k not in range(len(method.views)):
+            fail(f"`targets` holds {k}, but `views` has the places 0 to {len(method.views) - 1}")
+    for term, option in subject.weights.items():
+        if option not in subject.entry.options:
+            fail(f"`weights` says that '{option}' weighs the term '{term}', but no option is called so")
+    if not subject.entry.summary or subject.entry.target.__doc__ is None:
+        fail("the class has no docstring; its first line is shown by --list")
+
+
+def options(subject: Subject) -> None:
+    """Every option is keyword-only, has a default and a type, and is documented under `Args:`."""
+    target = subject.entry.target
+    parameters = list(inspect.signature(target).parameters.values())
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if positional != ["net", "facts"]:
+        fail(f"the constructor takes {', '.join(positional)} by position; it takes `net, facts, *`, then options by keyword only")
+    hints = typing.get_type_hints(target.__init__)
+    documented = {p.arg_name for p in parse(inspect.getdoc(target) or "").params if p.description}
+    for name, parameter in subject.entry.options.items():
+        if parameter.default is parameter.empty:
+            fail(f"the option '{name}' has no default")
+        if name not in hints:
+            fail(f"the option '{name}' has no type, so a recipe cannot be checked against it; write `{name}: float = ...`")
+        if name not in documented:
+            fail(f"the option '{name}' is not documented; add `{name}: ...` under `Args:` in the class's docstring")
+
+
+def misspelt_option(subject: Subject) -> None:
+    """A misspelt option raises, and the message names the near miss."""
+    target, known = subject.entry.target, list(subject.entry.options)
+    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(target).parameters.values()):
+        fail("the constructor takes **options, so that a misspelt one is swallowed; name each option")
+    registry = Registry("algorithm")
+    registry.register("method")(target)
+    for name in known or ["option"]:
+        wrong = f"{name[:-1]}_{name[-1:]}"
+        error = _error_of(lambda wrong=wrong: registry.create("method", *_parts(subject), **{wrong: 1}))
+        if not isinstance(error, TypeError) or wrong not in str(error) or (known and f"'{name}'" not in str(error)):
+            fail(f"the misspelt option '{wrong}' gives {error!r}; a TypeError must name it and its near miss")
+
+
+def options_read(subject: Subject) -> None:
+    """Each option, when changed, changes the state or a term within a few steps; one that nothing reads is a promise not kept."""
+    baseline: dict[str, Any] = {}
+    for option in subject.entry.options:
+        for context in _contexts(subject, option):
+            key = repr(context)
+            if key not in baseline:
+                baseline[key] = _trajectory(subject, context)
+            if baseline[key] is not None and _changes(subject, option, context, baseline[key]):
+                break
+        else:
+            fail(
+                f"no value of the option '{option}' that was tried changes anything in five steps; nothing reads it. "
+                "(Tried: other words of a Literal, the other bool, other numbers, also beside each other option changed)"
+            )
+
+
+Trajectory = tuple[dict[str, torch.Tensor], list[dict[str, torch.Tensor]]]
+
+
+def _parts(subject: Subject) -> tuple[Any, Any]:
+    from ssl_zoo.testing.subject import TinyNet, make_facts
+
+    return TinyNet(False), make_facts()
+
+
+def _error_of(call: Any) -> Exception | None:
+    try:
+        call()
+    except (TypeError, ValueError) as error:
+        return error
+    return None
+
+
+def _others(subject: Subject, option: str) -> Iterator[Any]:
+    """Values of an option that differ from the one in force."""
+    hint = typing.get_type_hints(subject.entry.target.__init__).get(option)
+    now = subject.options.get(option, subject.entry.options[option].default)
+    for kind in (hint, *typing.get_args(hint)):
+        if typing.get_origin(kind) is Literal:
+            yield from (word for word in typing.get_args(kind) if word != now)
+        elif kind is bool:
+            yield not now
+        elif kind in (int, float):
+            given = now if isinstance(now, int | float) else 0
+            yield from (kind(v) for v in (2 * given, given / 2, given + 1, 0.3, 0.9, 3, 0) if kind(v) != now)
+
+
+def _contexts(subject: Subject, option: str) -> Iterator[dict[str, Any]]:
+    """Values of the other options under which to look: as they are, then each of them changed, since one may hide another."""
+    yield {}
+    for other in subject.entry.options:
+        if other != option:
+            for value in list(_others(subject, other))[:3]:
+                yield {other: value}
+
+
+def _changes(subject: Subject, option: str, context: dict[str, Any], plain: Trajectory) -> bool:
+    for value in _others(subject, option):
+        changed = _trajectory(subject, {**context, option: value})
+        if changed is None:  # not a value that the option can have
+            continue
+        if differing(plain[0], changed[0]) or any(differing(a, b) for a, b in zip(plain[1], changed[1], strict=True)):
+            return True
+    return False
+
+
+def _trajectory(subject: Subject, options: dict[str, Any]) -> Trajectory | None:
+    """The state after some steps at several moments of a run, and every step's terms; None if the values are refused."""
+    try:
+        method = subject.make(norm=True, **options)
+    except InputError:
+        return None
+    logged = []
+    for step, progress in enumerate((0.02, 0.1, 0.25, 0.6, 1.0)):
+        out = update(method, make_batch(method, step), progress)
+        logged.append({"total": out.total.detach(), **{name: value.detach() for name, value in out.terms.items()}})
+    return snapshot(method), logged

@@ -1,0 +1,341 @@
+"""Checks of the state: the teacher, the memory, and what a checkpoint holds."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo.algorithms.base import AlgorithmBase
+from ssl_zoo.ema import Teacher
+from ssl_zoo.testing.subject import (
+    CHANNELS,
+    SIZE,
+    N,
+    Subject,
+    close,
+    differing,
+    fail,
+    gradients,
+    loss,
+    make_batch,
+    snapshot,
+    teachers,
+    update,
+)
+
+
+def loss_writes_nothing(subject: Subject) -> None:
+    """`loss` writes no state but batch norm's statistics: the student's once a step, and never from a target's images."""
+    method = subject.warm(norm=True)
+    before, attributes = snapshot(method), _attributes(method)
+    batch = make_batch(method, 9)
+    loss(method, batch)
+    statistics = {
+        f"{name}.{key}"
+        for name, module in method.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for key, _ in module.named_buffers()
+    }
+    for name in differing(before, method.state_dict()):
+        if name not in statistics:
+            fail(f"`loss` writes {name}; it sees a slice of the batch and runs compiled, so state is written in `after_step`")
+    _same_attributes(attributes, method, "`loss` writes {}; state is a buffer, and is written in `after_step`")
+    counts = {name: int(tensor) for name, tensor in method.net.state_dict().items() if name.endswith("num_batches_tracked")}
+    for name, count in counts.items():
+        passes = count - int(before[f"net.{name}"])
+        if passes != 1:
+            fail(
+                f"one `loss` moves net.{name.rpartition('.')[0]}'s running statistics {passes} times; it must be once a step: "
+                "put further passes of the net under ssl_zoo.ema.frozen_stats"
+            )
+    if method.targets:
+        other = subject.warm(norm=True)
+        loss(other, batch._replace(u=tuple(v * 3 + 1 if k in method.targets else v for k, v in enumerate(batch.u))))
+        moved = [name for name in differing(method.net.state_dict(), other.net.state_dict()) if not _joint(subject, method)]
+        if moved:
+            fail(
+                f"net.{moved[0]} depends on images of the declared targets {method.targets}; "
+                "the student's running statistics may count the student's pass only"
+            )
+
+
+def teacher(subject: Subject) -> None:
+    """A teacher starts as a copy, is untouched by `loss`, and follows the declared average in closed form."""
+    method = subject.make(norm=True)
+    for name, (net, holder) in teachers(method).items():
+        student = dict(method.net.named_parameters())
+        for key, p in net.named_parameters():
+            if not torch.equal(p, student[key]):
+                fail(f"{name}.{key} does not start as a copy of the net's; use copy.deepcopy(net)")
+            if p.data_ptr() == student[key].data_ptr():
+                fail(f"{name}.{key} is the net's own tensor, so that teacher and student are one; use copy.deepcopy(net)")
+        for t in range(1, 5):
+            _follows(subject, method, name, net, holder, t)
+
+
+def memory(subject: Subject) -> None:
+    """A row of a memory changes by its own visit only; a first visit weighs nothing; a constant prediction is its own average."""
+    fresh = subject.make()
+    inside = {
+        f"{name}.{key}"
+        for name, (net, _) in {**teachers(fresh), "net": (fresh.net, None)}.items()
+        for key, _ in net.named_buffers()
+    }
+    memories = [name for name, tensor in fresh.named_buffers() if tensor.ndim and len(tensor) == N and name not in inside]
+    if not memories:
+        return
+    _own_visit_only(subject, memories)
+    _repeats_count_once(subject, memories)
+    _first_visit_weighs_nothing(subject, memories)
+    _averages_are_of_probabilities(subject, memories)
+    _constant_is_its_own_average(subject, memories)
+
+
+def state_dict(subject: Subject) -> None:
+    """A `state_dict` round trip and then a step equals no round trip, bit for bit; nothing that changes is outside it."""
+    method = subject.make(norm=True)
+    attributes = _attributes(method)
+    outside = {name: tensor.clone() for name, tensor in method.named_buffers() if name not in method.state_dict()}
+    for step in range(4):
+        update(method, make_batch(method, step))
+    _same_attributes(
+        attributes, method, "{} changes during training but is not in state_dict, so a resumed run loses it; make it a buffer"
+    )
+    buffers = dict(method.named_buffers())
+    for name, before in outside.items():
+        if not torch.equal(before, buffers[name]):
+            fail(f"the buffer {name} changes during training but is registered with persistent=False, so a resumed run loses it")
+    other = subject.make(norm=True, seed=1)
+    try:
+        other.load_state_dict(snapshot(method))
+    except RuntimeError as error:
+        fail(f"a fresh method cannot load a trained one's state: {' '.join(str(error).split())}; give buffers their full shape")
+    for one in (method, other):
+        update(one, make_batch(one, 9))
+    for name in differing(method.state_dict(), other.state_dict()):
+        fail(f"{name} differs after a state_dict round trip and one step; something that a step depends on is not in state_dict")
+
+
+def seed(subject: Subject) -> None:
+    """The same seed gives the same bits."""
+    states = [snapshot(subject.warm(norm=True)) for _ in range(2)]
+    for name in differing(*states):
+        fail(f"{name} differs between two runs of one seed; draw from torch's global generator, which the trainer seeds")
+
+
+def _joint(subject: Subject, method: AlgorithmBase) -> bool:
+    """Whether targets pass through the student, with what it learns from, as in a Pi-model that stops gradients."""
+    return not teachers(method)
+
+
+def _follows(subject: Subject, method: AlgorithmBase, name: str, net: nn.Module, holder: Teacher | None, t: int) -> None:
+    """Update t = 1, 2, ... of a teacher: old = d old + (1 - d) student, with one d for all parameters, the declared one."""
+    before = {key: p.detach().clone() for key, p in net.named_parameters()}
+    _move(method.net, 2 * t)
+    out = loss(method, make_batch(method, t))
+    for key, p in net.named_parameters():
+        if not torch.equal(p, before[key]):
+            fail(f"`loss` changes {name}.{key}; the teacher moves in `after_step`, after the optimiser's step")
+    _move(method.net, 2 * t + 1)
+    with torch.no_grad():
+        method.after_step(out.seen)
+    student = {key: p.detach() for key, p in method.net.named_parameters()}
+    now = {key: p.detach() for key, p in net.named_parameters()}
+    apart = {key: before[key] - student[key] for key in now}
+    kept = {key: float(((p - student[key]) * apart[key]).sum() / apart[key].square().sum()) for key, p in now.items()}
+    d = sum(kept.values()) / len(kept)
+    if d > 1 - 1e-6:
+        fail(f"{name} does not move in `after_step`, however far the net is from it; call its update there")
+    for key, p in now.items():
+        if not close(p, d * before[key] + (1 - d) * student[key], 1e-4):
+            fail(
+                f"{name}.{key} after update {t} is no average of itself and the net's; {name} as a whole keeps {d:.4f} of itself"
+            )
+    allowed = _decays(subject, holder, t)
+    if allowed and min(abs(d - one) for one in allowed) > 1e-4:
+        fail(
+            f"{name} keeps {d:.5f} of itself at update {t}; declared is {' or '.join(f'{one:.5f}' for one in allowed)} "
+            "(decay, or min(1 - 1 / (t + 1), decay) with the first update t = 1)"
+        )
+
+
+@torch.no_grad()
+def _move(net: nn.Module, seed: int) -> None:
+    """Put the net far from the teacher, so that a small 1 - d can be measured."""
+    generator = torch.Generator().manual_seed(seed)
+    for p in net.parameters():
+        p.copy_(torch.randn(p.shape, generator=generator))
+
+
+def _decays(subject: Subject, holder: Teacher | None, t: int) -> list[float]:
+    early = 1 - 1 / (t + 1)
+    if holder is not None:
+        return [min(early, holder.decay) if holder.warmup else holder.decay]
+    option = subject.entry.options.get("decay")
+    decay = subject.options.get("decay", None if option is None else option.default)
+    return [decay, min(early, decay)] if isinstance(decay, float) else []
+
+
+def _own_visit_only(subject: Subject, memories: list[str]) -> None:
+    one, two = subject.warm(), subject.warm()
+    batch = make_batch(one, 9)
+    before = snapshot(one)
+    row = int(batch.u_index[0]) if len(batch.u_index) else int(batch.x_index[0])
+    mine = (batch.u_index == row)[:, None, None, None]
+    other = batch._replace(u=tuple(torch.where(mine, view * 2 + 1, view) for view in batch.u))
+    for method, given in ((one, batch), (two, other)):
+        out = loss(method, given)
+        with torch.no_grad():
+            method.after_step(out.seen)
+    after, changed = one.state_dict(), two.state_dict()
+    visited = torch.cat((batch.u_index, batch.x_index))
+    for name in memories:
+        rest = torch.ones(N, dtype=torch.bool).index_fill(0, visited, False)
+        if not torch.equal(after[name][rest], before[name][rest]):
+            fail(f"{name}: rows that the batch did not visit have changed; write only memory[index], with the index of `seen`")
+        rest = torch.arange(N) != row
+        if not close(after[name][rest].double(), changed[name][rest].double()):
+            fail(f"{name}: another image of row {row} changes what other rows remember; each value goes to the row it came from")
+
+
+def _repeats_count_once(subject: Subject, memories: list[str]) -> None:
+    """A row drawn twice, with the same image, is as a row drawn once."""
+    twice, once = subject.warm(), subject.warm()
+    batch = make_batch(twice, 9)
+    if len(batch.u_index) < 2:
+        return
+    doubled = batch._replace(
+        u=tuple(torch.cat((v[:1], v[:1], v[2:])) for v in batch.u),
+        u_index=torch.cat((batch.u_index[:1], batch.u_index[:1], batch.u_index[2:])),
+    )
+    single = batch._replace(
+        u=tuple(torch.cat((v[:1], v[2:])) for v in batch.u), u_index=torch.cat((batch.u_index[:1], batch.u_index[2:]))
+    )
+    for method, given in ((twice, doubled), (once, single)):
+        out = loss(method, given)
+        with torch.no_grad():
+            method.after_step(out.seen)
+    for name in memories:
+        if not close(twice.state_dict()[name].double(), once.state_dict()[name].double()):
+            fail(
+                f"{name}: a row that stands twice in a batch is not as one visit; merge it with ssl_zoo.batch.merge_repeats first"
+            )
+
+
+def _first_visit_weighs_nothing(subject: Subject, memories: list[str]) -> None:
+    """What a memory holds before a row's first visit is no information, so the loss must not depend on it."""
+    method = subject.make()
+    batch = make_batch(method, 9)
+    before = loss(method, batch)
+    for name in memories:
+        tensor = method.get_buffer(name)
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand(tensor.shape, generator=torch.Generator().manual_seed(3)))
+    after = loss(method, batch)
+    if not close(before.total, after.total):
+        fail(
+            f"the loss of a first visit depends on what {', '.join(memories)} held before any visit "
+            f"({before.total.item():.4g}, with other initial values {after.total.item():.4g}); give a first visit weight zero"
+        )
+
+
+def _averages_are_of_probabilities(subject: Subject, memories: list[str]) -> None:
+    """A memory of predictions, (N, K), that begins with a row's logits is an average of logits: another method."""
+    method = subject.make()
+    batch = make_batch(method, 9)
+    if not batch.u:
+        return
+    with torch.no_grad():
+        logits = method.net(batch.u[0])  # (U, K)
+        method.after_step(loss(method, batch).seen)
+    for name in memories:
+        rows = method.get_buffer(name)[batch.u_index]
+        if rows.shape == logits.shape and rows.is_floating_point():
+            alike = torch.nn.functional.cosine_similarity(rows, logits, dim=1)  # 1 where a row is in proportion to its logits
+            if bool((alike > 1 - 1e-5).all()):
+                fail(f"{name} keeps logits; the average over visits is of probabilities")
+
+
+def _constant_is_its_own_average(subject: Subject, memories: list[str]) -> None:
+    """While the net stands still, an image's remembered prediction is its present one: the unsupervised terms do not pull."""
+    predictions = [
+        name
+        for name in memories
+        if subject.make().get_buffer(name).is_floating_point() and subject.make().get_buffer(name).ndim == 2
+    ]
+    method = subject.make()
+    batch = make_batch(method, 9)
+    if not predictions or any(view.shape != (len(batch.u_index), CHANNELS, SIZE, SIZE) for view in batch.u):
+        return
+    batch = batch._replace(u=(batch.u[0],) * len(batch.u))
+    for visits in range(1, 5):
+        out = loss(method, batch)
+        with torch.no_grad():
+            method.after_step(out.seen)
+        wrong = copy.deepcopy(method)
+        for name in predictions:
+            tensor = wrong.get_buffer(name)
+            tensor.copy_(tensor[batch.u_index.roll(1)][torch.arange(N) % len(batch.u_index)] if len(batch.u_index) else tensor)
+        pull, scale = (_pull(subject, one, batch) for one in (method, wrong))
+        if pull > 1e-3 * scale:
+            fail(
+                f"after {visits} visits with one and the same prediction, the target from {', '.join(predictions)} is not that "
+                f"prediction (pull {pull:.2g}; {scale:.2g} toward other rows' values): is it the row's own, is the start "
+                "from zero corrected by 1 - alpha^visits?"
+            )
+
+
+def _pull(subject: Subject, method: AlgorithmBase, batch: Any) -> float:
+    parameters = dict(method.net.named_parameters())
+    terms = subject.unsupervised(loss(method, batch)).values()
+    return max((float(g.abs().max()) for term in terms for g in gradients(term, parameters).values()), default=0.0)
+
+
+_MODULE = frozenset(vars(nn.Module()))
+
+
+def _attributes(method: nn.Module) -> dict[str, Any]:
+    """A copy of every plain attribute of every module: what `state_dict` does not hold."""
+    return {
+        f"{name}.{key}" if name else key: _plain(value)
+        for name, module in method.named_modules()
+        for key, value in vars(module).items()
+        if key not in _MODULE
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A value that can be compared later: tensors copied, containers walked, anything else by its identity."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy())
+    if isinstance(value, Mapping):
+        return {repr(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(part) for part in (sorted(value, key=repr) if isinstance(value, set | frozenset) else value)]
+    if isinstance(value, str | bytes | int | float | complex | bool | type(None)):
+        return value
+    if isinstance(value, nn.Module):
+        return {name: tensor.detach().clone() for name, tensor in value.state_dict().items()}
+    return id(value)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return type(one) is type(other) and one == other
+
+
+def _same_attributes(before: dict[str, Any], method: nn.Module, complaint: str) -> None:
+    now = _attributes(method)
+    for name in {**before, **now}:
+        if name not in before or name not in now or not _equal(before[name], now[name]):
+            fail(complaint.format(f"self.{name}"))

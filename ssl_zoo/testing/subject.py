@@ -1,0 +1,207 @@
+"""What a check works on: one method with a tiny net, made and trained in a line."""
+
+import contextlib
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo.algorithms.base import AlgorithmBase
+from ssl_zoo.batch import Batch, Facts, Step
+from ssl_zoo.ema import Teacher
+from ssl_zoo.ranks import average_gradients, gather_rows
+from ssl_zoo.registry import Entry
+from ssl_zoo.seeds import mix, seed_global
+
+K, N, B, U, CHANNELS, SIZE = (
+    4,
+    23,
+    6,
+    8,
+    3,
+    8,
+)  # classes, rows, labelled and unlabelled images of a batch, channels, pixels a side
+LABELED = 8  # rows with a label
+
+
+class CheckFailed(AssertionError):
+    """A method does not satisfy a check. The message says what is wrong, with which term or tensor, and where to look."""
+
+
+def fail(message: str) -> NoReturn:
+    """Fail the check at hand."""
+    raise CheckFailed(message)
+
+
+class TinyNet(nn.Module):
+    """Two convolutions, perhaps batch norms, an average, a linear layer: images (n, 3, 8, 8) -> logits (n, 4).
+
+    Without batch norm an image's logits depend on that image alone, which many checks need.
+    """
+
+    def __init__(self, norm: bool):
+        super().__init__()
+        self.first = nn.Conv2d(CHANNELS, 8, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(8) if norm else nn.Identity()
+        self.second = nn.Conv2d(8, 12, 3, stride=2, padding=1)
+        self.norm2 = nn.BatchNorm2d(12) if norm else nn.Identity()
+        self.head = nn.Linear(12, K)
+        self.num_features = 12
+        nn.init.normal_(self.head.weight, std=2.0)  # predictions far from uniform, so that a wrong target shows
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, K)."""
+        return self.forward_head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """A map (n, 12, 4, 4)."""
+        return torch.tanh(self.norm2(self.second(torch.tanh(self.norm1(self.first(x))))))
+
+    def forward_head(self, f: Tensor, pre_logits: bool = False) -> Tensor:
+        """Logits (n, K), or the average of the map, (n, 12)."""
+        pooled = f.mean(dim=(2, 3))
+        return pooled if pre_logits else self.head(pooled)
+
+
+def make_facts() -> Facts:
+    """N rows of which some are labelled; all of them are in the unlabelled stream."""
+    return Facts(K, N, torch.arange(0, 2 * LABELED, 2), torch.arange(LABELED) % K, torch.arange(N))
+
+
+def rows_of(step: int, count: int, among: Tensor) -> Tensor:
+    """(count,) different ones of the given rows; others at another step."""
+    order = torch.randperm(len(among), generator=torch.Generator().manual_seed(mix("rows", step)))
+    return among[order[:count]]
+
+
+def make_batch(method: AlgorithmBase, step: int = 0, u_index: Tensor | None = None) -> Batch:
+    """A batch in which every view differs: the row's image with noise of the view's own.
+
+    Args:
+        method: Declares the views.
+        step: Chooses rows and noise.
+        u_index: (U,) rows to take instead. Rows that repeat differ in their noise.
+    """
+    facts = make_facts()
+    images = torch.randn(N, CHANNELS, SIZE, SIZE, generator=torch.Generator().manual_seed(7))
+    place = rows_of(step, B, torch.arange(LABELED))
+    x_index = facts.labeled[place]
+    if u_index is None:
+        u_index = rows_of(step + 1, U if method.views else 0, facts.unlabeled)
+
+    def view(rows: Tensor, stream: str, k: int) -> Tensor:
+        noise = torch.Generator().manual_seed(mix(step, stream, k))
+        return images[rows] + 0.7 * torch.randn(len(rows), CHANNELS, SIZE, SIZE, generator=noise)
+
+    x, *x_more = (view(x_index, "x", k) for k in range(len(method.labeled_views)))
+    u = tuple(view(u_index, "u", k) for k in range(len(method.views)))
+    return Batch(x, facts.labels[place], x_index, u, u_index, tuple(x_more))
+
+
+class Subject(NamedTuple):
+    """A method under check."""
+
+    entry: Entry
+    options: Mapping[str, Any]  # the caller's, in every check
+
+    @property
+    def weights(self) -> Mapping[str, str]:
+        """Of each unsupervised term, the option that is its weight."""
+        return self.entry.target.weights
+
+    def make(self, *, norm: bool = False, seed: int = 0, **options: Any) -> AlgorithmBase:
+        """A fresh method around a fresh net, both from the seed."""
+        seed_global(mix(seed, "net"))
+        return self.entry.target(TinyNet(norm), make_facts(), **{**self.entry.fixed, **self.options, **options}).train()
+
+    def warm(self, *, norm: bool = False, steps: int = 4, **options: Any) -> AlgorithmBase:
+        """A method after some updates: memories are filled, a teacher is no longer the student."""
+        method = self.make(norm=norm, **options)
+        for step in range(steps):
+            update(method, make_batch(method, step))
+        return method
+
+    def without_weights(self) -> dict[str, float]:
+        """The options that switch every unsupervised term off."""
+        return dict.fromkeys(self.weights.values(), 0.0)
+
+    def unsupervised(self, out: Step) -> dict[str, Tensor]:
+        """The unsupervised terms of a loss."""
+        for term in self.weights:
+            if term not in out.terms:
+                fail(
+                    f"`weights` declares the term '{term}', but `loss` returns the terms {', '.join(out.terms)}; "
+                    "name each unsupervised term in Step.terms"
+                )
+        return {term: out.terms[term] for term in self.weights}
+
+
+def loss(method: AlgorithmBase, batch: Batch, progress: float | Tensor = 1.0, seed: int = 0) -> Step:
+    """The loss with the draws of a step, as the trainer calls it."""
+    seed_global(mix(seed, "loss"))
+    device = batch.x.device
+    return method.loss(batch, torch.as_tensor(progress, dtype=torch.float32, device=device))
+
+
+def update(method: AlgorithmBase, batch: Batch, progress: float = 1.0, *, lr: float = 0.2) -> Step:
+    """One step in the order of the trainer, with plain SGD. Over ranks when there are several."""
+    out = loss(method, batch, progress)
+    parameters = [p for p in method.parameters() if p.requires_grad]
+    for p in parameters:
+        p.grad = None
+    out.total.backward()
+    average_gradients(parameters)
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    with torch.no_grad():
+        for p in parameters:
+            if p.grad is not None:
+                p -= lr * p.grad
+        method.after_step({name: gather_rows(rows) for name, rows in out.seen.items()})
+    return out
+
+
+def gradients(value: Tensor, of: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The gradient of a scalar with respect to named tensors; zeros where there is none."""
+    if not value.requires_grad:
+        return {name: torch.zeros_like(tensor) for name, tensor in of.items()}
+    found = torch.autograd.grad(value, list(of.values()), retain_graph=True, allow_unused=True)
+    return {name: torch.zeros_like(t) if g is None else g for (name, t), g in zip(of.items(), found, strict=True)}
+
+
+def teachers(method: AlgorithmBase) -> dict[str, tuple[nn.Module, Teacher | None]]:
+    """Every submodule with the parameters of the net, by name, with the `Teacher` around it, if that is what holds it."""
+    shapes = {name: p.shape for name, p in method.net.named_parameters()}
+    holders = {id(holder.net): holder for holder in method.modules() if isinstance(holder, Teacher)}
+    return {
+        name: (module, holders.get(id(module)))
+        for name, module in method.named_modules()
+        if module is not method.net and name and {n: p.shape for n, p in module.named_parameters()} == shapes
+    }
+
+
+def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that are not equal bit for bit."""
+    return [name for name in one if not torch.equal(one[name], other[name])]
+
+
+def snapshot(method: nn.Module) -> dict[str, Tensor]:
+    """A copy of the state."""
+    return copy.deepcopy(method.state_dict())
+
+
+def close(one: Tensor, other: Tensor, tolerance: float = 1e-5) -> bool:
+    """Whether two tensors agree, relative to the largest entry of either."""
+    scale = max(float(one.detach().abs().max()), float(other.detach().abs().max())) if one.numel() else 0.0
+    return one.shape == other.shape and bool(((one - other).abs() <= tolerance * scale + 1e-12).all())
+
+
+@contextlib.contextmanager
+def explained(message: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn errors of the given types into a failure of the check that says what it means."""
+    try:
+        yield
+    except errors as error:
+        first = next(filter(None, (line.strip() for line in str(error).splitlines())), type(error).__name__)
+        raise CheckFailed(f"{message} ({type(error).__name__}: {first})") from error
