@@ -22,6 +22,7 @@ from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.checkpoint import load_checkpoint, save_checkpoint
 from ssl_zoo.train.device import autocast, pick_precision
 from ssl_zoo.train.evaluate import Evaluator
+from ssl_zoo.train.guard import TermGuard
 from ssl_zoo.train.logs import RunLog
 from ssl_zoo.train.optimizer import make_optimizer, set_lr
 
@@ -39,6 +40,7 @@ class Outcome(NamedTuple):
     confusion: list[list[int]]  # of the last evaluation; rows are true classes
     seconds: float  # in the loop, evaluations included, over all parts of a resumed run
     seconds_training: float  # without evaluations and checkpoints
+    warnings: list[str]  # of terms that trained nothing
 
 
 class Trainer:
@@ -75,6 +77,7 @@ class Trainer:
         self.average: Teacher | None = None  # the average that a recipe gives to every method without a teacher
         if settings.eval_ema is not None and algorithm.eval_net() is algorithm.net:
             self.average = Teacher(algorithm.net, settings.eval_ema, bn="ema").to(device)
+        self.guard = TermGuard(algorithm, settings.steps)
         self.start = self.saved = 0
         self.evaluations: list[dict[str, float]] = []
         self.confusion: list[list[int]] = []
@@ -107,6 +110,10 @@ class Trainer:
                 seed_global(mix(s.seed, step, "loss", rank()))  # so that a resumed run draws the same dropout
                 with autocast(self.device, self.precision):
                     out = self.algorithm.loss(batch, clock[step])
+                done = step + 1
+                evaluate = done % s.evaluation.every == 0 or done == s.steps
+                logs = evaluate or done % s.evaluation.log_every == 0
+                watched = self.guard.look(out) if logs else {}
                 self.optimizer.zero_grad(set_to_none=True)
                 out.total.backward()
                 average_gradients(parameters)
@@ -118,23 +125,23 @@ class Trainer:
                     if self.average is not None:
                         self.average.update(self.algorithm.net)
 
-                done = step + 1
-                evaluate = done % s.evaluation.every == 0 or done == s.steps
                 bar.update()
-                if done % s.evaluation.log_every == 0 or evaluate:
-                    self._log(log, bar, done, {"total": out.total, **out.terms}, lr)
+                if logs:
+                    self._log(log, bar, done, {"total": out.total, **out.terms}, watched, lr)
                 if evaluate:
                     self.seconds_training += time.perf_counter() - began
                     self._evaluate(log, bar, done)
                     self.seconds += time.perf_counter() - began
                     self._save(log, done)
                     began = time.perf_counter()
-        return Outcome(self.evaluations, self.confusion, self.seconds, self.seconds_training)
+        return Outcome(self.evaluations, self.confusion, self.seconds, self.seconds_training, self.guard.warnings)
 
-    def _log(self, log: RunLog, bar: tqdm, done: int, terms: Mapping[str, Tensor], lr: float) -> None:
-        names = list(terms)
-        values = torch.stack([terms[name].detach().float() for name in names]).tolist()  # the only wait for the device
-        numbers = dict(zip(names, values, strict=True))
+    def _log(
+        self, log: RunLog, bar: tqdm, done: int, terms: Mapping[str, Tensor], watched: Mapping[str, Tensor], lr: float
+    ) -> None:
+        tensors = [*terms.values(), *watched.values()]
+        values = torch.stack([tensor.detach().float() for tensor in tensors]).tolist()  # the only wait for the device
+        numbers = dict(zip(terms, values, strict=False))
         bar.set_postfix(
             {**{name: f"{value:.3g}" for name, value in numbers.items() if name != "total"}, **self._bar_scores}, refresh=False
         )
@@ -142,6 +149,9 @@ class Trainer:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
             raise self._diverged(f"the loss is not finite at step {done} ({shown})")
         log.write(done, {**{f"train/{name}": value for name, value in numbers.items()}, "train/lr": lr})
+        warning = self.guard.judge(done, dict(zip(watched, values[len(terms) :], strict=True)))
+        if warning is not None:
+            bar.write(f"WARNING: {warning}", file=sys.stderr)
 
     def _diverged(self, what: str) -> RunError:
         kept = f"the checkpoint at step {self.saved} is kept" if self.saved else "there is no checkpoint yet"
@@ -172,6 +182,7 @@ class Trainer:
             "seconds": self.seconds,
             "seconds_training": self.seconds_training,
             "log_offset": log.flush(),
+            "guard": self.guard.state(),
             "identity": self.identity,
         }
         save_checkpoint(self.checkpoint, state)
@@ -190,6 +201,7 @@ class Trainer:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.start = self.saved = state["step"]
+        self.guard.load(state["guard"])
         self.evaluations, self.confusion = state["evaluations"], state["confusion"]
         self.seconds, self.seconds_training = state["seconds"], state["seconds_training"]
         self._log_offset = state["log_offset"]
