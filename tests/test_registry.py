@@ -85,7 +85,7 @@ def test_an_option_carried_by_the_name_cannot_be_given_again(things):
 
 def test_names_and_summaries(things):
     assert things.names() == ["mean-teacher", "wrn28_2"]
-    assert things.summaries() == {"mean-teacher": "Makes a mean teacher.", "wrn{depth}_{width}": ""}
+    assert {e.name: e.summary for e in things.entries()} == {"mean-teacher": "Makes a mean teacher.", "wrn{depth}_{width}": ""}
 
 
 def test_the_house_is_registered():

@@ -100,8 +100,8 @@ def test_list_shows_every_name(capsys):
     status, out, _ = call(capsys, "--list")
     assert status == 0
     for registry in (ALGORITHMS, NETS, DATASETS, AUGMENTATIONS):
-        for name, summary in registry.summaries().items():
-            assert f"  {name} " in out and summary and summary in out
+        for entry in registry.entries():
+            assert f"  {entry.name} " in out and entry.summary and entry.summary in out
 
 
 def test_print_config_is_a_recipe(capsys, tmp_path):

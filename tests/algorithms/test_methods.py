@@ -131,3 +131,20 @@ def test_a_method_whose_first_view_is_not_weak_is_refused(net, facts):
 
     with pytest.raises(InputError, match="Strong: the first of `views` must be 'weak'"):
         Strong(net, facts)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("meanteacher", {"weight": -1}, "weight = -1"),
+        ("meanteacher", {"decay": 2}, "decay = 2"),
+        ("meanteacher", {"teacher_bn": "none"}, "teacher_bn = 'none'"),
+        ("pimodel", {"space": "logit"}, "space = 'logit'"),
+        ("pimodel", {"ramp": "stairs"}, "ramp = 'stairs'"),
+        ("tempens", {"ramp_length": 1.5}, r"ramp_length = 1\.5"),
+        ("tempens", {"alpha": 1}, "alpha = 1"),
+    ],
+)
+def test_bad_values_name_the_option(name, options, message, facts):
+    with pytest.raises(InputError, match=message):
+        make(name, facts, **options)

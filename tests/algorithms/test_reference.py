@@ -127,7 +127,7 @@ class TemporalEnsembling(Paper):
 
 
 class MeanTeacher(Paper):
-    """theta'_t = alpha theta'_{t-1} + (1 - alpha) theta_t, at first a true average; J = || f(theta', eta') - f(theta, eta) ||^2."""
+    """theta'_t = alpha theta'_{t-1} + (1 - alpha) theta_t, first a true average; J = || f(theta', eta') - f(theta, eta) ||^2."""
 
     def start(self):
         self.TW, self.Tb, self.t = self.W.copy(), self.b.copy(), 0
