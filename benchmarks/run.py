@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, AlgorithmBase, Facts, config, results
+from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, AlgorithmBase, Facts, config, plugins, results
 from ssl_zoo.data.augment import View, channel_statistics
 from ssl_zoo.data.dataset import Dataset, fingerprint
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.data.splits import Split, draw_split, read_split, write_split
 from ssl_zoo.errors import InputError, RunError
-from ssl_zoo.registry import near_miss
+from ssl_zoo.registry import REGISTRIES, near_miss
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.device import autocast, pick_device, pick_precision
@@ -32,7 +32,17 @@ def parser() -> config.Parser:
     p.add_argument("--alg", metavar="NAME", help="method")
     p.add_argument("--net", metavar="NAME", help="net")
     p.add_argument(
-        "--recipe", metavar="NAME|FILE", help="settings to start from; the data set's own recipe unless said otherwise"
+        "--recipe",
+        metavar="NAME|FILE",
+        action="append",
+        help="settings to start from; the data set's own recipe unless said otherwise; repeatable, each on top of those before",
+    )
+    p.add_argument(
+        "--plugin",
+        metavar="FILE.py|MODULE",
+        action="append",
+        default=[],
+        help="import it, so that the methods, nets, data sets and augmentations that it registers can be used; repeatable",
     )
     p.add_argument("--dataset", metavar="NAME", help="data set")
     p.add_argument("--data-root", metavar="PATH", help="folder of the data, or an archive for the data set `folder`")
@@ -76,8 +86,9 @@ def read_settings(flags: argparse.Namespace) -> RunSettings:
         if flags.dataset is not None
         else next((value for key, _, value in reversed(pairs) if key.strip() == "dataset"), "digits")
     )
-    name = flags.recipe if flags.recipe is not None else DATASETS.resolve(dataset).name
-    given = config.read_recipe(name, RECIPES)
+    given: dict[str, Any] = {}
+    for name in flags.recipe or [_recipe_of(dataset)]:
+        config.put_recipe(given, config.read_recipe(name, RECIPES))
     for assignment in flags.set:
         config.put_assignment(given, assignment)
     for key in ("alg", "net", "dataset", "data_root", "device"):
@@ -92,11 +103,20 @@ def read_settings(flags: argparse.Namespace) -> RunSettings:
     return config.resolve(given)
 
 
+def _recipe_of(dataset: str) -> str:
+    name = DATASETS.resolve(dataset).name
+    if not (RECIPES / f"{name}.yaml").is_file():  # a plug-in's
+        raise InputError(f"the data set '{name}' has no recipe of its own; give one, such as --recipe folder, or a file")
+    return name
+
+
 def list_names() -> str:
-    """Every registered name with a one-line description."""
+    """Every registered name, where it comes from, and a one-line description."""
+    origins = [entry.origin for registry in REGISTRIES for entry in registry.entries()]
+    wide = max(map(len, origins))
     blocks = []
-    for registry in (ALGORITHMS, NETS, DATASETS, AUGMENTATIONS):
-        rows = [f"  {name:<20} {summary}" for name, summary in registry.summaries().items()]
+    for registry in REGISTRIES:
+        rows = [f"  {entry.name:<20} {entry.origin:<{wide}}  {entry.summary}" for entry in registry.entries()]
         blocks.append("\n".join([f"{registry.kind}s:", *rows]))
     return "\n\n".join(blocks)
 
@@ -181,7 +201,7 @@ def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     commit = results.commit()
     data = DATASETS.create(settings.dataset, Path(settings.data_root), **settings.datasets[settings.dataset])
     split, facts = choose_labels(settings, data)
-    identity = {"split_hash": split.hash, "data_hash": fingerprint(data)}
+    identity = {"split_hash": split.hash, "data_hash": fingerprint(data), "plugins": plugins_of(settings)}
     if (out / "result.json").exists():
         return finished(out / "result.json", identity)
     algorithm = build(settings, facts, data.images.shape[1:], device)
@@ -241,6 +261,7 @@ def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
         "parameters": parameters,
         "precision": trainer.precision,
         "labeled_in_unlabeled": settings.batch.labeled_in_unlabeled,
+        "warnings": outcome.warnings,
         "images_seen": seen,
         "images_per_second": seen / outcome.seconds_training,
         "seconds": outcome.seconds,
@@ -254,6 +275,13 @@ def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     return row
 
 
+def plugins_of(settings: RunSettings) -> str:
+    """Which of the run's parts come from plug-ins, with a hash of their source."""
+    steps = {step for view in settings.views.values() for step in view}
+    named = {ALGORITHMS: [settings.alg], NETS: [settings.net], DATASETS: [settings.dataset], AUGMENTATIONS: sorted(steps)}
+    return plugins.provenance(*(registry.resolve(name) for registry, names in named.items() for name in names))
+
+
 def finished(path: Path, identity: dict[str, str]) -> dict[str, Any]:
     """The row of a run that is done.
 
@@ -261,17 +289,19 @@ def finished(path: Path, identity: dict[str, str]) -> dict[str, Any]:
         InputError: It is of other data or another split.
     """
     (row,) = results.read_rows([path])
-    for name, what in {"data_hash": "other images", "split_hash": "another label split"}.items():
-        if row[name] != identity[name]:
-            raise InputError(f"{path} is of a run with {what} ({name} {row[name]}, now {identity[name]}); choose another --out")
+    for name, what in {"data_hash": "other images", "split_hash": "another label split", "plugins": "other plug-in code"}.items():
+        if row.get(name, "") != identity[name]:  # results of 0.1.0 may have no "plugins"
+            there, now = row.get(name) or "none", identity[name] or "none"
+            raise InputError(f"{path} is of a run with {what} ({name} {there}, now {now}); choose another --out")
     return row
 
 
 def summary(row: dict[str, Any], out: Path) -> str:
-    """The three lines at the end: the scores, where things are, how to see them."""
+    """The lines at the end: what was wrong, the scores, where things are, how to see them."""
     student = "" if row["accuracy"] == row["accuracy_student"] else f" (its student {100 * row['accuracy_student']:.2f} %)"
+    warned = "".join(f"WARNING: {warning}\n" for warning in row.get("warnings", ()))
     return (
-        f"accuracy {100 * row['accuracy']:.2f} %{student}, error rate {100 * row['error_rate']:.2f} %, "
+        f"{warned}accuracy {100 * row['accuracy']:.2f} %{student}, error rate {100 * row['error_rate']:.2f} %, "
         f"after {row['steps']} steps in {row['seconds']:.0f} s\n"
         f"result, settings, split, metrics and checkpoint: {out}/\n"
         f"curves: tensorboard --logdir {out}"
@@ -282,6 +312,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0, 1 for a run that cannot go on, 2 for bad input, 130 for an interruption."""
     try:
         flags = parse(sys.argv[1:] if argv is None else argv)
+        plugins.load_installed()
+        for plugin in flags.plugin:
+            plugins.load_plugin(plugin)
         if flags.list:
             print(list_names())
             return 0

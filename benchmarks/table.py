@@ -63,6 +63,8 @@ def check_alike(rows: Sequence[Row]) -> None:
             raise InputError(
                 f"runs of {cell[0]['algorithm']} with {cell[0]['labels']} labels have different options of the method"
             )
+        if len({row.get("plugins", "") for row in cell}) > 1:
+            raise InputError(f"runs of {cell[0]['algorithm']} are of different versions of a plug-in; run all of them with one")
         if len({*seeds}) < len(seeds):
             raise InputError(f"{cell[0]['algorithm']} with {cell[0]['labels']} labels has one seed twice; give each run once")
 
@@ -132,6 +134,9 @@ def table(rows: Sequence[Row]) -> str:
         f"deviation over seeds {', '.join(map(str, seeds))}, {own}; seconds are medians. "
         f"{row['device']}; {versions}; {commit}.",
     ]
+    warned = sorted({f"{row['algorithm']} with seed {row['seed']}" for row in rows if row.get("warnings")})
+    if warned:
+        lines += ["", f"Warned while they ran that a loss term trained nothing (see their result.json): {', '.join(warned)}."]
     return "\n".join(lines)
 
 

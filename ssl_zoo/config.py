@@ -103,6 +103,15 @@ def put(settings: dict[str, Any], key: str, value: Any) -> None:
     place[last] = value
 
 
+def put_recipe(settings: dict[str, Any], recipe: Mapping[str, Any], prefix: str = "") -> None:
+    """Lay a recipe on top of settings: mappings are merged, and anything else, or a view, replaces what stands there."""
+    for name, value in recipe.items():
+        if isinstance(value, Mapping) and isinstance(settings.get(name), dict) and prefix != "views.":
+            put_recipe(settings[name], value, f"{prefix}{name}.")
+        else:
+            settings[name] = value
+
+
 def put_assignment(settings: dict[str, Any], assignment: str) -> None:
     """Apply one `--set KEY=VALUE`; the value is YAML.
 

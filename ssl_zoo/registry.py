@@ -1,9 +1,10 @@
 """Names for classes: `@NETS.register("resnet18")`, then `NETS.create("ResNet-18", ...)`."""
 
+import contextlib
 import difflib
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ssl_zoo.errors import InputError
@@ -30,6 +31,7 @@ class Entry(NamedTuple):
     name: str  # the canonical spelling
     target: Callable[..., Any]
     fixed: dict[str, Any]  # keyword arguments that the name itself carries, such as depth and width
+    origin: str = "ssl_zoo"  # where it comes from: the package itself, a plug-in's file, or an installed package
 
     @property
     def options(self) -> dict[str, inspect.Parameter]:
@@ -48,13 +50,14 @@ class _Family(NamedTuple):
     pattern: re.Pattern[str]
     example: str
     target: Callable[..., Any]
+    origin: str
 
     def entry(self, name: str) -> Entry | None:
         match = self.pattern.fullmatch(name.strip().casefold())
         if match is None:
             return None
         fixed = {key: int(value) if value.isdecimal() else value.replace("-", "_") for key, value in match.groupdict().items()}
-        return Entry(self.template.format(**fixed), self.target, fixed)
+        return Entry(self.template.format(**fixed), self.target, fixed, self.origin)
 
 
 class Registry:
@@ -70,6 +73,7 @@ class Registry:
         self.kind = kind
         self._entries: dict[str, Entry] = {}  # by key, aliases included
         self._families: list[_Family] = []
+        self._origin: str | None = None  # of what is being registered, within `registering`
 
     def register(self, name: str, *aliases: str) -> Callable[[Any], Any]:
         """Decorator: give a class or function a name, and perhaps aliases.
@@ -87,7 +91,7 @@ class Registry:
                     raise InputError(
                         f"{self.kind} '{spelling}' is registered already, as '{taken.name}' by {where}; choose another name"
                     )
-            self._entries.update(dict.fromkeys(spellings, Entry(name, target, {})))
+            self._entries.update(dict.fromkeys(spellings, Entry(name, target, {}, self._origin_of(target))))
             return target
 
         return decorate
@@ -105,7 +109,7 @@ class Registry:
         """
 
         def decorate(target: Any) -> Any:
-            family = _Family(template, re.compile(pattern), example, target)
+            family = _Family(template, re.compile(pattern), example, target, self._origin_of(target))
             if any(other.template == template for other in self._families):
                 raise InputError(f"{self.kind} family '{template}' is registered already; choose another name")
             taken = self._find(example)
@@ -118,6 +122,10 @@ class Registry:
 
         return decorate
 
+    def _origin_of(self, target: Any) -> str:
+        module = getattr(target, "__module__", None) or "?"
+        return self._origin or ("ssl_zoo" if module.partition(".")[0] == "ssl_zoo" else module)
+
     def resolve(self, name: str) -> Entry:
         """The entry that a name stands for.
 
@@ -126,7 +134,7 @@ class Registry:
         """
         found = self._find(name)
         if found is None:
-            listed = list(self.summaries())
+            listed = [entry.name for entry in self.entries()]
             known = [*self.names(), *(alias for alias in self._entries if alias not in map(_key, self.names()))]
             raise InputError(f"no {self.kind} is called '{name}'; {near_miss(name, known)}known: {', '.join(listed)}")
         return found
@@ -154,13 +162,31 @@ class Registry:
         """Every canonical name, sorted; a family stands with its example."""
         return sorted({entry.name for entry in self._entries.values()} | {family.example for family in self._families})
 
-    def summaries(self) -> dict[str, str]:
-        """Every canonical name, or template of a family, with the first line of its docstring, sorted."""
-        entries = [Entry(family.template, family.target, {}) for family in self._families] + list(self._entries.values())
-        return {entry.name: entry.summary for entry in sorted(entries, key=lambda entry: entry.name)}
+    def entries(self) -> list[Entry]:
+        """Every entry under its canonical name, a family under its template, sorted."""
+        families = [Entry(family.template, family.target, {}, family.origin) for family in self._families]
+        return sorted({entry.name: entry for entry in [*families, *self._entries.values()]}.values(), key=lambda e: e.name)
 
 
 ALGORITHMS = Registry("algorithm")
 NETS = Registry("net")
 DATASETS = Registry("dataset")
 AUGMENTATIONS = Registry("augmentation")
+REGISTRIES = (ALGORITHMS, NETS, DATASETS, AUGMENTATIONS)
+
+
+@contextlib.contextmanager
+def registering(origin: str) -> Iterator[None]:
+    """What is registered within, in any registry, comes from `origin`; if an error leaves the block, nothing of it stays."""
+    before = [(dict(registry._entries), list(registry._families), registry._origin) for registry in REGISTRIES]
+    for registry in REGISTRIES:
+        registry._origin = origin
+    try:
+        yield
+    except BaseException:
+        for registry, (entries, families, _) in zip(REGISTRIES, before, strict=True):
+            registry._entries, registry._families = entries, families
+        raise
+    finally:
+        for registry, (*_, outer) in zip(REGISTRIES, before, strict=True):
+            registry._origin = outer

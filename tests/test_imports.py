@@ -21,7 +21,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "train": {"train", "algorithms.base", "batch", "ema", "ranks", "schedules", "seeds", "losses", "settings", "errors"},
     "config": {"registry", "settings", "errors"},
     "results": {"errors", ""},
-    "plugins": {"algorithms.base", "registry", "errors"},
+    "plugins": {"algorithms.base", "data.augment", "registry", "errors"},
     "testing": {"", "testing", "algorithms.base", "batch", "data", "ema", "ranks", "nets", "registry", "seeds", "errors"},
     "new": {"registry", "errors"},
     "__init__": {"algorithms", "data", "nets", "batch", "errors", "registry"},

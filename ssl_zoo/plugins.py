@@ -1,0 +1,157 @@
+"""Methods, nets, data sets and augmentations from outside the package.
+
+Two ways, and no third: a file or module that the user names (`--plugin my_method.py`), and a package that the user has installed
+and that declares an entry point of one of the groups below.
+"""
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ssl_zoo.algorithms.base import AlgorithmBase
+from ssl_zoo.data.augment import Augmentation
+from ssl_zoo.errors import InputError
+from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, REGISTRIES, Entry, Registry, registering
+
+GROUPS = {
+    "ssl_zoo.algorithms": ALGORITHMS,
+    "ssl_zoo.nets": NETS,
+    "ssl_zoo.datasets": DATASETS,
+    "ssl_zoo.augmentations": AUGMENTATIONS,
+}
+BASES = {"algorithm": AlgorithmBase, "augmentation": Augmentation}  # nets and data sets may be any class or function
+
+
+def load_plugin(name: str) -> None:
+    """Import a file or a module, which registers what it holds. A second time it is not imported again.
+
+    Args:
+        name: A path that ends in `.py`, or the dotted name of a module.
+
+    Raises:
+        InputError: It is not there, cannot be imported, takes a name that is taken, registers nothing, or registers a method that
+            is no AlgorithmBase. The message names the plug-in; nothing of it stays registered.
+    """
+    if name.endswith(".py"):
+        path = Path(name)
+        _register(name, name, path.stem, lambda: _import_file(path))
+    else:
+        _register(name, name, name, lambda: _import_module(name))
+
+
+def load_installed() -> None:
+    """Load the entry points of every installed package, in the four groups.
+
+    An entry point names a module that registers, or an object, which is registered under the entry point's name unless its
+    module has done so. A second time nothing is loaded again.
+
+    Raises:
+        InputError: One of them cannot be loaded; the message names it and its package.
+    """
+    for group, registry in GROUPS.items():
+        for point in importlib.metadata.entry_points(group=group):
+            package = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+            def load(point: importlib.metadata.EntryPoint = point, registry: Registry = registry) -> None:
+                found = _run(point.load)
+                if not inspect.ismodule(found) and all(entry.target is not found for entry in registry.entries()):
+                    registry.register(point.name)(found)
+
+            _register(package, f"'{point.name}' of the installed package {package}", point.module, load)
+
+
+def provenance(*entries: Entry) -> str:
+    """What of these comes from plug-ins, with a hash of its source, which a result carries; "" if nothing does."""
+    outside = {entry.origin: entry.target for entry in entries if entry.origin != "ssl_zoo"}
+    return ", ".join(f"{origin} {_source_hash(target)}" for origin, target in sorted(outside.items(), key=lambda pair: pair[0]))
+
+
+def _register(origin: str, what: str, module: str, load: Callable[[], None]) -> None:
+    """Load, and check what came of it: at least one entry of that origin or from that module, each of the right type."""
+    try:
+        with registering(origin):
+            load()
+            of_it = [
+                (registry, entry)
+                for registry in REGISTRIES
+                for entry in registry.entries()
+                if entry.origin == origin or f"{getattr(entry.target, '__module__', '')}.".startswith(f"{module}.")
+            ]
+            if not of_it:
+                raise InputError("it registers nothing; decorate its class, as in @ALGORITHMS.register('my-method')")
+            for registry, entry in of_it:
+                _check(registry, entry)
+    except InputError as error:
+        raise InputError(f"plug-in {what}: {error}") from error
+
+
+def _check(registry: Registry, entry: Entry) -> None:
+    base = BASES.get(registry.kind)
+    if base is not None and not (inspect.isclass(entry.target) and issubclass(entry.target, base)):
+        where = f"{base.__module__}.{base.__name__}"
+        raise InputError(f"the {registry.kind} '{entry.name}' is not a class derived from {where}; derive it")
+    if not callable(entry.target):
+        raise InputError(f"the {registry.kind} '{entry.name}' is a {type(entry.target).__name__}; register a class or a function")
+
+
+def _import_file(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"there is no such file in {Path.cwd()}")
+    name = path.stem
+    if not name.isidentifier():
+        raise InputError(f"'{name}' cannot be the name of a module; rename the file with letters, digits and _ only")
+    there = getattr(sys.modules.get(name), "__file__", None)
+    if there is not None and Path(there).resolve() == path.resolve():
+        return  # imported before
+    taken = None if name in sys.modules else importlib.util.find_spec(name)
+    if name in sys.modules or (taken is not None and Path(taken.origin or "").resolve() != path.resolve()):
+        raise InputError(f"there is another module called '{name}'; rename the file")
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    assert spec is not None and spec.loader is not None  # as it is for every .py
+    _beside(path.resolve().parent)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # option types are looked up there by the module's name
+    try:
+        _run(lambda: spec.loader.exec_module(module))
+    except InputError:
+        del sys.modules[name]
+        raise
+
+
+def _import_module(name: str) -> None:
+    _beside(Path.cwd())
+    _run(lambda: importlib.import_module(name))
+
+
+def _beside(folder: Path) -> None:
+    """Let a plug-in import its neighbours; at the end of the path, where they can hide nothing else."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def _run(load: Callable[[], Any]) -> Any:
+    """Run somebody's module; whatever it raises becomes one line with the place."""
+    try:
+        return load()
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
+        place = f"{error.filename}, line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        place = place or f"{frames[-1].filename}, line {frames[-1].lineno}"
+        first = next(iter(str(error).splitlines()), "")
+        raise InputError(f"it cannot be imported: {type(error).__name__}: {first} ({place})") from error
+
+
+def _source_hash(target: Any) -> str:
+    """12 hex digits over the file that holds a class or function."""
+    try:
+        return hashlib.sha256(Path(inspect.getfile(target)).read_bytes()).hexdigest()[:12]
+    except (TypeError, OSError):  # built in, or made in a session without a file
+        return "without source"

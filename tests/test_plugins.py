@@ -1,0 +1,242 @@
+"""Methods, nets, data sets and augmentations from outside the package, named by the user or installed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import run
+from ssl_zoo import ALGORITHMS, InputError, plugins
+from ssl_zoo.registry import REGISTRIES
+
+ROOT = Path(__file__).parent.parent
+QUICK = ["--net", "smallnet", "--steps", "4", "--device", "cpu"]
+METHOD = """
+from ssl_zoo import ALGORITHMS, AlgorithmBase, Step
+from ssl_zoo.losses import cross_entropy
+
+@ALGORITHMS.register("{name}")
+class {cls}(AlgorithmBase):
+    '''Supervised, with a factor.
+
+    Args:
+        factor: Of the loss.
+    '''
+
+    def __init__(self, net, facts, *, factor: float = 1.0):
+        super().__init__(net, facts)
+        self.factor = factor
+
+    def loss(self, batch, progress):
+        (labeled,) = self.student_logits(batch.x)
+        supervised = self.factor * cross_entropy(labeled, batch.y)
+        return Step(supervised, {{"supervised": supervised}})
+"""
+OTHERS = """
+import numpy as np
+import torch
+from torch import nn
+from ssl_zoo import AUGMENTATIONS, DATASETS, NETS
+from ssl_zoo.data.augment import Augmentation
+from ssl_zoo.data.dataset import Dataset
+
+@NETS.register("my-net")
+class MyNet(nn.Module):
+    '''A linear net.'''
+
+    def __init__(self, num_classes, in_chans, image_size, *, bias: bool = True):
+        super().__init__()
+        self.num_features = in_chans * image_size[0] * image_size[1]
+        self.head = nn.Linear(self.num_features, num_classes, bias=bias)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+
+@DATASETS.register("my-data")
+def my_data(root, *, count: int = 40):
+    '''Random images.'''
+    images = np.random.default_rng(0).integers(0, 255, (count, 8, 8, 1), dtype=np.uint8)
+    labels = np.arange(count) % 2
+    return Dataset("my-data", images, labels, images, labels, ("a", "b"))
+
+@AUGMENTATIONS.register("my-dim")
+class Dim(Augmentation):
+    '''Darkens.'''
+
+    def __init__(self, *, least: float = 0.5):
+        self.least = least
+
+    def draw(self, generator, n, shape):
+        return (self.least + (1 - self.least) * torch.rand(n, generator=generator),)
+
+    def apply(self, images, factor):
+        return images * factor[:, None, None, None]
+"""
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """An empty folder; what a test registers and imports is forgotten after it."""
+    monkeypatch.chdir(tmp_path)
+    for registry in REGISTRIES:
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+        monkeypatch.setattr(registry, "_families", list(registry._families))
+    modules, path = set(sys.modules), list(sys.path)
+    yield
+    for name in set(sys.modules) - modules:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+    sys.path[:] = path
+
+
+def write(name, text):
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text(text)
+
+
+def call(capsys, *argv):
+    """Exit status, what was printed, and the complaint."""
+    status = run.main([str(word) for word in argv])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.mark.parametrize("name", ["mine.py", "./mine.py", "mine"])
+def test_a_named_file_or_module_gives_a_method(name, capsys):
+    write("mine.py", METHOD.format(name="mine", cls="Mine"))
+    status, out, _ = call(capsys, "--plugin", name, "--alg", "mine", "--set", "algorithms.mine.factor=2", *QUICK, "--out", "o")
+    row = json.loads(Path("o/result.json").read_text())
+    assert status == 0 and "accuracy" in out and row["config"]["algorithms"] == {"mine": {"factor": 2.0}}
+    assert row["plugins"].startswith(f"{name} ") and len(row["plugins"].split()[1]) == 12
+    _, listed, _ = call(capsys, "--plugin", name, "--list")
+    (line,) = (line for line in listed.splitlines() if line.startswith("  mine "))
+    assert name in line and "Supervised, with a factor." in line
+    (line,) = (line for line in listed.splitlines() if line.startswith("  meanteacher "))
+    assert line.split()[1] == "ssl_zoo"
+
+
+def test_nets_data_sets_and_augmentations(capsys):
+    write("parts/mine.py", OTHERS)
+    write("mine.yaml", "{batch: {labeled: 4}, labels: 4, views: {weak: {my-dim: {least: 0.2}}}, nets: {my-net: {bias: false}}}")
+    flags = ["--plugin", "parts/mine.py", "--dataset", "my-data", "--net", "my-net", "--alg", "supervised", "--steps", 4]
+    status, _, error = call(capsys, *flags, "--out", "o")
+    assert status == 2 and "the data set 'my-data' has no recipe of its own; give one, such as --recipe folder" in error
+    status, *_ = call(capsys, *flags, "--recipe", "mine.yaml", "--out", "o")
+    row = json.loads(Path("o/result.json").read_text())
+    assert status == 0 and row["parameters"] == 2 * 64 and row["plugins"].split()[0] == "parts/mine.py"
+    assert row["config"]["views"] == {"weak": {"my-dim": {"least": 0.2}}}
+
+
+def test_a_plugin_may_import_its_neighbours_and_stand_twice():
+    write("parts/neighbour.py", "NAME = 'mine'")
+    write("parts/mine.py", "from neighbour import NAME\n" + METHOD.format(name="mine", cls="Mine"))
+    for name in ("parts/mine.py", "./parts/mine.py", "parts/mine.py"):
+        plugins.load_plugin(name)
+    assert ALGORITHMS.resolve("mine").origin == "parts/mine.py"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "mine.py",
+            "import nothing_of_that_name",
+            r"No module named 'nothing_of_that_name' \(.*mine.py, line 1",
+        ),
+        ("mine.py", "\n\nx = = 1", r"cannot be imported: SyntaxError: invalid syntax \(.*mine.py, line 3\)"),
+        ("mine.py", "raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
+        (
+            "mine.py",
+            METHOD.format(name="Mean-Teacher", cls="Mine"),
+            "'Mean-Teacher' is registered already, as 'meanteacher'",
+        ),
+        (
+            "mine.py",
+            "from ssl_zoo import ALGORITHMS as A\nA.register('mine')(dict)",
+            "'mine' is not a class derived",
+        ),
+        ("mine.py", "from ssl_zoo import NETS\nNETS.register('mine')(3)", "the net 'mine' is a int"),
+        ("mine.py", "from ssl_zoo import AUGMENTATIONS as A\nA.register('mine')(dict)", "'mine' is not a class derived"),
+        ("mine.py", "x = 1", "it registers nothing"),
+        ("numpy.py", "x = 1", "there is another module called 'numpy'; rename the file"),
+        ("my-method.py", "x = 1", "'my-method' cannot be the name of a module; rename the file"),
+    ],
+)
+def test_a_plugin_that_cannot_be_used_is_named(name, text, message):
+    write(name, text)
+    before = [dict(registry._entries) for registry in REGISTRIES]
+    with pytest.raises(InputError, match=f"(?s)plug-in {name}: .*{message}"):
+        plugins.load_plugin(name)
+    assert before == [registry._entries for registry in REGISTRIES], "nothing of it stays"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("none.py", "plug-in none.py: there is no such file"), ("nothing_here", "No module named 'nothing_here'")],
+)
+def test_a_plugin_that_is_not_there(name, message, capsys):
+    status, _, error = call(capsys, "--plugin", name, "--list")
+    assert status == 2 and message in error and "Traceback" not in error
+
+
+def test_a_half_registered_plugin_leaves_nothing_and_can_be_mended():
+    write("mine.py", METHOD.format(name="mine", cls="Mine") + "\nraise ValueError('half')")
+    with pytest.raises(InputError, match="ValueError: half"):
+        plugins.load_plugin("mine.py")
+    assert "mine" not in ALGORITHMS.names()
+    write("mine.py", METHOD.format(name="mine", cls="Mine"))
+    plugins.load_plugin("mine.py")
+    assert "mine" in ALGORITHMS.names()
+
+
+def test_changed_plugin_code_is_not_taken_for_the_finished_run(capsys):
+    write("mine.py", METHOD.format(name="mine", cls="Mine"))
+    command = [sys.executable, ROOT / "benchmarks/run.py", "--plugin", "mine.py", "--alg", "mine", *QUICK, "--out", "o"]
+    first = subprocess.run(command, capture_output=True, text=True)
+    same = subprocess.run(command, capture_output=True, text=True)
+    write("mine.py", METHOD.format(name="mine", cls="Mine") + "\n# changed")
+    changed = subprocess.run(command, capture_output=True, text=True)
+    assert first.returncode == same.returncode == 0 and first.stdout.splitlines()[-3:] == same.stdout.splitlines()
+    assert changed.returncode == 2 and "of a run with other plug-in code" in changed.stderr
+
+
+def test_nothing_is_imported_that_nobody_named():
+    write("mine.py", "raise SystemError('imported')")
+    command = [sys.executable, ROOT / "benchmarks/run.py", "--list"]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+
+
+@pytest.mark.slow
+def test_an_installed_package_shows_up(capsys):
+    """With a real `pip install` of a small package with entry points; a broken one is named, with its package."""
+    write("pkg/zoo_extra/__init__.py", "")
+    write("pkg/zoo_extra/methods.py", METHOD.format(name="extra-method", cls="Extra"))
+    write("pkg/zoo_extra/parts.py", OTHERS.replace('@NETS.register("my-net")\n', ""))
+    write("pkg/zoo_extra/broken.py", "import nothing_of_that_name")
+    write(
+        "pkg/setup.cfg",
+        "[metadata]\nname = zoo-extra\nversion = 1.2\n[options]\npackages = zoo_extra\n[options.entry_points]\n"
+        "ssl_zoo.algorithms =\n    extra-method = zoo_extra.methods:Extra\n"
+        "ssl_zoo.nets =\n    extra-net = zoo_extra.parts:MyNet\n"
+        "ssl_zoo.datasets =\n    anything = zoo_extra.parts\n",
+    )
+    write("pkg/pyproject.toml", "[build-system]\nrequires = ['setuptools']\nbuild-backend = 'setuptools.build_meta'\n")
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", "site", "./pkg"]
+    subprocess.run(pip, check=True)
+    environment = {**os.environ, "PYTHONPATH": "site"}
+    listing = [sys.executable, ROOT / "benchmarks/run.py", "--list"]
+    listed = subprocess.run(listing, capture_output=True, text=True, env=environment, check=True).stdout
+    for name in ("extra-method", "extra-net", "my-data", "my-dim"):
+        (line,) = (line for line in listed.splitlines() if line.startswith(f"  {name} "))
+        assert "zoo-extra 1.2" in line
+    trained = [sys.executable, ROOT / "benchmarks/run.py", "--alg", "extra-method", *QUICK, "--out", "o"]
+    subprocess.run(trained, capture_output=True, env=environment, check=True)
+    assert json.loads(Path("o/result.json").read_text())["plugins"].startswith("zoo-extra 1.2 ")
+
+    meta = next(Path("site").glob("zoo_extra-*.dist-info")) / "entry_points.txt"
+    meta.write_text(meta.read_text() + "\n[ssl_zoo.augmentations]\nbad = zoo_extra.broken\n")
+    failed = subprocess.run(listing, capture_output=True, text=True, env=environment)
+    assert failed.returncode == 2 and "plug-in 'bad' of the installed package zoo-extra 1.2: it cannot" in failed.stderr
