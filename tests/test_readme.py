@@ -1,29 +1,33 @@
 """What the README shows must work as printed."""
 
 import re
-import sys
-import types
 from pathlib import Path
 
-import torch
-
-from ssl_zoo import ALGORITHMS, config
-from tests.conftest import TinyNet, make_batch
+from ssl_zoo import new
+from ssl_zoo.testing.check import CHECKS
+from tests.algorithms.mutants import MUTANTS
 
 ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
-def test_the_method_in_ten_lines(facts, monkeypatch):
-    monkeypatch.setattr(ALGORITHMS, "_entries", dict(ALGORITHMS._entries))  # forgotten after the test
-    module = types.ModuleType("entropymin")
-    monkeypatch.setitem(sys.modules, "entropymin", module)
-    exec(BLOCKS[0], vars(module))
-    method = ALGORITHMS.create("Entropy-Minimisation", net=TinyNet(), facts=facts, weight=0.5)
-    out = method.loss(make_batch(1), torch.tensor(0.0))
-    torch.testing.assert_close(out.total, out.terms["supervised"] + 0.5 * out.terms["entropy"])
-    settings = config.resolve({"alg": "entropymin", "algorithms": {"entropymin": {"weight": 2}}})
-    assert settings.algorithms == {"entropymin": {"weight": 2.0}} and "Of the entropy." in config.explain(settings)
+def test_the_method_shown_is_the_one_that_is_written():
+    """tests/test_new.py runs it, its test and its recipe."""
+    assert BLOCKS[0] == new.files("my-method")["my_method.py"]
+
+
+def test_the_numbers_of_the_conformance_check():
+    assert f"MyMethod: {len(CHECKS)} checks passed" in TEXT
+    assert f"{len(MUTANTS)} broken ones" in " ".join(TEXT.split())
+
+
+def test_the_commands_are_those_that_are_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert new.main(["my-method"]) == 0
+    for line in capsys.readouterr().out.splitlines():
+        if line.startswith("    "):
+            assert re.sub(r"python \S*benchmarks/run.py", "python benchmarks/run.py", line) in TEXT.splitlines()
 
 
 def test_the_python_interface():
@@ -33,8 +37,6 @@ def test_the_python_interface():
 
 
 def test_the_names_and_files_that_it_mentions_exist():
-    text = (ROOT / "README.md").read_text()
-    for path in re.findall(r"`((?:ssl_zoo|benchmarks|tests|configs)/[\w./]+)`", text):
-        if "entropymin" not in path:
-            assert (ROOT / path).exists(), path
-    assert not re.search(r"@[A-Z]+@", text), "a placeholder is left"
+    for path in re.findall(r"`((?:ssl_zoo|benchmarks|tests|configs)/[\w./]+)`", TEXT):
+        assert (ROOT / path).exists(), path
+    assert not re.search(r"@[A-Z]+@", TEXT), "a placeholder is left"
