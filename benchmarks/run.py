@@ -20,7 +20,7 @@ from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.device import autocast, pick_device, pick_precision
 from ssl_zoo.train.evaluate import Evaluator
-from ssl_zoo.train.trainer import Trainer
+from ssl_zoo.train.trainer import Outcome, Trainer
 
 RECIPES = Path(__file__).parent.parent / "configs"
 ANYWHERE = ("device", "data_root")  # settings that may change when a run is gone on with; the data are known by their hash
@@ -189,23 +189,10 @@ def build(settings: RunSettings, facts: Facts, image_shape: tuple[int, ...], dev
     return ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.algorithms[settings.alg]).to(device)
 
 
-def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
-    """Train and score one run in its folder, going on from a checkpoint there; returns the row of result.json.
-
-    Raises:
-        InputError: Something given cannot be used; nothing has been written then.
-        RunError: The run cannot go on.
-    """
+def assemble(settings: RunSettings, data: Dataset, facts: Facts, out: Path, identity: dict[str, str]) -> tuple[Trainer, Pipeline]:
+    """All parts of a run, put together on its device; nothing is written."""
     device = pick_device(settings.device)
-    prepare_folder(out, settings)
-    commit = results.commit()
-    data = DATASETS.create(settings.dataset, Path(settings.data_root), **settings.datasets[settings.dataset])
-    split, facts = choose_labels(settings, data)
-    identity = {"split_hash": split.hash, "data_hash": fingerprint(data), "plugins": plugins_of(settings)}
-    if (out / "result.json").exists():
-        return finished(out / "result.json", identity)
     algorithm = build(settings, facts, data.images.shape[1:], device)
-
     images = torch.from_numpy(data.images).to(device)
     mean, std = channel_statistics(images)
     views = {
@@ -223,20 +210,36 @@ def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
         seed=settings.seed,
     )
     evaluator = make_evaluator(settings, data, facts, images, View([], mean, std))
+    return Trainer(algorithm, pipeline, evaluator, settings, device, out, identity), pipeline
 
-    trainer = Trainer(algorithm, pipeline, evaluator, settings, device, out, identity)
+
+def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
+    """Train and score one run in its folder, going on from a checkpoint there; returns the row of result.json.
+
+    Raises:
+        InputError: Something given cannot be used; nothing has been written then.
+        RunError: The run cannot go on.
+    """
+    pick_device(settings.device)
+    prepare_folder(out, settings)
+    commit = results.commit()
+    data = DATASETS.create(settings.dataset, Path(settings.data_root), **settings.datasets[settings.dataset])
+    split, facts = choose_labels(settings, data)
+    identity = {"split_hash": split.hash, "data_hash": fingerprint(data), "plugins": plugins_of(settings)}
+    if (out / "result.json").exists():
+        return finished(out / "result.json", identity)
+    trainer, pipeline = assemble(settings, data, facts, out, identity)
     try:
         out.mkdir(parents=True, exist_ok=True)  # only now: whatever can be refused has been
         (out / "config.yaml").write_text(config.dump(settings), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error}); choose another --out") from error
     write_split(split, out / "split.json")
-    parameters = sum(p.numel() for p in algorithm.net.parameters())
-    stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if algorithm.views else ""
+    stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views else ""
     print(
-        f"{settings.alg} with {settings.net} ({parameters:,} parameters) on {settings.dataset}: "
+        f"{settings.alg} with {settings.net} ({parameters_of(trainer):,} parameters) on {settings.dataset}: "
         f"{len(facts.labeled):,} labelled images, {stream}{len(data.test_labels):,} test images; "
-        f"from step {trainer.start}, {results.device_name(device)}, {trainer.precision}",
+        f"from step {trainer.start}, {results.device_name(trainer.device)}, {trainer.precision}",
         flush=True,
     )
     try:
@@ -247,32 +250,38 @@ def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
                 "out of memory; lower batch.labeled, batch.unlabeled or evaluation.batch, or choose a smaller net"
             ) from error
         raise
+    images_seen = settings.steps * sum(pipeline.sizes.values())
+    row = make_row(settings, data, trainer, outcome, images_seen) | identity | {"commit": commit}
+    results.write_json(out / "result.json", row)
+    return row
 
-    seen = settings.steps * sum(pipeline.sizes.values())
-    row = {
+
+def parameters_of(trainer: Trainer) -> int:
+    """How many numbers the net has to learn."""
+    return sum(p.numel() for p in trainer.algorithm.net.parameters())
+
+
+def make_row(settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Outcome, images_seen: int) -> dict[str, Any]:
+    """What a finished run leaves for tables."""
+    return {
         "algorithm": settings.alg,
-        **{name: getattr(settings, name) for name in ("net", "dataset", "labels", "seed", "split_seed")},
-        **identity,
-        "steps": settings.steps,
+        **{name: getattr(settings, name) for name in ("net", "dataset", "labels", "seed", "split_seed", "steps")},
         **results.headline(outcome.evaluations, settings.evaluation.last_k),
         "confusion": outcome.confusion,
         "evaluations": outcome.evaluations,
         "classes": list(data.classes),
-        "parameters": parameters,
+        "parameters": parameters_of(trainer),
         "precision": trainer.precision,
         "labeled_in_unlabeled": settings.batch.labeled_in_unlabeled,
         "warnings": outcome.warnings,
-        "images_seen": seen,
-        "images_per_second": seen / outcome.seconds_training,
+        "images_seen": images_seen,
+        "images_per_second": images_seen / outcome.seconds_training,
         "seconds": outcome.seconds,
         "seconds_training": outcome.seconds_training,
-        "device": results.device_name(device),
+        "device": results.device_name(trainer.device),
         "versions": results.versions(),
-        "commit": commit,
         "config": config.plain(settings),
     }
-    results.write_json(out / "result.json", row)
-    return row
 
 
 def plugins_of(settings: RunSettings) -> str:
