@@ -1,20 +1,25 @@
 """One run, from a command line to a scored result: python benchmarks/run.py --alg meanteacher --net wrn28_2"""
 
 import argparse
+import contextlib
+import dataclasses
+import io
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, AlgorithmBase, Facts, config, plugins, results
 from ssl_zoo.data.augment import View, channel_statistics
 from ssl_zoo.data.dataset import Dataset, fingerprint
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.data.splits import Split, draw_split, read_split, write_split
-from ssl_zoo.errors import InputError, RunError
+from ssl_zoo.errors import BusyError, InputError, RunError
 from ssl_zoo.registry import REGISTRIES, near_miss
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
@@ -23,6 +28,7 @@ from ssl_zoo.train.evaluate import Evaluator
 from ssl_zoo.train.trainer import Outcome, Trainer
 
 RECIPES = Path(__file__).parent.parent / "configs"
+LOCK = ".lock"  # in a run's folder, of the process that is at work there
 ANYWHERE = ("device", "data_root")  # settings that may change when a run is gone on with; the data are known by their hash
 
 
@@ -130,7 +136,7 @@ def prepare_folder(out: Path, settings: RunSettings) -> None:
     record = out / "config.yaml"
     if not record.exists():
         if any(parent.exists() and not parent.is_dir() for parent in out.parents) or (
-            out.exists() and (not out.is_dir() or any(out.iterdir()))
+            out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir()))
         ):
             raise InputError(f"{out} exists and is not the folder of a run; choose another --out")
         return
@@ -141,6 +147,11 @@ def prepare_folder(out: Path, settings: RunSettings) -> None:
         shown = ", ".join(f"{key} {before.get(key)} there and {now.get(key)} here" for key in differ[:3])
         more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
         raise InputError(f"{out} holds a run with other settings ({shown}{more}); choose another --out")
+
+
+def load_data(settings: RunSettings) -> Dataset:
+    """The images."""
+    return DATASETS.create(settings.dataset, Path(settings.data_root), **settings.datasets[settings.dataset])
 
 
 def choose_labels(settings: RunSettings, data: Dataset) -> tuple[Split, Facts]:
@@ -218,22 +229,63 @@ def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
 
     Raises:
         InputError: Something given cannot be used; nothing has been written then.
+        BusyError: Another process is at work in the folder.
         RunError: The run cannot go on.
     """
     pick_device(settings.device)
     prepare_folder(out, settings)
+    with locked(out):
+        return _execute(settings, out)
+
+
+def seconds_per_step(settings: RunSettings, data: Dataset, facts: Facts) -> float:
+    """What a step costs on this machine now, evaluations included: two short runs, of which the second counts."""
+    few = data._replace(test_images=data.test_images[:64], test_labels=data.test_labels[:64])
+    for steps in (1, 3):
+        rarely = dataclasses.replace(settings.evaluation, every=steps, unlabeled=64)
+        short = dataclasses.replace(settings, steps=steps, evaluation=rarely)
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+            outcome = assemble(short, few, facts, Path(folder), {})[0].run()
+    scored = (len(data.test_images) + settings.evaluation.unlabeled) / (len(few.test_images) + 64)
+    evaluations = -(-settings.steps // settings.evaluation.every)
+    return outcome.seconds_training / steps + (outcome.seconds - outcome.seconds_training) * scored * evaluations / settings.steps
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keep a run's folder to this process. The lock is the operating system's, so a process that dies leaves none behind.
+
+    Raises:
+        BusyError: Another process has it.
+    """
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / LOCK)
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise BusyError(f"another process is at work on {out}; wait for it, or choose another --out") from error
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error}); choose another --out") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        if made and {path.name for path in out.iterdir()} <= {LOCK}:  # refused before anything was written
+            (out / LOCK).unlink(missing_ok=True)
+            for folder in made:
+                folder.rmdir()
+
+
+def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     commit = results.commit()
-    data = DATASETS.create(settings.dataset, Path(settings.data_root), **settings.datasets[settings.dataset])
+    data = load_data(settings)
     split, facts = choose_labels(settings, data)
     identity = {"split_hash": split.hash, "data_hash": fingerprint(data), "plugins": plugins_of(settings)}
     if (out / "result.json").exists():
         return finished(out / "result.json", identity)
     trainer, pipeline = assemble(settings, data, facts, out, identity)
-    try:
-        out.mkdir(parents=True, exist_ok=True)  # only now: whatever can be refused has been
-        (out / "config.yaml").write_text(config.dump(settings), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{out} cannot be written ({error}); choose another --out") from error
+    (out / "config.yaml").write_text(config.dump(settings), encoding="utf-8")  # only now: whatever can be refused has been
     write_split(split, out / "split.json")
     stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views else ""
     print(
@@ -288,7 +340,9 @@ def plugins_of(settings: RunSettings) -> str:
     """Which of the run's parts come from plug-ins, with a hash of their source."""
     steps = {step for view in settings.views.values() for step in view}
     named = {ALGORITHMS: [settings.alg], NETS: [settings.net], DATASETS: [settings.dataset], AUGMENTATIONS: sorted(steps)}
-    return plugins.provenance(*(registry.resolve(name) for registry, names in named.items() for name in names))
+    return plugins.provenance(
+        {f"{registry.kind} {name}": registry.resolve(name) for registry, names in named.items() for name in names}
+    )
 
 
 def finished(path: Path, identity: dict[str, str]) -> dict[str, Any]:
@@ -318,7 +372,7 @@ def summary(row: dict[str, Any], out: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit status: 0, 1 for a run that cannot go on, 2 for bad input, 130 for an interruption."""
+    """The command. Returns the exit status: 0; 1: the run cannot go on; 2: bad input; 3: busy; 130: interrupted."""
     try:
         flags = parse(sys.argv[1:] if argv is None else argv)
         plugins.load_installed()
@@ -343,7 +397,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except (InputError, RunError) as error:
         print(f"run.py: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
+        return 3 if isinstance(error, BusyError) else 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
         print("run.py: interrupted; the same command goes on from the last checkpoint, if there is one yet", file=sys.stderr)
         return 130

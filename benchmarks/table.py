@@ -38,11 +38,12 @@ def check_alike(rows: Sequence[Row]) -> None:
     """
 
     def shared(row: Row) -> dict[str, Any]:
+        parts = row.get("plugins", "").split("; ")
         settings = {f"setting {k}": v for k, v in config.flatten(row["config"]).items() if k.split(".")[0] not in OWN}
         return (
             settings
             | {name: row[name] for name in ("data_hash", "device", "precision", "commit")}
-            | {"torch": row["versions"]["torch"]}
+            | {"torch": row["versions"]["torch"], "plugins": [part for part in parts if not part.startswith("algorithm ")]}
         )
 
     def named(row: Row) -> str:

@@ -5,6 +5,10 @@ class InputError(ValueError):
     """What the user gave cannot be used. The message says what is wrong and how to mend it. Exit status 2."""
 
 
+class BusyError(InputError):
+    """Another process is at work on the same run. Exit status 3."""
+
+
 class RunError(RuntimeError):
     """A run that had begun cannot go on. The message says at which step, why, and what is kept. Exit status 1."""
 

@@ -1,7 +1,9 @@
 """Losses as pure functions. Gradient flows to every argument that requires it; a caller detaches what is a target."""
 
+import contextlib
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -11,6 +13,16 @@ from ssl_zoo.errors import InputError, one_of
 def full_precision(logits: Tensor) -> Tensor:
     """Logits in fp32 (fp64 stays): under autocast a net returns bf16, in which a softmax loses two digits."""
     return logits.float() if logits.dtype.itemsize < 4 else logits
+
+
+def exact(like: Tensor) -> contextlib.AbstractContextManager:
+    """Within it, matrix products are not rounded to bf16 by autocast: for similarities and logits that a loss makes itself.
+
+    Args:
+        like: Any tensor on the device at hand.
+    """
+    known = torch.amp.is_autocast_available(like.device.type)  # not on `meta`, where nothing is computed
+    return torch.autocast(like.device.type, enabled=False) if known else contextlib.nullcontext()
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, denominator: int | None = None) -> Tensor:

@@ -5,11 +5,14 @@ test (the conformance check) and its recipe section.
 """
 
 import argparse
+import importlib.util
 import keyword
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import yaml
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import ALGORITHMS
@@ -78,7 +81,7 @@ if __name__ == "__main__":
 RECIPE = """# The options of @NAME@, to be laid on top of a recipe: --recipe digits --recipe @MODULE@.yaml
 
 algorithms:
-  @NAME@: {weight: 30, ramp_length: 0.3}  # where each number comes from
+  @KEY@: {weight: 30, ramp_length: 0.3}  # where each number comes from
 """
 
 
@@ -88,12 +91,15 @@ def files(name: str) -> dict[str, str]:
     Raises:
         InputError: The name cannot be that of a method and of a Python module.
     """
-    module = re.sub(r"[- ]", "_", name.strip()).lower()
-    if not module.isidentifier() or keyword.iskeyword(module):
+    module = re.sub(r"[-_\s]+", "_", name.strip()).lower()
+    if not re.fullmatch(r"[a-z]\w*[a-z0-9]", module, re.ASCII) or keyword.iskeyword(module):
         raise InputError(f"'{name}' cannot be the name of a method; use letters, digits and -, as in my-method")
-    words = [word for word in module.split("_") if word]
+    if importlib.util.find_spec(module) is not None and not Path(f"{module}.py").exists():
+        raise InputError(f"{module}.py would hide another module called '{module}'; choose another name")
+    words, slug = module.split("_"), module.replace("_", "-")
     values = {
-        "NAME": name.strip(),
+        "NAME": slug,
+        "KEY": slug if yaml.safe_load(slug) == slug else f'"{slug}"',  # `on` would be a truth value
         "MODULE": module,
         "CLASS": "".join(word[0].upper() + word[1:] for word in words),
         "TITLE": " ".join(words).capitalize(),
@@ -120,7 +126,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     method, test, recipe = texts
     run = Path(__file__).parent.parent / "benchmarks" / "run.py"
     runner = _shown(run) if run.is_file() else "benchmarks/run.py"
-    command = f"python {runner} --plugin {method} --alg {name.strip()} --net wrn28_2"
+    slug = method.removesuffix(".py").replace("_", "-")
+    command = f"python {runner} --plugin {method} --alg {slug} --net wrn28_2"
     print(
         f"{method}: the method, working as it is; change it\n"
         f"{test}: its test, the conformance check. Run it:\n"

@@ -11,8 +11,9 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ssl_zoo.algorithms.base import AlgorithmBase
@@ -29,6 +30,9 @@ GROUPS = {
 BASES = {"algorithm": AlgorithmBase, "augmentation": Augmentation}  # nets and data sets may be any class or function
 
 
+_loaded: set[object] = set()  # paths, modules and entry points, so that none is loaded twice
+
+
 def load_plugin(name: str) -> None:
     """Import a file or a module, which registers what it holds. A second time it is not imported again.
 
@@ -37,13 +41,13 @@ def load_plugin(name: str) -> None:
 
     Raises:
         InputError: It is not there, cannot be imported, takes a name that is taken, registers nothing, or registers a method that
-            is no AlgorithmBase. The message names the plug-in; nothing of it stays registered.
+            is no AlgorithmBase. The message names the plug-in; nothing of it stays registered or imported.
     """
     if name.endswith(".py"):
         path = Path(name)
-        _register(name, name, path.stem, lambda: _import_file(path))
+        _register(path.resolve(), path.name, name, path.stem, lambda: _import_file(path))
     else:
-        _register(name, name, name, lambda: _import_module(name))
+        _register(name, name, name, name, lambda: _import_module(name))
 
 
 def load_installed() -> None:
@@ -64,17 +68,24 @@ def load_installed() -> None:
                 if not inspect.ismodule(found) and all(entry.target is not found for entry in registry.entries()):
                     registry.register(point.name)(found)
 
-            _register(package, f"'{point.name}' of the installed package {package}", point.module, load)
+            _register(point, package, f"'{point.name}' of the installed package {package}", point.module, load)
 
 
-def provenance(*entries: Entry) -> str:
-    """What of these comes from plug-ins, with a hash of its source, which a result carries; "" if nothing does."""
-    outside = {entry.origin: entry.target for entry in entries if entry.origin != "ssl_zoo"}
-    return ", ".join(f"{origin} {_source_hash(target)}" for origin, target in sorted(outside.items(), key=lambda pair: pair[0]))
+def provenance(parts: Mapping[str, Entry]) -> str:
+    """Which parts of a run come from plug-ins, each with a hash of its source, for the result; "" if none does.
+
+    Args:
+        parts: Such as {"algorithm my-method": its entry}.
+    """
+    outside = {part: entry for part, entry in parts.items() if entry.origin != "ssl_zoo"}
+    return "; ".join(f"{part}: {entry.origin} {_source_hash(entry.target)}" for part, entry in sorted(outside.items()))
 
 
-def _register(origin: str, what: str, module: str, load: Callable[[], None]) -> None:
+def _register(key: object, origin: str, what: str, module: str, load: Callable[[], None]) -> None:
     """Load, and check what came of it: at least one entry of that origin or from that module, each of the right type."""
+    if key in _loaded:
+        return
+    modules = dict(sys.modules)
     try:
         with registering(origin):
             load()
@@ -89,7 +100,18 @@ def _register(origin: str, what: str, module: str, load: Callable[[], None]) -> 
             for registry, entry in of_it:
                 _check(registry, entry)
     except InputError as error:
+        for name in {*sys.modules} - {*modules}:  # so that, mended, it registers anew; what belongs to others stays
+            if _belongs(sys.modules[name], module, key):
+                del sys.modules[name]
         raise InputError(f"plug-in {what}: {error}") from error
+    _loaded.add(key)
+
+
+def _belongs(module: ModuleType, plugin: str, key: object) -> bool:
+    """Whether a module is a plug-in's: in its package, or, of a plug-in in one file, beside it."""
+    file = getattr(module, "__file__", None)
+    beside = isinstance(key, Path) and file is not None and Path(file).parent == key.parent
+    return beside or f"{module.__name__}.".startswith(f"{plugin.partition('.')[0]}.")
 
 
 def _check(registry: Registry, entry: Entry) -> None:
@@ -117,11 +139,7 @@ def _import_file(path: Path) -> None:
     assert spec is not None and spec.loader is not None  # as it is for every .py
     _beside(path.resolve().parent)
     module = sys.modules[name] = importlib.util.module_from_spec(spec)  # option types are looked up there by the module's name
-    try:
-        _run(lambda: spec.loader.exec_module(module))
-    except InputError:
-        del sys.modules[name]
-        raise
+    _run(lambda: spec.loader.exec_module(module))
 
 
 def _import_module(name: str) -> None:
@@ -142,16 +160,20 @@ def _run(load: Callable[[], Any]) -> Any:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
         place = f"{error.filename}, line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        place = place or f"{frames[-1].filename}, line {frames[-1].lineno}"
+        place = place or (f"{frames[-1].filename}, line {frames[-1].lineno}" if frames[-1].filename != __file__ else "")
         first = next(iter(str(error).splitlines()), "")
-        raise InputError(f"it cannot be imported: {type(error).__name__}: {first} ({place})") from error
+        raise InputError(f"it cannot be imported: {type(error).__name__}: {first}{f' ({place})' if place else ''}") from error
 
 
 def _source_hash(target: Any) -> str:
-    """12 hex digits over the file that holds a class or function."""
+    """12 hex digits over the file that holds a class or function, or, in a package, over all loaded modules of the package."""
+    package, dot, _ = getattr(target, "__module__", "").partition(".")
+    modules = [m for name, m in sorted(sys.modules.items()) if dot and f"{name}.".startswith(f"{package}.")]
     try:
-        return hashlib.sha256(Path(inspect.getfile(target)).read_bytes()).hexdigest()[:12]
+        files = {getattr(module, "__file__", None) for module in modules} | {inspect.getfile(target)}
+        sources = [Path(file).read_bytes() for file in sorted(filter(None, files))]
     except (TypeError, OSError):  # built in, or made in a session without a file
         return "without source"
+    return hashlib.sha256(b"".join(sources)).hexdigest()[:12]

@@ -12,7 +12,8 @@ from ssl_zoo.errors import InputError
 
 def near_miss(word: str, known: list[str]) -> str:
     """`"did you mean 'a' or 'b'? "` for the known words most like `word`, or an empty string."""
-    close = difflib.get_close_matches(word.casefold(), known, n=3, cutoff=0.6)
+    spelled = {name.casefold(): name for name in known}
+    close = [spelled[name] for name in difflib.get_close_matches(word.casefold(), list(spelled), n=3, cutoff=0.6)]
     return f"did you mean {' or '.join(repr(name) for name in close)}? " if close else ""
 
 
@@ -157,6 +158,16 @@ class Registry:
                     f"{entry.name} has no option '{option}'; {near_miss(option, accepted)}options: {', '.join(entry.options)}"
                 )
         return entry.target(*args, **entry.fixed, **options)
+
+    @contextlib.contextmanager
+    def replaced(self, entry: Entry) -> Iterator[None]:
+        """Within it, a registered name stands for another entry."""
+        before = self._entries[_key(entry.name)]
+        self._entries[_key(entry.name)] = entry
+        try:
+            yield
+        finally:
+            self._entries[_key(entry.name)] = before
 
     def names(self) -> list[str]:
         """Every canonical name, sorted; a family stands with its example."""

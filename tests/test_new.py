@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ssl_zoo import InputError, new
 
@@ -48,7 +49,12 @@ def test_nothing_is_overwritten(capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("mean_teacher", "is the method ssl_zoo.algorithms.meanteacher"), ("3d", "cannot be")]
+    ("name", "message"),
+    [
+        ("mean_teacher", "is the method ssl_zoo.algorithms.meanteacher"),
+        ("3d", "cannot be"),
+        ("random", "would hide another module"),
+    ],
 )
 def test_a_name_that_will_not_do(name, message, capsys):
     assert new.main([name]) == 2 and message in capsys.readouterr().err and not list(Path().iterdir())
@@ -62,7 +68,9 @@ def test_names_become_python():
         "very_good_method.yaml",
     ]
     assert "class VeryGoodMethod(AlgorithmBase):" in method[1] and "from very_good_method import VeryGoodMethod" in test[1]
-    for bad in ("", "class", "a/b", "ü b!"):
+    assert '@ALGORITHMS.register("very-good-method")' in method[1]
+    assert yaml.safe_load(new.files("on")["on.yaml"])["algorithms"].keys() == {"on"}
+    for bad in ("", "_", "class", "a/b", "ü b!"):
         with pytest.raises(InputError, match="cannot be the name of a method"):
             new.files(bad)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,7 @@ class Dim(Augmentation):
 def elsewhere(tmp_path, monkeypatch):
     """An empty folder; what a test registers and imports is forgotten after it."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plugins, "_loaded", set())
     for registry in REGISTRIES:
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
         monkeypatch.setattr(registry, "_families", list(registry._families))
@@ -110,10 +112,11 @@ def test_a_named_file_or_module_gives_a_method(name, capsys):
     status, out, _ = call(capsys, "--plugin", name, "--alg", "mine", "--set", "algorithms.mine.factor=2", *QUICK, "--out", "o")
     row = json.loads(Path("o/result.json").read_text())
     assert status == 0 and "accuracy" in out and row["config"]["algorithms"] == {"mine": {"factor": 2.0}}
-    assert row["plugins"].startswith(f"{name} ") and len(row["plugins"].split()[1]) == 12
+    origin = "mine" if name == "mine" else "mine.py"
+    assert re.fullmatch(f"algorithm mine: {origin} [0-9a-f]{{12}}", row["plugins"])
     _, listed, _ = call(capsys, "--plugin", name, "--list")
     (line,) = (line for line in listed.splitlines() if line.startswith("  mine "))
-    assert name in line and "Supervised, with a factor." in line
+    assert f" {origin} " in line and "Supervised, with a factor." in line
     (line,) = (line for line in listed.splitlines() if line.startswith("  meanteacher "))
     assert line.split()[1] == "ssl_zoo"
 
@@ -126,7 +129,8 @@ def test_nets_data_sets_and_augmentations(capsys):
     assert status == 2 and "the data set 'my-data' has no recipe of its own; give one, such as --recipe folder" in error
     status, *_ = call(capsys, *flags, "--recipe", "mine.yaml", "--out", "o")
     row = json.loads(Path("o/result.json").read_text())
-    assert status == 0 and row["parameters"] == 2 * 64 and row["plugins"].split()[0] == "parts/mine.py"
+    assert status == 0 and row["parameters"] == 2 * 64 and row["plugins"].count("mine.py ") == 3
+    assert row["plugins"].startswith("augmentation my-dim: mine.py ")
     assert row["config"]["views"] == {"weak": {"my-dim": {"least": 0.2}}}
 
 
@@ -135,7 +139,7 @@ def test_a_plugin_may_import_its_neighbours_and_stand_twice():
     write("parts/mine.py", "from neighbour import NAME\n" + METHOD.format(name="mine", cls="Mine"))
     for name in ("parts/mine.py", "./parts/mine.py", "parts/mine.py"):
         plugins.load_plugin(name)
-    assert ALGORITHMS.resolve("mine").origin == "parts/mine.py"
+    assert ALGORITHMS.resolve("mine").origin == "mine.py"
 
 
 @pytest.mark.parametrize(
@@ -183,10 +187,15 @@ def test_a_plugin_that_is_not_there(name, message, capsys):
 
 
 def test_a_half_registered_plugin_leaves_nothing_and_can_be_mended():
-    write("mine.py", METHOD.format(name="mine", cls="Mine") + "\nraise ValueError('half')")
-    with pytest.raises(InputError, match="ValueError: half"):
-        plugins.load_plugin("mine.py")
-    assert "mine" not in ALGORITHMS.names()
+    write("neighbour.py", "from ssl_zoo import NETS\nNETS.register('neighbour')(dict)")
+    for wrong, message in {
+        "raise ValueError('half')": "ValueError: half",
+        "ALGORITHMS.register('bad')(dict)": "is not a class",
+    }.items():
+        write("mine.py", "import neighbour\n" + METHOD.format(name="mine", cls="Mine") + f"\n{wrong}")
+        with pytest.raises(InputError, match=message):
+            plugins.load_plugin("mine.py")
+        assert "mine" not in ALGORITHMS.names() and not {"mine", "neighbour"} & set(sys.modules)
     write("mine.py", METHOD.format(name="mine", cls="Mine"))
     plugins.load_plugin("mine.py")
     assert "mine" in ALGORITHMS.names()
@@ -201,6 +210,17 @@ def test_changed_plugin_code_is_not_taken_for_the_finished_run(capsys):
     changed = subprocess.run(command, capture_output=True, text=True)
     assert first.returncode == same.returncode == 0 and first.stdout.splitlines()[-3:] == same.stdout.splitlines()
     assert changed.returncode == 2 and "of a run with other plug-in code" in changed.stderr
+
+
+def test_a_change_anywhere_in_a_package_is_seen():
+    write("bundle/__init__.py", "")
+    write("bundle/tools.py", "FACTOR = 1")
+    write("bundle/method.py", "from bundle.tools import FACTOR\n" + METHOD.format(name="mine", cls="Mine"))
+    plugins.load_plugin("bundle.method")
+    before = plugins.provenance({"algorithm mine": ALGORITHMS.resolve("mine")})
+    write("bundle/tools.py", "FACTOR = 2")
+    assert before.startswith("algorithm mine: bundle.method ")
+    assert before != plugins.provenance({"algorithm mine": ALGORITHMS.resolve("mine")})
 
 
 def test_nothing_is_imported_that_nobody_named():
@@ -234,7 +254,7 @@ def test_an_installed_package_shows_up(capsys):
         assert "zoo-extra 1.2" in line
     trained = [sys.executable, ROOT / "benchmarks/run.py", "--alg", "extra-method", *QUICK, "--out", "o"]
     subprocess.run(trained, capture_output=True, env=environment, check=True)
-    assert json.loads(Path("o/result.json").read_text())["plugins"].startswith("zoo-extra 1.2 ")
+    assert json.loads(Path("o/result.json").read_text())["plugins"].startswith("algorithm extra-method: zoo-extra 1.2 ")
 
     meta = next(Path("site").glob("zoo_extra-*.dist-info")) / "entry_points.txt"
     meta.write_text(meta.read_text() + "\n[ssl_zoo.augmentations]\nbad = zoo_extra.broken\n")

@@ -21,7 +21,8 @@ def test_on_one_rank_everything_is_the_identity():
 
 def on_rank(rank, meet):
     """What one of two ranks sees."""
-    dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=2, timeout=datetime.timedelta(seconds=60))
+    store = dist.FileStore(meet, 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=datetime.timedelta(seconds=60))
     try:
         rows = (torch.arange(6.0).view(2, 3) + 10 * rank).requires_grad_()
         gathered = ranks.gather_rows_grad(rows)
@@ -48,7 +49,7 @@ def on_rank(rank, meet):
 
 
 def test_two_ranks_see_the_global_batch(tmp_path):
-    meet = (tmp_path / "meet").as_uri()
+    meet = str(tmp_path / "meet")
     rows = torch.cat([torch.arange(6.0).view(2, 3), torch.arange(6.0).view(2, 3) + 10])
     for rank, seen in enumerate(Parallel(n_jobs=2)(delayed(on_rank)(rank, meet) for rank in range(2))):
         assert seen["ranks"].tolist() == [rank, 2]

@@ -1,5 +1,6 @@
 """The command line, from what is typed to what is on the disk."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -246,3 +248,28 @@ def test_interrupted_and_started_again(capsys, monkeypatch):
 def test_the_command_itself():
     done = subprocess.run([sys.executable, ROOT / "benchmarks/run.py", "--alg", "nothing"], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("run.py: no algorithm is called 'nothing'") and done.stdout == ""
+
+
+@pytest.mark.parametrize("name", ALGORITHMS.names())
+def test_hidden_labels_are_never_read(name, capsys):
+    """A run on garbage labels of the unlabelled images ends in the same weights, bit for bit, and the same test scores."""
+    call(capsys, "--alg", name, *QUICK, "--out", "true")
+    given = ["--set", "split_file=true/split.json"]
+    entry = DATASETS.resolve("digits")
+    labeled = json.loads(Path("true/split.json").read_text())["rows"]
+
+    @functools.wraps(entry.target)  # with its options
+    def garbage(root, **options):
+        data = entry.target(root, **options)
+        labels = (data.labels + 3) % 10
+        labels[labeled] = data.labels[labeled]
+        return data._replace(labels=labels)
+
+    with DATASETS.replaced(entry._replace(target=garbage)):
+        status, _, error = call(capsys, "--alg", name, *QUICK, *given, "--out", "garbage")
+        assert status == 0, error
+    states = [torch.load(f"{folder}/checkpoint.pt")["algorithm"] for folder in ("true", "garbage")]
+    rows = [json.loads(Path(f"{folder}/result.json").read_text()) for folder in ("true", "garbage")]
+    assert all(torch.equal(a, b) for a, b in zip(states[0].values(), states[1].values(), strict=True))
+    assert rows[0]["accuracy"] == rows[1]["accuracy"] and rows[0]["data_hash"] != rows[1]["data_hash"]
+    assert rows[0]["unlabeled_accuracy"] != rows[1]["unlabeled_accuracy"], "the garbage was there"

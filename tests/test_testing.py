@@ -3,11 +3,13 @@
 import unittest
 
 import pytest
+import torch
 
-from ssl_zoo import ALGORITHMS, InputError
+from ssl_zoo import InputError
+from ssl_zoo.registry import REGISTRIES
 from ssl_zoo.testing import CheckFailed, check_algorithm, iter_checks
 from ssl_zoo.testing.check import CHECKS
-from tests.algorithms.mutants import AverageNeverApplied, BranchOnAValue, NeighboursCompared, PlainMeanTeacher
+from tests.algorithms.mutants import AverageNeverApplied, BranchOnAValue, NeighboursCompared, OwnDraws, PlainMeanTeacher
 
 
 class Exempt(NeighboursCompared):
@@ -100,9 +102,29 @@ def test_bad_input_is_named(what, message):
 
 
 def test_nothing_is_left_behind():
-    """A check neither registers anything nor leaves the registry of data sets changed."""
-    from ssl_zoo import DATASETS
+    """The registries, torch's random state and default type are as before; the default type does not matter."""
+    before, state = [registry.entries() for registry in REGISTRIES], torch.get_rng_state()
+    torch.set_default_dtype(torch.float64)
+    try:
+        check_algorithm("meanteacher")
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert [registry.entries() for registry in REGISTRIES] == before and torch.equal(torch.get_rng_state(), state)
 
-    before = ALGORITHMS.names()
-    check_algorithm("supervised")
-    assert ALGORITHMS.names() == before and "create" not in vars(DATASETS)
+
+def test_two_ranks_meet_in_a_folder_with_a_space(tmp_path, monkeypatch):
+    (tmp_path / "a b").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "a b"))
+    (ranks,) = (check for check in iter_checks("supervised") if check.name == "ranks")
+    ranks()
+
+
+def test_a_method_that_draws_for_itself_fails_once_for_that_reason():
+    with pytest.raises(CheckFailed, match=r"^OwnDraws, check 'seed': .* differs between two runs of one seed"):
+        check_algorithm(OwnDraws)
+
+
+def test_a_misspelt_option_of_the_caller_is_named():
+    with pytest.raises(InputError, match="meanteacher has no option 'wieght'; did you mean 'weight'"):
+        check_algorithm("meanteacher", wieght=3)

@@ -1,15 +1,16 @@
 """Checks of how a method runs: compiled, without waiting for the device, in bf16, on two ranks; and of the net it ends in."""
 
+import collections
 import contextlib
 import copy
-import copyreg
 import datetime
+import io
 import logging
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
@@ -49,11 +50,11 @@ def graph(subject: Subject) -> None:
     trap = "`loss` does not trace as one graph: no `.item()`, no branch on a tensor's value, no numpy, no generator object"
     with _quiet(), explained(trap, torch._dynamo.exc.TorchDynamoException):
         for progress in (0.2, 0.7):
-            seeded = torch.tensor(progress)
+            moment = torch.tensor(progress)
             torch.manual_seed(0)
-            one = compiled(batch, seeded).total
+            one = compiled(batch, moment).total
             torch.manual_seed(0)
-            two = plain.loss(batch, seeded).total
+            two = plain.loss(batch, moment).total
             if not close(one, two):
                 fail(f"compiled, `total` is {one.item():.6g} instead of {two.item():.6g}")
 
@@ -63,11 +64,26 @@ def no_synchronisation(subject: Subject) -> None:
     method = subject.make(norm=True).to("meta")
     batch = tree_map(lambda t: t.to("meta"), make_batch(method, 9))
     trap = "a step waits for the device: something reads a value back, such as .item(), float(), a Python `if`, or a boolean mask"
-    with explained(trap, RuntimeError, NotImplementedError, TypeError):
-        out = loss(method, batch, torch.zeros((), device="meta"))
-        out.total.backward()
-        with torch.no_grad():
-            method.after_step(out.seen)
+    with explained(trap, RuntimeError, TypeError):
+        try:
+            out = loss(method, batch, torch.zeros((), device="meta"))
+            out.total.backward()
+            with torch.no_grad():
+                method.after_step(out.seen)
+        except RuntimeError as error:
+            if "scalarType" in str(error):  # what torch.autocast says of `meta`
+                fail(
+                    "torch.autocast does not know the meta device; use ssl_zoo.losses.exact, which switches it off on any device"
+                )
+            if not isinstance(error, NotImplementedError):
+                raise
+            if "item()" in str(error) or "data-dependent" in str(error) or "nonzero" in str(error):
+                raise RuntimeError(str(error)) from error
+            first = str(error).strip().splitlines()[0]
+            fail(
+                f"an operation cannot run on the meta device, so nobody can see whether a step waits ({first}). If it does not, "
+                'say so: exempt = {"no_synchronisation": "..."}'
+            )
 
 
 def bf16(subject: Subject) -> None:
@@ -81,10 +97,10 @@ def bf16(subject: Subject) -> None:
         if value.dtype != torch.float32:
             fail(f"under bf16 autocast '{name}' is {value.dtype}; take the logits through ssl_zoo.losses.full_precision")
     for name, value in out.terms.items():
-        if not close(value, exact.terms[name], 0.1):
+        if not close(value, exact.terms[name], 0.5):  # a gate may open for another row or two
             fail(
                 f"under bf16 autocast '{name}' is {value.item():.4g} instead of {exact.terms[name].item():.4g}; "
-                "a product of matrices in a loss belongs under autocast(enabled=False)"
+                "a product of matrices in a loss belongs under ssl_zoo.losses.exact"
             )
     out.total.backward()
     with torch.no_grad():
@@ -104,7 +120,7 @@ def ranks(subject: Subject) -> None:
     payload = _pickled(subject)
     whole = _rank_state(subject, 0, 1)
     with tempfile.TemporaryDirectory() as folder:
-        meet = (Path(folder) / "meet").as_uri()
+        meet = str(Path(folder) / "meet")
         trap = (
             "two ranks do not get through four steps; does one of them call a function of ssl_zoo.ranks that the other does not?"
         )
@@ -123,6 +139,12 @@ def eval_net(subject: Subject) -> None:
     """`eval_net` gives logits (n, K), image by image in eval mode, is part of the state, and can be exported."""
     method = subject.warm(norm=True)
     net = method.eval_net()
+    for name, module in net.named_modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and not bool(module.running_mean.any()):
+            fail(
+                f"the running statistics of {name} in `eval_net()` are the initial ones after some steps, and it is scored "
+                "with them; they should be the teacher's own (training mode), copied or averaged: see ssl_zoo.ema.Teacher"
+            )
     held = {tensor.data_ptr() for tensor in method.state_dict().values()}
     for name, tensor in net.state_dict().items():
         if tensor.numel() and tensor.data_ptr() not in held:
@@ -161,14 +183,19 @@ def _pickled(subject: Subject) -> bytes:
     """The subject with the code of its class, which the other process may have no file to import from."""
     import cloudpickle
 
-    for name in ("classes", "ops"):  # cloudpickle takes `facts.classes` beside `torch` for torch.classes, which cannot be pickled
-        copyreg.pickle(type(getattr(torch, name)), lambda _, name=name: (getattr, (torch, name)))
+    class Pickler(cloudpickle.Pickler):
+        # cloudpickle takes `facts.classes` in a function that uses `torch` for torch.classes, which it cannot pickle
+        by_name: ClassVar = {type(getattr(torch, n)): lambda _, n=n: (getattr, (torch, n)) for n in ("classes", "ops")}
+        dispatch_table: ClassVar = collections.ChainMap(by_name, cloudpickle.Pickler.dispatch_table)
+
     module = sys.modules.get(subject.entry.target.__module__)
     foreign = module is not None and module.__name__ != "__main__" and not module.__name__.startswith("ssl_zoo.")
     if foreign:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return cloudpickle.dumps(subject)
+        buffer = io.BytesIO()
+        Pickler(buffer).dump(subject)
+        return buffer.getvalue()
     finally:
         if foreign:
             cloudpickle.unregister_pickle_by_value(module)
@@ -180,7 +207,8 @@ def _on_rank(payload: bytes, rank: int, meet: str, path: list[str]) -> dict[str,
 
     sys.path[:] = path
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=2, timeout=datetime.timedelta(seconds=60))
+    store = dist.FileStore(meet, 2)  # an address with file:// may hold no space
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=datetime.timedelta(seconds=60))
     try:
         state = _rank_state(pickle.loads(payload), rank, 2)
         dist.barrier()  # neither leaves while the other still talks to it

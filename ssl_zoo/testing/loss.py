@@ -4,13 +4,13 @@ import contextlib
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Batch, Facts, Step
 from ssl_zoo.data.augment import View, channel_statistics
 from ssl_zoo.data.pipeline import Pipeline
@@ -19,7 +19,11 @@ from ssl_zoo.nets.small import SmallNet
 from ssl_zoo.registry import ALGORITHMS, DATASETS
 from ssl_zoo.seeds import seed_global
 from ssl_zoo.testing.subject import (
+    MOMENTS,
+    B,
+    N,
     Subject,
+    U,
     close,
     differing,
     fail,
@@ -27,8 +31,8 @@ from ssl_zoo.testing.subject import (
     loss,
     make_batch,
     snapshot,
-    teachers,
     update,
+    visit,
 )
 
 
@@ -52,73 +56,107 @@ def terms(subject: Subject) -> None:
     for name, rows in out.seen.items():
         if rows.requires_grad:
             fail(f"seen['{name}'] carries a gradient, which would keep the step's graph alive; detach it")
-        if not rows.ndim or len(rows) not in (
-            len(out_rows) for out_rows in (make_batch(method, 9).x, make_batch(method, 9).u_index)
-        ):
+        if not rows.ndim or len(rows) not in (B, U):
             fail(f"seen['{name}'] has shape {tuple(rows.shape)}; its first axis must be B or U, which is gathered over ranks")
 
 
 def total(subject: Subject) -> None:
-    """`total` is the sum of the terms that carry a gradient, each unsupervised one times the weight that the method declares."""
+    """`total` is the sum of the terms that carry a gradient, each unsupervised one times the weight that the method declares.
+
+    In value and in gradient, early and late in a run; and every parameter that the optimiser receives gets a gradient from it.
+    """
+    for progress in MOMENTS:
+        _total_at(subject, progress)
     method = subject.warm()
-    out = loss(method, make_batch(method, 9))
+    trained = {name: p for name, p in method.named_parameters() if p.requires_grad}
+    for name, gradient in gradients(loss(method, make_batch(method, 9)).total, trained).items():
+        if not gradient.abs().max() > 0:
+            fail(f"`total` gives {name} no gradient, though it is to be trained; look for a detach() or a no_grad() on the way")
+
+
+def _total_at(subject: Subject, progress: float) -> None:
+    method = subject.warm()
+    out = loss(method, make_batch(method, 9), progress)
     unsupervised = subject.unsupervised(out)
-    factors, rest = _factors(out)
-    if not close(rest, torch.zeros(()), 0) and rest.abs() > 1e-4 * out.total.abs():
-        fail(
-            f"`total` is {out.total.item():.6g}, the weighted sum of the terms that carry a gradient "
-            f"({', '.join(factors) or 'none does'}) is {(out.total - rest).item():.6g}; "
-            "give every part of total its own name in Step.terms, as the very tensor that total is made of"
-        )
-    for term, factor in factors.items():
-        if term not in unsupervised and abs(factor - 1) > 1e-5:
-            fail(
-                f"the term '{term}' enters total {factor:.6g} times; declare the option that is its weight, "
-                f'`weights = {{"{term}": "..."}}`, or make the factor part of the term'
-            )
-    for term, option in subject.weights.items():
+    learned = {name: value for name, value in out.terms.items() if value.requires_grad}
+    factors = {name: factor.detach() for name, factor in gradients(out.total, learned).items()}
+    for term in subject.weights:
         if not factors.get(term):
             fail(f"the unsupervised term '{term}' carries no gradient or is no part of total; look for a detach() or a no_grad()")
-        doubled = subject.warm(**{option: 2 * _value(subject, option)})
-        other, _ = _factors(loss(doubled, make_batch(doubled, 9)))
-        if abs(other.get(term, 0.0) / factors[term] - 2) > 1e-4:
+    for term, factor in factors.items():
+        if term not in unsupervised and factor == 0:
+            fail(f"the term '{term}' carries a gradient but is no part of total; detach it if it is a measurement")
+        if term not in unsupervised and abs(factor - 1) > 1e-5:
             fail(
-                f"with twice the option '{option}' the term '{term}' enters total {other.get(term, 0.0):.6g} times, "
-                f"before {factors[term]:.6g}; total must be in proportion to the weight"
+                f"the term '{term}' enters total {float(factor):.6g} times at progress {progress}; declare the option that is "
+                f'its weight, `weights = {{"{term}": "..."}}`, or make the factor part of the term'
+            )
+    made = sum((factors[name] * value for name, value in learned.items()), start=torch.zeros(()))
+    net = dict(method.net.named_parameters())
+    explained = gradients(made, net)
+    hidden = any(not close(gradient, explained[name], 1e-4) for name, gradient in gradients(out.total, net).items())
+    if hidden or (out.total - made).abs() > 1e-4 * out.total.abs():
+        fail(
+            f"at progress {progress} `total` is {out.total.item():.6g}, the weighted sum of the terms that carry a gradient "
+            f"({', '.join(factors) or 'none does'}) is {made.item():.6g}{', and has another gradient' if hidden else ''}; "
+            "give every part of total its own name in Step.terms, as the very tensor that total is made of"
+        )
+    for term, option in subject.weights.items():
+        half = subject.warm({option: _value(subject, option) / 2})
+        again = loss(half, make_batch(half, 9), progress)
+        other = float(gradients(again.total, {term: again.terms[term]})[term])
+        if abs(other / float(factors[term]) - 0.5) > 1e-4:
+            fail(
+                f"with half the option '{option}' the term '{term}' enters total {other:.6g} times, before "
+                f"{float(factors[term]):.6g}; total must be in proportion to the weight"
             )
         logged = out.terms.get(f"{term}_weight", out.terms.get(option))
-        if logged is not None and not abs(float(logged) - factors[term]) <= 1e-4 * abs(factors[term]):
-            fail(f"the weight of '{term}' is logged as {float(logged):.6g}, but the term enters total {factors[term]:.6g} times")
-    ends = {"the first layer": method.net.first.weight, "the classifier": method.net.head.weight}
-    for where, gradient in gradients(out.total, ends).items():
-        if not gradient.abs().max() > 0:
-            fail(f"`total` gives {where} no gradient; look for a detach() or a no_grad() between the net and the loss")
+        if logged is not None and not close(logged.detach(), factors[term], 1e-4):
+            fail(
+                f"at progress {progress} the weight of '{term}' is logged as {float(logged):.6g}, but the term enters total "
+                f"{float(factors[term]):.6g} times"
+            )
+
+
+def views_used(subject: Subject) -> None:
+    """Every view that the method asks for, targets included, changes the loss."""
+    method = subject.warm()
+    batch = make_batch(method, 9)
+    before = loss(method, batch)
+    for stream, given, names in (("u", batch.u, method.views), ("x_more", batch.x_more, method.labeled_views[1:])):
+        for k, name in enumerate(names):
+            others = [(*given[:k], images, *given[k + 1 :]) for images in (given[k].roll(1, 0), -given[k], 2 * given[k] + 1)]
+            if all(close(before.total, loss(method, batch._replace(**{stream: views})).total, 1e-7) for views in others):
+                fail(f"other images in the view {stream}[{k}] ('{name}') leave the loss as it was; is another used in its place?")
 
 
 def term_gradients(subject: Subject) -> None:
     """Each unsupervised term alone moves the net, through every view that is not declared a target, and through no target."""
+    for progress in MOMENTS:
+        _term_gradients_at(subject, progress)
+
+
+def _term_gradients_at(subject: Subject, progress: float) -> None:
     method = subject.warm()
     batch = make_batch(method, 9)
-    views = {
-        f"u[{k}] ('{name}')": view.requires_grad_() for k, (name, view) in enumerate(zip(method.views, batch.u, strict=True))
-    }
-    out = loss(method, batch)
-    learned = {name: torch.zeros(()) for name in views}
-    for term, value in subject.unsupervised(out).items():
-        net = dict(method.net.named_parameters())
-        if not any(gradient.abs().max() > 0 for gradient in gradients(value, net).values()):
-            fail(
-                f"the term '{term}' ({value.item():.3g}) alone gives the net no gradient: it trains nothing. "
-                "Are the student's logits taken from the teacher, or detached? A gate that is closed on a fresh net is opened by "
-                "an option: check_algorithm(..., threshold=0)"
-            )
-        for name, gradient in gradients(value, views).items():
-            learned[name] = torch.maximum(learned[name], gradient.abs().max())
+    views = {f"u[{k}] ('{name}')": u.requires_grad_() for k, (name, u) in enumerate(zip(method.views, batch.u, strict=True))}
     if views and not subject.weights:
         fail(
             "the method asks for unlabelled views but declares no unsupervised term; say which option weighs it: "
             '`weights = {"consistency": "weight"}`'
         )
+    out = loss(method, batch, progress)
+    learned = {name: torch.zeros(()) for name in views}
+    for term, value in subject.unsupervised(out).items():
+        net = dict(method.net.named_parameters())
+        if not any(gradient.abs().max() > 0 for gradient in gradients(value, net).values()):
+            fail(
+                f"the term '{term}' ({value.item():.3g}) alone gives the net no gradient: it trains nothing. Are the student's "
+                "logits taken from the teacher, or detached? A gate that is closed on a fresh net is opened by an option: "
+                "check_algorithm(..., threshold=0)"
+            )
+        for name, gradient in gradients(value, views).items():
+            learned[name] = torch.maximum(learned[name], gradient.abs().max())
     for k, (name, strength) in enumerate(learned.items()):
         if k in method.targets and strength > 0:
             fail(f"the view {name} is declared a target, but gradient flows through it; detach it, or take {k} out of `targets`")
@@ -133,7 +171,8 @@ def teacher_gradients(subject: Subject) -> None:
     """No parameter or buffer of a teacher receives a gradient, and the optimiser would not find one."""
     method = subject.warm()
     loss(method, make_batch(method, 9)).total.backward()
-    for name, (teacher, _) in teachers(method).items():
+    for name in subject.teachers():
+        teacher = method.get_submodule(name)
         for key, tensor in (*teacher.named_parameters(), *teacher.named_buffers()):
             if tensor.requires_grad or tensor.grad is not None:
                 fail(
@@ -144,28 +183,29 @@ def teacher_gradients(subject: Subject) -> None:
 
 def weight_zero_ignores_unlabeled(subject: Subject) -> None:
     """With every unsupervised weight at zero the update does not depend on the unlabelled images."""
-    first, second = (subject.warm(**subject.without_weights()) for _ in range(2))
-    batch = make_batch(first, 9)
-    other = batch._replace(u=tuple(view.flip(0) * 3 + 1 for view in batch.u))
-    for method, given in ((first, batch), (second, other)):
-        loss(method, given).total.backward()
-    _same_gradients(first, second, "at weight zero the update changes with the unlabelled images")
+    for progress in MOMENTS:
+        first, second = (subject.warm(subject.without_weights()) for _ in range(2))
+        batch = make_batch(first, 9)
+        other = batch._replace(u=tuple(view.flip(0) * 3 + 1 for view in batch.u))
+        for method, given in ((first, batch), (second, other)):
+            loss(method, given, progress).total.backward()
+        _same_gradients(first, second, "at weight zero the update changes with the unlabelled images")
 
 
 def weight_zero_is_supervised(subject: Subject) -> None:
     """With every unsupervised weight at zero the update is that of `supervised` (net without batch norm)."""
-    method = subject.make(**subject.without_weights())
-    supervised = Subject(ALGORITHMS.resolve("supervised"), {}).make()
-    batch = make_batch(method, 9)
-    loss(method, batch).total.backward()
-    loss(supervised, batch._replace(u=(), u_index=batch.u_index[:0])).total.backward()
-    _same_gradients(method, supervised, "at weight zero the update is not the supervised one")
+    for progress in MOMENTS:
+        method = subject.make(subject.without_weights())
+        supervised = Subject(ALGORITHMS.resolve("supervised"), {}).make()
+        batch = make_batch(method, 9)
+        loss(method, batch, progress).total.backward()
+        loss(supervised, batch._replace(u=(), u_index=batch.u_index[:0])).total.backward()
+        _same_gradients(method, supervised, "at weight zero the update is not the supervised one")
 
 
 def hidden_labels(subject: Subject) -> None:
-    """A run on a real data set whose hidden labels are garbage is the same, bit for bit."""
-    true, garbage = _run_on_digits(subject, False), _run_on_digits(subject, True)
-    differ = differing(true, garbage)
+    """A run on a registered data set whose hidden labels are garbage is the same, bit for bit, whoever asks for the data."""
+    differ = differing(_run_on_digits(subject, False), _run_on_digits(subject, True))
     if differ:
         fail(f"{differ[0]} after three steps depends on labels of unlabelled images, which a method must never see")
 
@@ -175,10 +215,7 @@ def batch_untouched(subject: Subject) -> None:
     method = subject.warm()
     batch = make_batch(method, 9)
     before = copy.deepcopy(batch)
-    out = loss(method, batch)
-    out.total.backward()
-    with torch.no_grad():
-        method.after_step(out.seen)
+    visit(method, batch)
     for field, now, then in zip(Batch._fields, batch, before, strict=True):
         if any(not torch.equal(a, b) for a, b in zip(tree_leaves(now), tree_leaves(then), strict=True)):
             fail(f"batch.{field} was modified in place; work on a copy, as every later reader of the batch sees the change")
@@ -186,26 +223,27 @@ def batch_untouched(subject: Subject) -> None:
 
 def order(subject: Subject) -> None:
     """The loss and the state after a step do not depend on the order of the rows in the batch."""
-    one, two = (subject.warm() for _ in range(2))
+    one, two = subject.warm(), subject.warm()
     batch = make_batch(one, 9)
-    x, u = _turned(len(batch.x)), _turned(len(batch.u_index))
+    x, u = (
+        torch.tensor([3, 0, 4, 1, 5, 2]),
+        torch.tensor([5, 0, 6, 1, 7, 2, 8, 3, 9, 4])[: len(batch.u_index)],
+    )  # no neighbours stay
     turned = Batch(
-        batch.x[x],
-        batch.y[x],
-        batch.x_index[x],
-        tuple(v[u] for v in batch.u),
-        batch.u_index[u],
-        tuple(v[x] for v in batch.x_more),
+        *(tree_map(lambda rows, way=way: rows[way], part) for part, way in zip(batch, (x, x, x, u, u, x), strict=True))
     )
     first, second = update(one, batch), update(two, turned)
     for name, value in {**first.terms, "total": first.total}.items():
         other = second.total if name == "total" else second.terms[name]
         if not close(value, other):
             fail(
-                f"'{name}' is {value.item():.6g}, and {other.item():.6g} with the rows in another order; does a row meet another?"
+                f"'{name}' is {value.item():.6g}, and {other.item():.6g} in another order of the rows; does a row meet another? "
+                "(A method that draws at random for each row says so in `exempt`)"
             )
     now = two.state_dict()
     for name, value in one.state_dict().items():
+        if not name.endswith(tuple(key for key, _ in one.named_parameters())) and (not value.ndim or len(value) != N):
+            continue  # such as a queue, which is written in the order of the batch
         if not close(value.double(), now[name].double(), 1e-4):
             fail(f"{name} after a step depends on the order of the rows in the batch")
 
@@ -220,22 +258,9 @@ def mean_over_rows(subject: Subject) -> None:
         other = two.total if name == "total" else two.terms[name]
         if not close(value, other):
             fail(
-                f"'{name}' is {value.item():.6g}, and {other.item():.6g} with every row twice; take the mean over the rows, "
-                "so that a weight does not depend on the batch size"
+                f"'{name}' is {value.item():.6g}, and {other.item():.6g} with every row twice; take the mean over the rows, so "
+                "that a weight does not depend on the batch size. (A method that draws at random says so in `exempt`)"
             )
-
-
-def _turned(count: int) -> Tensor:
-    """An order of the rows in which no two neighbours stay neighbours by chance of a rotation."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(5))
-
-
-def _factors(out: Step) -> tuple[dict[str, float], Tensor]:
-    """How often each term that carries a gradient enters total, and what of total they leave unexplained."""
-    learned = {name: value for name, value in out.terms.items() if value.requires_grad}
-    factors = gradients(out.total, learned)
-    explained = sum((factors[name] * value for name, value in learned.items()), start=torch.zeros(()))
-    return {name: float(factor) for name, factor in factors.items()}, (out.total - explained).detach()
 
 
 def _value(subject: Subject, option: str) -> float:
@@ -246,7 +271,7 @@ def _value(subject: Subject, option: str) -> float:
     return value
 
 
-def _same_gradients(one: Any, other: Any, complaint: str) -> None:
+def _same_gradients(one: AlgorithmBase, other: AlgorithmBase, complaint: str) -> None:
     theirs = dict(other.net.named_parameters())
     for name, p in one.net.named_parameters():
         mine, wanted = (torch.zeros_like(p) if q.grad is None else q.grad for q in (p, theirs[name]))
@@ -256,14 +281,15 @@ def _same_gradients(one: Any, other: Any, complaint: str) -> None:
 
 
 @contextlib.contextmanager
-def _data_with(labels: np.ndarray) -> Iterator[None]:
-    """Whoever asks the registry for a data set gets these labels of training images, `loss` included."""
-    create = DATASETS.create
-    DATASETS.create = lambda *given, **options: create(*given, **options)._replace(labels=labels)  # type: ignore[method-assign]
-    try:
+def _digits_with(labels: np.ndarray) -> Iterator[None]:
+    """Whoever asks the registry for the digits gets these labels of training images, a method's `loss` included."""
+    entry = DATASETS.resolve("digits")
+
+    def relabelled(root: Path, **options: int):
+        return entry.target(root, **options)._replace(labels=labels)
+
+    with DATASETS.replaced(entry._replace(target=relabelled)):
         yield
-    finally:
-        del DATASETS.create
 
 
 def _run_on_digits(subject: Subject, garbage: bool) -> dict[str, Tensor]:
@@ -274,21 +300,13 @@ def _run_on_digits(subject: Subject, garbage: bool) -> dict[str, Tensor]:
     facts = Facts(len(data.classes), len(rows), torch.from_numpy(split.rows), torch.from_numpy(split.classes), rows)
     hidden = (data.labels + 1) % len(data.classes)
     hidden[split.rows] = split.classes
-    with _data_with(hidden if garbage else data.labels):
+    with _digits_with(hidden if garbage else data.labels):
         seed_global(0)
         method = subject.entry.target(SmallNet(10, 1, (8, 8)), facts, **subject.entry.fixed, **subject.options).train()
         images = torch.from_numpy(data.images)
         views = dict.fromkeys({*method.views, *method.labeled_views}, View([], *channel_statistics(images)))
-        pipeline = Pipeline(
-            images,
-            facts,
-            views,
-            unlabeled=method.views,
-            labeled=method.labeled_views,
-            batch_labeled=8,
-            batch_unlabeled=8,
-            seed=0,
-        )
+        sizes = {"batch_labeled": 8, "batch_unlabeled": 8}
+        pipeline = Pipeline(images, facts, views, unlabeled=method.views, labeled=method.labeled_views, seed=0, **sizes)
         for step in range(3):
             update(method, pipeline.batch(step))
     return snapshot(method)

@@ -22,8 +22,8 @@ from ssl_zoo.testing.subject import (
     loss,
     make_batch,
     snapshot,
-    teachers,
     update,
+    visit,
 )
 
 
@@ -32,6 +32,9 @@ def loss_writes_nothing(subject: Subject) -> None:
     method = subject.warm(norm=True)
     before, attributes = snapshot(method), _attributes(method)
     batch = make_batch(method, 9)
+    calls: list[str] = []
+    for name in subject.teachers():
+        method.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: calls.append(name))
     loss(method, batch)
     statistics = {
         f"{name}.{key}"
@@ -51,10 +54,10 @@ def loss_writes_nothing(subject: Subject) -> None:
                 f"one `loss` moves net.{name.rpartition('.')[0]}'s running statistics {passes} times; it must be once a step: "
                 "put further passes of the net under ssl_zoo.ema.frozen_stats"
             )
-    if method.targets:
+    if method.targets and calls:  # otherwise the targets pass through the student, with what it learns from
         other = subject.warm(norm=True)
         loss(other, batch._replace(u=tuple(v * 3 + 1 if k in method.targets else v for k, v in enumerate(batch.u))))
-        moved = [name for name in differing(method.net.state_dict(), other.net.state_dict()) if not _joint(subject, method)]
+        moved = differing(method.net.state_dict(), other.net.state_dict())
         if moved:
             fail(
                 f"net.{moved[0]} depends on images of the declared targets {method.targets}; "
@@ -65,25 +68,22 @@ def loss_writes_nothing(subject: Subject) -> None:
 def teacher(subject: Subject) -> None:
     """A teacher starts as a copy, is untouched by `loss`, and follows the declared average in closed form."""
     method = subject.make(norm=True)
-    for name, (net, holder) in teachers(method).items():
+    for name in subject.teachers():
+        net = method.get_submodule(name)
         student = dict(method.net.named_parameters())
         for key, p in net.named_parameters():
             if not torch.equal(p, student[key]):
                 fail(f"{name}.{key} does not start as a copy of the net's; use copy.deepcopy(net)")
             if p.data_ptr() == student[key].data_ptr():
                 fail(f"{name}.{key} is the net's own tensor, so that teacher and student are one; use copy.deepcopy(net)")
-        for t in range(1, 5):
-            _follows(subject, method, name, net, holder, t)
+        for decay in ({}, *({option: 0.3} for option in subject.entry.options if "decay" in option)):  # .3 binds at once
+            _follows(subject, name, decay)
 
 
 def memory(subject: Subject) -> None:
     """A row of a memory changes by its own visit only; a first visit weighs nothing; a constant prediction is its own average."""
     fresh = subject.make()
-    inside = {
-        f"{name}.{key}"
-        for name, (net, _) in {**teachers(fresh), "net": (fresh.net, None)}.items()
-        for key, _ in net.named_buffers()
-    }
+    inside = {f"{name}.{key}" for name in ("net", *subject.teachers()) for key, _ in fresh.get_submodule(name).named_buffers()}
     memories = [name for name, tensor in fresh.named_buffers() if tensor.ndim and len(tensor) == N and name not in inside]
     if not memories:
         return
@@ -126,40 +126,47 @@ def seed(subject: Subject) -> None:
         fail(f"{name} differs between two runs of one seed; draw from torch's global generator, which the trainer seeds")
 
 
-def _joint(subject: Subject, method: AlgorithmBase) -> bool:
-    """Whether targets pass through the student, with what it learns from, as in a Pi-model that stops gradients."""
-    return not teachers(method)
-
-
-def _follows(subject: Subject, method: AlgorithmBase, name: str, net: nn.Module, holder: Teacher | None, t: int) -> None:
-    """Update t = 1, 2, ... of a teacher: old = d old + (1 - d) student, with one d for all parameters, the declared one."""
-    before = {key: p.detach().clone() for key, p in net.named_parameters()}
-    _move(method.net, 2 * t)
-    out = loss(method, make_batch(method, t))
-    for key, p in net.named_parameters():
-        if not torch.equal(p, before[key]):
-            fail(f"`loss` changes {name}.{key}; the teacher moves in `after_step`, after the optimiser's step")
-    _move(method.net, 2 * t + 1)
-    with torch.no_grad():
-        method.after_step(out.seen)
-    student = {key: p.detach() for key, p in method.net.named_parameters()}
-    now = {key: p.detach() for key, p in net.named_parameters()}
-    apart = {key: before[key] - student[key] for key in now}
-    kept = {key: float(((p - student[key]) * apart[key]).sum() / apart[key].square().sum()) for key, p in now.items()}
-    d = sum(kept.values()) / len(kept)
-    if d > 1 - 1e-6:
-        fail(f"{name} does not move in `after_step`, however far the net is from it; call its update there")
-    for key, p in now.items():
-        if not close(p, d * before[key] + (1 - d) * student[key], 1e-4):
+def _follows(subject: Subject, name: str, decay: Mapping[str, float]) -> None:
+    """Updates t = 1, 2, ...: teacher = d teacher + (1 - d) student, with one d for all parameters, the declared one."""
+    method = subject.make(decay, norm=True)
+    net, holders = method.get_submodule(name), {id(m.net): m for m in method.modules() if isinstance(m, Teacher)}
+    for t in range(1, 5):
+        before = {key: p.detach().clone() for key, p in net.named_parameters()}
+        _move(method.net, 2 * t)
+        out = loss(method, make_batch(method, t))
+        for key, p in net.named_parameters():
+            if not torch.equal(p, before[key]):
+                fail(f"`loss` changes {name}.{key}; the teacher moves in `after_step`, after the optimiser's step")
+        _move(method.net, 2 * t + 1)
+        with torch.no_grad():
+            method.after_step(out.seen)
+        student = {key: p.detach() for key, p in method.net.named_parameters()}
+        now = {key: p.detach() for key, p in net.named_parameters()}
+        apart = {key: before[key] - student[key] for key in now}
+        kept = {key: float(((p - student[key]) * apart[key]).sum() / apart[key].square().sum()) for key, p in now.items()}
+        d = sum(kept.values()) / len(kept)
+        if d > 1 - 1e-6:
+            fail(f"{name} does not move in `after_step`, however far the net is from it; call its update there")
+        for key, p in now.items():
+            if not close(p, d * before[key] + (1 - d) * student[key], 1e-4):
+                fail(f"{name}.{key} after update {t} is no average of itself and the net's; all of it keeps {d:.4f} of itself")
+        allowed = _decays(subject, holders.get(id(net)), decay, t)
+        if allowed and min(abs(d - one) for one in allowed) > 1e-4:
             fail(
-                f"{name}.{key} after update {t} is no average of itself and the net's; {name} as a whole keeps {d:.4f} of itself"
+                f"{name} keeps {d:.5f} of itself at update {t}{f' with {dict(decay)}' if decay else ''}; declared is "
+                f"{' or '.join(f'{one:.5f}' for one in allowed)} (decay, or min(1 - 1 / (t + 1), decay) with t = 1 at the first)"
             )
-    allowed = _decays(subject, holder, t)
-    if allowed and min(abs(d - one) for one in allowed) > 1e-4:
-        fail(
-            f"{name} keeps {d:.5f} of itself at update {t}; declared is {' or '.join(f'{one:.5f}' for one in allowed)} "
-            "(decay, or min(1 - 1 / (t + 1), decay) with the first update t = 1)"
-        )
+
+
+def _decays(subject: Subject, holder: Teacher | None, given: Mapping[str, float], t: int) -> list[float]:
+    """What a teacher may keep of itself: by the option that has "decay" in its name, or, without one, by its `Teacher`."""
+    named = [option for option in subject.entry.options if "decay" in option]
+    values = [{**subject.options, **given}.get(option, subject.entry.options[option].default) for option in named]
+    early = 1 - 1 / (t + 1)
+    if holder is not None:
+        declared = values if len(values) == 1 else [holder.decay]
+        return [min(early, decay) if holder.warmup else decay for decay in declared]
+    return [one for decay in values for one in (decay, min(early, decay))] if len(values) == 1 else []
 
 
 @torch.no_grad()
@@ -170,15 +177,6 @@ def _move(net: nn.Module, seed: int) -> None:
         p.copy_(torch.randn(p.shape, generator=generator))
 
 
-def _decays(subject: Subject, holder: Teacher | None, t: int) -> list[float]:
-    early = 1 - 1 / (t + 1)
-    if holder is not None:
-        return [min(early, holder.decay) if holder.warmup else holder.decay]
-    option = subject.entry.options.get("decay")
-    decay = subject.options.get("decay", None if option is None else option.default)
-    return [decay, min(early, decay)] if isinstance(decay, float) else []
-
-
 def _own_visit_only(subject: Subject, memories: list[str]) -> None:
     one, two = subject.warm(), subject.warm()
     batch = make_batch(one, 9)
@@ -186,10 +184,8 @@ def _own_visit_only(subject: Subject, memories: list[str]) -> None:
     row = int(batch.u_index[0]) if len(batch.u_index) else int(batch.x_index[0])
     mine = (batch.u_index == row)[:, None, None, None]
     other = batch._replace(u=tuple(torch.where(mine, view * 2 + 1, view) for view in batch.u))
-    for method, given in ((one, batch), (two, other)):
-        out = loss(method, given)
-        with torch.no_grad():
-            method.after_step(out.seen)
+    visit(one, batch)
+    visit(two, other)
     after, changed = one.state_dict(), two.state_dict()
     visited = torch.cat((batch.u_index, batch.x_index))
     for name in memories:
@@ -214,10 +210,8 @@ def _repeats_count_once(subject: Subject, memories: list[str]) -> None:
     single = batch._replace(
         u=tuple(torch.cat((v[:1], v[2:])) for v in batch.u), u_index=torch.cat((batch.u_index[:1], batch.u_index[2:]))
     )
-    for method, given in ((twice, doubled), (once, single)):
-        out = loss(method, given)
-        with torch.no_grad():
-            method.after_step(out.seen)
+    visit(twice, doubled)
+    visit(once, single)
     for name in memories:
         if not close(twice.state_dict()[name].double(), once.state_dict()[name].double()):
             fail(
@@ -250,7 +244,7 @@ def _averages_are_of_probabilities(subject: Subject, memories: list[str]) -> Non
         return
     with torch.no_grad():
         logits = method.net(batch.u[0])  # (U, K)
-        method.after_step(loss(method, batch).seen)
+    visit(method, batch)
     for name in memories:
         rows = method.get_buffer(name)[batch.u_index]
         if rows.shape == logits.shape and rows.is_floating_point():
@@ -272,9 +266,7 @@ def _constant_is_its_own_average(subject: Subject, memories: list[str]) -> None:
         return
     batch = batch._replace(u=(batch.u[0],) * len(batch.u))
     for visits in range(1, 5):
-        out = loss(method, batch)
-        with torch.no_grad():
-            method.after_step(out.seen)
+        visit(method, batch)
         wrong = copy.deepcopy(method)
         for name in predictions:
             tensor = wrong.get_buffer(name)

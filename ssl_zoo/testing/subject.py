@@ -15,15 +15,12 @@ from ssl_zoo.ranks import average_gradients, gather_rows
 from ssl_zoo.registry import Entry
 from ssl_zoo.seeds import mix, seed_global
 
-K, N, B, U, CHANNELS, SIZE = (
-    4,
-    23,
-    6,
-    8,
-    3,
-    8,
-)  # classes, rows, labelled and unlabelled images of a batch, channels, pixels a side
-LABELED = 8  # rows with a label
+K, N = 4, 23  # classes, rows
+B, U = 6, 10  # labelled and unlabelled images of a batch
+CHANNELS, SIZE = 3, 8  # of an image; pixels a side
+LABELED = 9  # rows with a label. Of these, only a small number could be taken for another by its size
+MOMENTS = (0.15, 1.0)  # of a run: within most ramps, and after
+NOTHING: Mapping[str, Any] = {}
 
 
 class CheckFailed(AssertionError):
@@ -43,12 +40,12 @@ class TinyNet(nn.Module):
 
     def __init__(self, norm: bool):
         super().__init__()
-        self.first = nn.Conv2d(CHANNELS, 8, 3, padding=1)
-        self.norm1 = nn.BatchNorm2d(8) if norm else nn.Identity()
-        self.second = nn.Conv2d(8, 12, 3, stride=2, padding=1)
-        self.norm2 = nn.BatchNorm2d(12) if norm else nn.Identity()
-        self.head = nn.Linear(12, K)
-        self.num_features = 12
+        self.first = nn.Conv2d(CHANNELS, 11, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(11) if norm else nn.Identity()
+        self.second = nn.Conv2d(11, 14, 3, stride=2, padding=1)
+        self.norm2 = nn.BatchNorm2d(14) if norm else nn.Identity()
+        self.head = nn.Linear(14, K)
+        self.num_features = 14
         nn.init.normal_(self.head.weight, std=2.0)  # predictions far from uniform, so that a wrong target shows
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,11 +53,11 @@ class TinyNet(nn.Module):
         return self.forward_head(self.forward_features(x))
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """A map (n, 12, 4, 4)."""
+        """A map (n, 14, 4, 4)."""
         return torch.tanh(self.norm2(self.second(torch.tanh(self.norm1(self.first(x))))))
 
     def forward_head(self, f: Tensor, pre_logits: bool = False) -> Tensor:
-        """Logits (n, K), or the average of the map, (n, 12)."""
+        """Logits (n, K), or the average of the map, (n, 14)."""
         pooled = f.mean(dim=(2, 3))
         return pooled if pre_logits else self.head(pooled)
 
@@ -111,17 +108,36 @@ class Subject(NamedTuple):
         """Of each unsupervised term, the option that is its weight."""
         return self.entry.target.weights
 
-    def make(self, *, norm: bool = False, seed: int = 0, **options: Any) -> AlgorithmBase:
+    def make(self, options: Mapping[str, Any] = NOTHING, *, norm: bool = False, seed: int = 0) -> AlgorithmBase:
         """A fresh method around a fresh net, both from the seed."""
         seed_global(mix(seed, "net"))
         return self.entry.target(TinyNet(norm), make_facts(), **{**self.entry.fixed, **self.options, **options}).train()
 
-    def warm(self, *, norm: bool = False, steps: int = 4, **options: Any) -> AlgorithmBase:
+    def warm(self, options: Mapping[str, Any] = NOTHING, *, norm: bool = False) -> AlgorithmBase:
         """A method after some updates: memories are filled, a teacher is no longer the student."""
-        method = self.make(norm=norm, **options)
-        for step in range(steps):
+        method = self.make(options, norm=norm)
+        for step in range(4):
             update(method, make_batch(method, step))
         return method
+
+    def teachers(self) -> dict[str, bool]:
+        """Names of the submodules that are teachers, and whether an ssl_zoo.ema.Teacher holds them.
+
+        A teacher has the parameters of the net, by name and shape, and is a copy of it at first or is not trained. (A second net
+        that is trained, from weights of its own, is none.)
+        """
+        method = self.make()
+        own = dict(method.net.named_parameters())
+        held = {id(module.net) for module in method.modules() if isinstance(module, Teacher)}
+        found = {}
+        for name, module in method.named_modules():
+            theirs = dict(module.named_parameters())
+            if module is method.net or {key: p.shape for key, p in theirs.items()} != {key: p.shape for key, p in own.items()}:
+                continue
+            copied = all(torch.equal(p, theirs[key]) for key, p in own.items())
+            if copied or not any(p.requires_grad for p in theirs.values()):
+                found[name] = id(module) in held
+        return found
 
     def without_weights(self) -> dict[str, float]:
         """The options that switch every unsupervised term off."""
@@ -143,6 +159,14 @@ def loss(method: AlgorithmBase, batch: Batch, progress: float | Tensor = 1.0, se
     seed_global(mix(seed, "loss"))
     device = batch.x.device
     return method.loss(batch, torch.as_tensor(progress, dtype=torch.float32, device=device))
+
+
+def visit(method: AlgorithmBase, batch: Batch, progress: float = 1.0) -> Step:
+    """A loss and then the writing of state, without an update of the net."""
+    out = loss(method, batch, progress)
+    with torch.no_grad():
+        method.after_step(out.seen)
+    return out
 
 
 def update(method: AlgorithmBase, batch: Batch, progress: float = 1.0, *, lr: float = 0.2) -> Step:
@@ -168,17 +192,6 @@ def gradients(value: Tensor, of: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: torch.zeros_like(tensor) for name, tensor in of.items()}
     found = torch.autograd.grad(value, list(of.values()), retain_graph=True, allow_unused=True)
     return {name: torch.zeros_like(t) if g is None else g for (name, t), g in zip(of.items(), found, strict=True)}
-
-
-def teachers(method: AlgorithmBase) -> dict[str, tuple[nn.Module, Teacher | None]]:
-    """Every submodule with the parameters of the net, by name, with the `Teacher` around it, if that is what holds it."""
-    shapes = {name: p.shape for name, p in method.net.named_parameters()}
-    holders = {id(holder.net): holder for holder in method.modules() if isinstance(holder, Teacher)}
-    return {
-        name: (module, holders.get(id(module)))
-        for name, module in method.named_modules()
-        if module is not method.net and name and {n: p.shape for n, p in module.named_parameters()} == shapes
-    }
 
 
 def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:

@@ -1,5 +1,6 @@
 """A run-time guard against a loss term that does nothing: two published toolkits shipped one for years."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,20 +11,24 @@ from ssl_zoo.batch import Step
 
 LOOKS = 5  # in a row at which a term must do nothing
 SHARE = 0.1  # of the run that these must span: a memory may need an epoch to fill, a threshold some steps to be passed
+ABSENT = 0.5  # of the run, for a term that is no part of total: its weight may be scheduled to start late
 
 
 class TermGuard:
     """Watches the unsupervised terms that a method declares, at log points.
 
-    A term does nothing if it is exactly zero, or gives the net no gradient, while its weight is neither zero nor rising.
+    A term does nothing if it is exactly zero, gives the net no gradient, or is no part of total, while its weight is not rising.
+    One whose weight is set to zero is not watched.
 
     Args:
         algorithm: Declares in `weights` which terms are unsupervised.
         steps: Of the run.
+        options: Of the method, as they are set.
     """
 
-    def __init__(self, algorithm: AlgorithmBase, steps: int):
+    def __init__(self, algorithm: AlgorithmBase, steps: int, options: Mapping[str, Any]):
         self.algorithm, self.steps = algorithm, steps
+        self.watched = [term for term, option in algorithm.weights.items() if options.get(option) != 0]
         self.terms: dict[str, dict[str, Any]] = {}  # what is known of each so far; plain numbers, part of the checkpoint
         self.warnings: list[str] = []
 
@@ -35,7 +40,7 @@ class TermGuard:
         """
         parameters = [p for p in self.algorithm.net.parameters() if p.requires_grad]
         measured = {}
-        for term in self.algorithm.weights:
+        for term in self.watched:
             value = out.terms.get(term)
             if value is None:  # not in every step
                 continue
@@ -45,31 +50,34 @@ class TermGuard:
             measured[f"{term} value"] = value.detach().abs()
         return {name: tensor.float() for name, tensor in measured.items()}
 
-    def judge(self, done: int, measured: dict[str, float]) -> str | None:
-        """Count what `look` measured after `done` updates; returns a warning, once a term."""
-        for term in self.algorithm.weights:
+    def judge(self, done: int, measured: dict[str, float]) -> list[str]:
+        """Count what `look` measured after `done` updates; returns new warnings, one a term in a run."""
+        new = []
+        for term in self.watched:
             if f"{term} value" not in measured:
                 continue
             value, pull, factor = (measured[f"{term} {what}"] for what in ("value", "pull", "factor"))
-            known = self.terms.setdefault(term, {"looks": 0, "since": done, "factor": 0.0, "warned": False})
-            idle = (value == 0 or pull == 0) and 0 < factor <= 1.001 * known["factor"]
-            known["factor"] = factor
+            known = self.terms.setdefault(term, {"looks": 0, "since": done, "factor": None, "warned": False})
+            before, known["factor"] = known["factor"], factor
+            idle = before is not None and factor <= 1.001 * before and (value == 0 or pull == 0 or factor == 0)
             if not idle:
                 known["looks"], known["since"] = 0, done
                 continue
             known["looks"] += 1
-            if known["looks"] >= LOOKS and done - known["since"] >= SHARE * self.steps and not known["warned"]:
+            share = ABSENT if factor == 0 else SHARE
+            if known["looks"] >= LOOKS and done - known["since"] >= share * self.steps and not known["warned"]:
                 known["warned"] = True
-                self.warnings.append(self._warning(term, known["since"], done, value == 0))
-                return self.warnings[-1]
-        return None
+                idle_by = "been exactly zero" if value == 0 else "given the net no gradient"
+                what = "been no part of total" if factor == 0 else idle_by
+                new.append(self._warning(term, what, known["since"], done))
+        self.warnings += new
+        return new
 
-    def _warning(self, term: str, since: int, done: int, zero: bool) -> str:
-        what = "has been exactly zero" if zero else "has given the net no gradient"
+    def _warning(self, term: str, what: str, since: int, done: int) -> str:
         return (
-            f"the term '{term}' {what} at every look from step {since} to {done}, with its full weight: it trains nothing. "
-            "Likely causes: the student's logits are taken from the teacher, or detached; its two views show the same pixels; "
-            "a threshold that no prediction passes; a memory of images that were not visited twice yet. "
+            f"the term '{term}' has {what} at every look from step {since} to {done}, with its full weight: it trains nothing. "
+            "Likely causes: the student's logits are taken from the teacher, or detached; its two views show the same pixels; a "
+            "threshold that no prediction passes; a memory of images that were not visited twice yet; a term logged detached. "
             f"ssl_zoo.testing.check_algorithm({type(self.algorithm).__name__}) says which."
         )
 

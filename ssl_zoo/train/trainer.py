@@ -77,7 +77,7 @@ class Trainer:
         self.average: Teacher | None = None  # the average that a recipe gives to every method without a teacher
         if settings.eval_ema is not None and algorithm.eval_net() is algorithm.net:
             self.average = Teacher(algorithm.net, settings.eval_ema, bn="ema").to(device)
-        self.guard = TermGuard(algorithm, settings.steps)
+        self.guard = TermGuard(algorithm, settings.steps, settings.algorithms.get(settings.alg, {}))
         self.start = self.saved = 0
         self.evaluations: list[dict[str, float]] = []
         self.confusion: list[list[int]] = []
@@ -149,8 +149,7 @@ class Trainer:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
             raise self._diverged(f"the loss is not finite at step {done} ({shown})")
         log.write(done, {**{f"train/{name}": value for name, value in numbers.items()}, "train/lr": lr})
-        warning = self.guard.judge(done, dict(zip(watched, values[len(terms) :], strict=True)))
-        if warning is not None:
+        for warning in self.guard.judge(done, dict(zip(watched, values[len(terms) :], strict=True))):
             bar.write(f"WARNING: {warning}", file=sys.stderr)
 
     def _diverged(self, what: str) -> RunError:
@@ -193,7 +192,7 @@ class Trainer:
         if state is None:
             return
         for name, now in self.identity.items():
-            then = state["identity"].get(name)
+            then = state["identity"].get(name, "")  # "" for what was not recorded yet and is empty now
             if then != now:
                 raise InputError(f"{self.checkpoint} is of a run with another {name} ({then}, now {now}); use another --out")
         self.algorithm.load_state_dict(state["algorithm"])
@@ -201,7 +200,8 @@ class Trainer:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.start = self.saved = state["step"]
-        self.guard.load(state["guard"])
+        if "guard" in state:
+            self.guard.load(state["guard"])
         self.evaluations, self.confusion = state["evaluations"], state["confusion"]
         self.seconds, self.seconds_training = state["seconds"], state["seconds_training"]
         self._log_offset = state["log_offset"]

@@ -1,7 +1,7 @@
 """Methods with one fault each, and the check that must find it.
 
 The faults are real: most stand, or stood, in published code. `PlainMeanTeacher` and `PlainTempEns` are right, and every mutant
-differs from one of them by its fault alone.
+differs from one of them by its fault alone. The other right ones have what the four methods of the package do not have.
 """
 
 import copy
@@ -12,8 +12,8 @@ from torch import nn
 
 from ssl_zoo import DATASETS, AlgorithmBase, Step
 from ssl_zoo.batch import merge_repeats
-from ssl_zoo.ema import Teacher
-from ssl_zoo.losses import cross_entropy, full_precision, squared_error
+from ssl_zoo.ema import Teacher, frozen_stats
+from ssl_zoo.losses import cross_entropy, exact, full_precision, squared_error
 
 
 class PlainMeanTeacher(AlgorithmBase):
@@ -96,7 +96,141 @@ class PlainTempEns(AlgorithmBase):
         self.visits[index] = self.visits[index] + 1
 
 
-RIGHT = [PlainMeanTeacher, PlainTempEns]
+class Gated(AlgorithmBase):
+    """FixMatch (arXiv:2001.07685), with an average that is only scored: a gate, a strong view, a target in the student.
+
+    Args:
+        weight: Of the pseudo-labels.
+        threshold: Least confidence.
+        decay: Of the average.
+    """
+
+    views = ("weak", "strong")
+    targets = (0,)
+    weights = {"pseudo": "weight"}
+
+    def __init__(self, net, facts, *, weight: float = 1.0, threshold: float = 0.5, decay: float = 0.999):
+        super().__init__(net, facts)
+        self.weight, self.threshold = weight, threshold
+        self.average = Teacher(net, decay, bn="ema", warmup=False)
+
+    def loss(self, batch, progress):
+        labeled, weak, strong = self.student_logits(batch.x, *batch.u)
+        confidence, label = weak.detach().softmax(dim=1).max(dim=1)
+        mask = (confidence >= self.threshold).float()
+        supervised = cross_entropy(labeled, batch.y)
+        pseudo = (F.cross_entropy(strong, label, reduction="none") * mask).mean()
+        terms = {"supervised": supervised, "pseudo": pseudo, "mask": mask.mean()}
+        return Step(supervised + self.weight * pseudo, terms)
+
+    def after_step(self, seen):
+        self.average.update(self.net)
+
+    def eval_net(self):
+        return self.average.net
+
+
+class Queued(AlgorithmBase):
+    """CoMatch's means (arXiv:2011.11183): a head of its own, similarities, a queue, two labelled views, an odd option.
+
+    Args:
+        weight: Of the similarity term.
+        dim: Of the head.
+        T: Temperature.
+        norm: Whether to normalise.
+    """
+
+    views = ("weak", "strong")
+    labeled_views = ("weak", "strong")
+    weights = {"similarity": "weight"}
+    exempt = {"weight_zero_is_supervised": "two labelled views, each with its loss"}
+
+    def __init__(self, net, facts, *, weight: float = 1.0, dim: int = 5, T: float = 0.5, norm: bool = True):
+        super().__init__(net, facts)
+        self.weight, self.temperature, self.norm = weight, T, norm
+        self.head = nn.Linear(net.num_features, dim)
+        self.register_buffer("queue", F.normalize(torch.ones(40, dim) + torch.eye(40, dim), dim=1))
+        self.register_buffer("place", torch.zeros((), dtype=torch.int64))
+
+    def loss(self, batch, progress):
+        features = self.net.forward_features(torch.cat((batch.x, *batch.x_more, *batch.u)))
+        n = 2 * len(batch.x)
+        logits = full_precision(self.net.forward_head(features[:n]))
+        with exact(features):
+            z = self.head(full_precision(self.net.forward_head(features[n:], pre_logits=True)))
+            z = F.normalize(z, dim=1) if self.norm else z
+            one, two = (part @ self.queue.T / self.temperature for part in z.chunk(2))
+        supervised = cross_entropy(logits, torch.cat((batch.y, batch.y)))
+        similarity = squared_error(one.softmax(dim=1), two.softmax(dim=1))
+        terms = {"supervised": supervised, "similarity": similarity}
+        return Step(supervised + self.weight * similarity, terms, {"z": z.detach().chunk(2)[0]})
+
+    def after_step(self, seen):
+        z = seen["z"]
+        self.queue[(self.place + torch.arange(len(z), device=z.device)) % len(self.queue)] = z
+        self.place.copy_((self.place + len(z)) % len(self.queue))
+
+
+class Adversarial(AlgorithmBase):
+    """VAT (arXiv:1704.03976): an inner gradient, further passes of the student, draws for each row.
+
+    Args:
+        weight: Of the smoothness term.
+        size: Of the perturbation.
+    """
+
+    views = ("weak",)
+    weights = {"smoothness": "weight"}
+    exempt = dict.fromkeys(("order", "mean_over_rows", "ranks"), "draws a direction for each row")
+
+    def __init__(self, net, facts, *, weight: float = 1.0, size: float = 2.0):
+        super().__init__(net, facts)
+        self.weight, self.size = weight, size
+
+    def loss(self, batch, progress):
+        labeled, own = self.student_logits(batch.x, *batch.u)
+        target = own.detach().softmax(dim=1)
+
+        def distance(d):
+            return F.kl_div(full_precision(self.net(batch.u[0] + d)).log_softmax(dim=1), target, reduction="batchmean")
+
+        def unit(d):
+            return d / (d.flatten(1).norm(dim=1)[:, None, None, None] + 1e-8)
+
+        with frozen_stats(self.net):
+            inner = torch.func.grad(distance)(0.1 * unit(torch.randn_like(batch.u[0])))
+            smoothness = distance(self.size * unit(inner).detach())
+        supervised = cross_entropy(labeled, batch.y)
+        terms = {"supervised": supervised, "smoothness": smoothness}
+        return Step(supervised + self.weight * smoothness, terms)
+
+
+class TwoNets(AlgorithmBase):
+    """Cross pseudo-supervision's means (arXiv:2106.01226): a second net, trained from weights of its own.
+
+    Args:
+        weight: Of the agreement.
+    """
+
+    views = ("weak",)
+    weights = {"agreement": "weight"}
+    exempt = {"weight_zero_is_supervised": "the second net is trained on the labels as well"}
+
+    def __init__(self, net, facts, *, weight: float = 1.0):
+        super().__init__(net, facts)
+        self.weight, self.other = weight, copy.deepcopy(net)
+        for p in self.other.parameters():
+            nn.init.normal_(p, std=0.3)
+
+    def loss(self, batch, progress):
+        labeled, own = self.student_logits(batch.x, *batch.u)
+        theirs, other = full_precision(self.other(torch.cat((batch.x, *batch.u)))).split([len(batch.x), len(own)])
+        supervised = cross_entropy(labeled, batch.y) + cross_entropy(theirs, batch.y)
+        agreement = squared_error(own.softmax(dim=1), other.softmax(dim=1))
+        return Step(supervised + self.weight * agreement, {"supervised": supervised, "agreement": agreement})
+
+
+RIGHT = [PlainMeanTeacher, PlainTempEns, Gated, Queued, Adversarial, TwoNets]
 MUTANTS = []
 
 
@@ -153,6 +287,54 @@ class TermWithoutAName(PlainMeanTeacher):
     def loss(self, batch, progress):
         out = super().loss(batch, progress)
         return out._replace(total=out.total + 0.1 * self.net.head.weight.square().sum())
+
+
+@mutant("total", "has another gradient")
+class GradientWithoutAName(PlainMeanTeacher):
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        hidden = self.net.head.weight.square().sum()
+        return out._replace(total=out.total + hidden - hidden.detach())
+
+
+@mutant("total", "at progress 0.15 `total` is")
+class TermWithoutANameEarlyOn(PlainMeanTeacher):
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        return out._replace(total=out.total + (1 - progress) * self.net.head.weight.square().sum())
+
+
+@mutant("total", "the term 'supervised' enters total 0.15 times")
+class SupervisedTermRampedToo(PlainMeanTeacher):
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        return out._replace(total=progress * out.total)
+
+
+@mutant("total", "at progress 0.15 the weight of 'consistency' is logged as 10")
+class WeightLoggedWithoutItsRamp(PlainMeanTeacher):
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        total = out.terms["supervised"] + progress * self.weight * out.terms["consistency"]
+        return out._replace(total=total, terms={**out.terms, "weight": torch.full_like(progress, self.weight)})
+
+
+@mutant("total", "`total` gives extra.weight no gradient")
+class HeadNeverTrained(PlainMeanTeacher):
+    def __init__(self, net, facts, *, weight: float = 10.0, decay: float = 0.99):
+        super().__init__(net, facts, weight=weight, decay=decay)
+        self.extra = nn.Linear(3, 3)
+
+
+@mutant("views_used", "other images in the view u[1] ('weak') leave the loss as it was")
+class TeacherSeesTheStudentsView(PlainMeanTeacher):
+    def predict(self, batch):
+        return super().predict(batch._replace(u=(batch.u[0], batch.u[0])))
+
+
+@mutant("views_used", "other images in the view x_more[0] ('strong')")
+class LabelledViewNotUsed(PlainMeanTeacher):
+    labeled_views = ("weak", "strong")
 
 
 @mutant("total", "must be in proportion to the weight")
@@ -223,7 +405,7 @@ class HiddenLabelsUsed(PlainMeanTeacher):
         super().__init__(net, facts, **options)
         self.truth = torch.from_numpy(DATASETS.create("digits", "").labels)
 
-    def loss(self, batch, progress):
+    def loss(self, batch, progress):  # by way of the registry, as it was asked or as it stands there
         out = super().loss(batch, progress)
         (cheat,) = self.student_logits(batch.u[0])
         supervised = out.terms["supervised"] + F.cross_entropy(cheat, self.truth[batch.u_index] % cheat.shape[1])
@@ -246,7 +428,31 @@ class OwnDraws(PlainMeanTeacher):
         return super().predict(batch._replace(u=(batch.u[0] + noise, batch.u[1])))
 
 
+@mutant("weight_zero_ignores_unlabeled", "changes with the unlabelled images")
+class PseudoLabelsEarlyOn(PlainMeanTeacher):
+    def loss(self, batch, progress):
+        _, own, _ = self.predict(batch)
+        out = super().loss(batch, progress)
+        supervised = out.terms["supervised"] + (1 - progress) * F.nll_loss(own.log(), own.argmax(dim=1))
+        return Step(supervised + self.weight * out.terms["consistency"], {**out.terms, "supervised": supervised})
+
+
 # The teacher
+
+
+@mutant("teacher", "keeps 0.01000 of itself at update 1")
+class DecayTakenForItsComplement(PlainMeanTeacher):
+    def __init__(self, net, facts, *, weight: float = 10.0, decay: float = 0.99):
+        super().__init__(net, facts, weight=weight)
+        self.teacher = Teacher(net, 1 - decay)
+
+
+@mutant("eval_net", "are the initial ones after some steps")
+class TeachersStatisticsNeverMove(PlainMeanTeacher):
+    def predict(self, batch):
+        labeled, own = self.student_logits(batch.x, batch.u[0])
+        with torch.no_grad(), frozen_stats(self.teacher.net):
+            return labeled, own.softmax(dim=1), full_precision(self.teacher.net(batch.u[1])).softmax(dim=1)
 
 
 @mutant("teacher_gradients", "would train the teacher")
@@ -516,6 +722,26 @@ class OptionWithoutDocumentation(PlainMeanTeacher):
         super().__init__(net, facts, weight=weight / temperature, decay=decay)
 
 
+@mutant("options_read", "the option 'more'")
+class OptionNeverReadBesideANumberThatGivesNaN(PlainTempEns):
+    """Temporal Ensembling.
+
+    Args:
+        weight: Of the consistency term.
+        alpha: Of the average.
+        more: Nothing.
+    """
+
+    def __init__(self, net, facts, *, weight: float = 10.0, alpha: float = 0.5, more: float = 1.0):
+        super().__init__(net, facts, weight=weight, alpha=alpha)
+
+
+@mutant("options", "documents an option 'decay' that the constructor does not have")
+class OptionDocumentedOnly(PlainMeanTeacher):
+    def __init__(self, net, facts, *, weight: float = 10.0):
+        super().__init__(net, facts, weight=weight)
+
+
 @mutant("options", "by position")
 class OptionByPosition(PlainMeanTeacher):
     def __init__(self, net, facts, weight: float = 10.0):
@@ -533,6 +759,11 @@ class WeightOfAnOptionThatIsNotThere(PlainMeanTeacher):
     weights = {"consistency": "lambda_u"}
 
 
-@mutant("declarations", "must be 'weak'")
+@mutant("declarations", "`targets` holds 2")
+class TargetThatIsNoView(PlainMeanTeacher):
+    targets = (2,)
+
+
+@mutant("declarations", "the first of `views` must be 'weak'")
 class FirstViewStrong(PlainMeanTeacher):
     views = ("strong", "weak")

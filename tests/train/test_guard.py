@@ -7,7 +7,7 @@ import pytest
 from ssl_zoo.registry import Entry
 from ssl_zoo.settings import EvaluationSettings
 from ssl_zoo.train.guard import TermGuard
-from tests.algorithms.mutants import PlainMeanTeacher, PlainTempEns, StudentDetached, StudentFromTeacher
+from tests.algorithms.mutants import PlainMeanTeacher, PlainTempEns, StudentDetached, StudentFromTeacher, TermLeftOut
 from tests.train import test_trainer
 from tests.train.test_trainer import SETTINGS, kill_at, make
 
@@ -22,6 +22,7 @@ def trainer_of(tmp_path, monkeypatch):
         def create(name, net, facts):
             return cls(net, facts, **options)
 
+        settings = dataclasses.replace(settings, algorithms={settings.alg: options})
         monkeypatch.setattr(test_trainer.ALGORITHMS, "create", create)
         return make(tmp_path / folder, settings=settings)
 
@@ -29,12 +30,18 @@ def trainer_of(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("cls", "what"), [(StudentFromTeacher, "has been exactly zero"), (StudentDetached, "has given the net no gradient")]
+    ("cls", "what"),
+    [
+        (StudentFromTeacher, "has been exactly zero"),
+        (StudentDetached, "has given the net no gradient"),
+        (TermLeftOut, "has been no part of total"),
+    ],
 )
 def test_it_warns_once_naming_the_term(cls, what, trainer_of, capsys):
     outcome = trainer_of(cls).run()
     (warning,) = outcome.warnings
-    assert f"the term 'consistency' {what} at every look from step 2 to 12" in warning and f"({cls.__name__})" in warning
+    last = 32 if cls is TermLeftOut else 12
+    assert f"the term 'consistency' {what} at every look from step 2 to {last}," in warning and f"({cls.__name__})" in warning
     assert capsys.readouterr().err.count("WARNING: the term 'consistency'") == 1
 
 
@@ -55,7 +62,7 @@ def test_a_resumed_run_has_the_same_single_warning(trainer_of, capsys):
 def looks(values, factors, steps=100, every=2):
     """The warnings of a guard that measures these numbers at each look."""
     method = PlainMeanTeacher.__new__(PlainMeanTeacher)
-    guard = TermGuard(method, steps)
+    guard = TermGuard(method, steps, {"weight": 1.0})
     for k, (value, factor) in enumerate(zip(values, factors, strict=True), start=1):
         guard.judge(k * every, {"consistency value": value, "consistency pull": value, "consistency factor": factor})
     return guard.warnings
@@ -66,7 +73,8 @@ def test_what_counts_as_doing_nothing():
     assert len(looks([0.0] * 50, [1.0] * 50)) == 1  # once
     assert looks([0.0] * 5, [1.0] * 5) == []  # the first look only learns the weight
     assert looks([0.0] * 3 + [0.1] + [0.0] * 4, [1.0] * 8) == []  # it did something in between
-    assert looks([0.0] * 20, [0.0] * 20) == []  # switched off
+    assert looks([0.1] * 20, [0.0] * 20, steps=100) == []  # a weight that starts late
+    assert len(looks([0.1] * 40, [0.0] * 40, steps=100)) == 1  # never begins
     assert looks([0.0] * 9, [k / 9 for k in range(9)]) == []  # its weight is still rising
     assert looks([0.0] * 20, [1.0] * 20, steps=1000) == []  # too short a part of the run
     assert len(looks([0.0] * 20, [1.0] * 20, steps=300)) == 1
