@@ -1,0 +1,365 @@
+"""A grid of runs, resumable: python benchmarks/sweep.py --recipe digits --algs supervised,meanteacher --labels 20,50 --seeds 0-4
+
+Every cell (method, net, number of labels, seed) is a run's folder under --out. Finished cells are skipped, half-done ones go on
+from their checkpoint, failed ones are tried once more. Several sweeps, on one machine or many, may share an --out. A seed is also
+the seed of the label split, so at one seed every method gets the same labels, batches and first view.
+"""
+
+import argparse
+import collections
+import itertools
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from ssl_zoo import config, plugins, results
+from ssl_zoo.batch import Facts
+from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.errors import BusyError, InputError
+from ssl_zoo.settings import RunSettings
+
+if __package__:
+    from benchmarks import run
+    from benchmarks.engines import Ended, Engine, Job, LocalEngine, RayEngine
+else:
+    import run
+    from engines import Ended, Engine, Job, LocalEngine, RayEngine
+
+BUSY, BAD_INPUT = 3, 2  # exit statuses of run.py
+
+
+class Cell(NamedTuple):
+    """One run of the grid."""
+
+    job: Job
+    settings: RunSettings
+    folder: Path
+
+    @property
+    def row(self) -> dict[str, Any] | None:
+        """Its result, if it has one."""
+        path = self.folder / "result.json"
+        return results.read_rows([path])[0] if path.exists() else None
+
+    @property
+    def progress(self) -> tuple[int, float | None]:
+        """The last step that was logged, and the last accuracy."""
+        path, step, accuracy = self.folder / "metrics.jsonl", 0, None
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - 20_000))
+                for line in file.read().splitlines()[1:] if file.tell() > 20_000 else path.read_bytes().splitlines():
+                    try:
+                        entry = json.loads(line)
+                    except json.JSONDecodeError:  # being written
+                        continue
+                    step, accuracy = entry["step"], entry.get("test/accuracy", accuracy)
+        return step, accuracy
+
+
+def parser() -> config.Parser:
+    """The command line."""
+    p = config.Parser(prog="sweep.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--recipe", action="append", required=True, metavar="NAME|FILE", help="as for run.py; repeatable")
+    p.add_argument("--algs", required=True, metavar="A,B,...", help="methods")
+    p.add_argument("--nets", metavar="N,...", help="nets; the recipe's unless said otherwise")
+    p.add_argument("--labels", metavar="L,...", help="numbers of labelled images, or `all`; the recipe's unless said otherwise")
+    p.add_argument("--seeds", default="0", metavar="S,A-B,...", help="seeds, each also that of the label split")
+    p.add_argument("--steps", metavar="N", help="as for run.py")
+    p.add_argument("--data-root", metavar="PATH", help="as for run.py")
+    p.add_argument(
+        "--device", default="auto", choices=("auto", "cpu", "cuda"), help="auto: every GPU, or the CPU if there is none"
+    )
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for run.py; repeatable")
+    p.add_argument("--plugin", action="append", default=[], metavar="FILE.py|MODULE", help="as for run.py; repeatable")
+    p.add_argument("--engine", default="local", choices=("local", "ray"), help="processes on this machine, or a Ray cluster")
+    p.add_argument("--address", metavar="ADDRESS", help="of a Ray cluster to join; one is started on this machine otherwise")
+    p.add_argument(
+        "--jobs-per-device", type=int, metavar="K", help="runs at a time on each GPU (1), or on the CPU (one to a core)"
+    )
+    p.add_argument("--dry-run", action="store_true", help="show the plan and the estimated time, and run nothing")
+    p.add_argument("--out", type=Path, metavar="DIR", help="holds the cells; runs/sweep-<recipe> unless said otherwise")
+    return p
+
+
+def listed(text: str, flag: str) -> list[str]:
+    """`a,b` as a list without repeats.
+
+    Raises:
+        InputError: Nothing in it.
+    """
+    found = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise InputError(f"{flag} is empty; give one or more, separated by commas")
+    return found
+
+
+def seeds(text: str) -> list[int]:
+    """`0-2,7` as numbers.
+
+    Raises:
+        InputError: Not of that form.
+    """
+    found: list[int] = []
+    for part in listed(text, "--seeds"):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise InputError(f"--seeds has '{part}'; give numbers and ranges, such as 0-4 or 0,3,7")
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return list(dict.fromkeys(found))
+
+
+def grid(flags: argparse.Namespace, out: Path) -> list[Cell]:
+    """Every cell, with its settings checked.
+
+    Raises:
+        InputError: A setting of any cell cannot be used.
+    """
+    given = [*(("--recipe", name) for name in flags.recipe), *(("--plugin", name) for name in flags.plugin)]
+    given += [("--set", assignment) for assignment in flags.set]
+    given += [(f"--{name.replace('_', '-')}", getattr(flags, name)) for name in ("steps", "data_root") if getattr(flags, name)]
+    shared = [word for pair in given for word in pair]
+    default = run.read_settings(run.parse(shared))
+    nets = listed(flags.nets, "--nets") if flags.nets else [default.net]
+    labels = listed(flags.labels, "--labels") if flags.labels else [str(default.labels)]
+    cells: dict[Path, Cell] = {}
+    for seed, count, net, alg in itertools.product(seeds(flags.seeds), labels, nets, listed(flags.algs, "--algs")):
+        own = ["--alg", alg, "--net", net, "--labels", count, "--seed", str(seed), "--split-seed", str(seed)]
+        settings = run.read_settings(run.parse([*shared, *own]))
+        name = f"{settings.alg}-{settings.net}-{settings.labels}-s{seed}".replace(":", "_")
+        job = Job(name, (*shared, *own, "--out", str(out / name)), out / "logs" / f"{name}.txt")
+        cells[out / name] = Cell(job, settings, out / name)
+    return list(cells.values())
+
+
+def split_cells(cells: Sequence[Cell]) -> tuple[list[Cell], list[Cell], dict[str, str]]:
+    """Finished cells, those to be run, and those that cannot be, with the reason."""
+    done, todo, refused = [], [], {}
+    for cell in cells:
+        try:
+            run.prepare_folder(cell.folder, cell.settings)
+            (todo if cell.row is None else done).append(cell)
+        except InputError as error:
+            refused[cell.job.name] = str(error)
+    return done, todo, refused
+
+
+class Clock:
+    """What a cell costs: as finished ones of its kind, or, where there are none, as a few steps of it take now."""
+
+    def __init__(self, done: Sequence[Cell], threads: int):
+        self.threads = threads
+        self._seconds: dict[tuple[str, str], list[float]] = {}
+        self._data: dict[str, tuple[Dataset, Facts]] = {}
+        self.unknown: dict[str, str] = {}  # methods that did not get through the measurement, with what they said
+        for cell in done:
+            self.learn(cell)
+
+    def learn(self, cell: Cell) -> None:
+        """Take a finished cell into account."""
+        row = cell.row
+        if row is not None:
+            self._seconds.setdefault((row["algorithm"], row["net"]), []).append(row["seconds"] / row["steps"])
+
+    def estimate(self, cell: Cell) -> float:
+        """Seconds that a cell still takes."""
+        key = (cell.settings.alg, cell.settings.net)
+        if key not in self._seconds:
+            try:
+                self._seconds[key] = [self._measure(cell.settings)]
+            except Exception as error:  # a method's own, which its cell will report; the others are still planned
+                self._seconds[key] = [0.0]
+                self.unknown[f"{cell.settings.alg} with {cell.settings.net}"] = f"{type(error).__name__}: {error}"
+        known = sorted(self._seconds[key])
+        return known[len(known) // 2] * (cell.settings.steps - cell.progress[0]) + 8  # the start of a process
+
+    def _measure(self, settings: RunSettings) -> float:
+        """Seconds of a step, with its share of the evaluations."""
+        key = json.dumps([settings.dataset, settings.datasets, settings.labels, settings.split_seed], sort_keys=True, default=str)
+        if key not in self._data:
+            data = run.load_data(settings)
+            self._data = {key: (data, run.choose_labels(settings, data)[1])}
+        data, facts = self._data[key]
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            return run.seconds_per_step(settings, data, facts)
+        finally:
+            torch.set_num_threads(before)
+
+
+def shown(seconds: float) -> str:
+    """A length of time in words: `40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Display:
+    """One line that is redrawn on a terminal; in a log file, a line as each cell ends."""
+
+    def __init__(self, cells: int, done: int):
+        self.live = sys.stderr.isatty()
+        self.bar = tqdm(total=cells, initial=done, unit="cell", dynamic_ncols=True, disable=not self.live, bar_format="{desc}")
+
+    def show(self, done: int, total: int, running: Sequence[Cell], left: float) -> None:
+        """Cells done, those running with their step and last accuracy, and the time left."""
+        if not self.live:
+            return
+        parts = []
+        for cell in running:
+            step, accuracy = cell.progress
+            score = "" if accuracy is None else f" {100 * accuracy:.1f} %"
+            parts.append(f"{cell.job.name} {step}/{cell.settings.steps}{score}")
+        text = f"{done}/{total} cells, {shown(left)} left: {', '.join(parts) or 'starting'}"
+        self.bar.set_description_str(text[: max(20, (self.bar.ncols or 120) - 1)])
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        tqdm.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """End the line."""
+        self.bar.close()
+
+
+def drive(todo: Sequence[Cell], engine: Engine, clock: Clock, display: Display, done: int) -> dict[str, str]:
+    """Run cells on an engine until each has a result or has failed twice; returns the failures with what they said."""
+    waiting = collections.deque(todo)
+    active: dict[Any, Cell] = {}
+    failures: collections.Counter[str] = collections.Counter()
+    failed: dict[str, str] = {}
+    again: dict[str, float] = {}  # when to look at a cell that another sweep is at work on
+    total = done + len(todo)
+    while waiting or active:
+        for _ in range(len(waiting)):
+            cell = waiting.popleft()
+            if len(active) < engine.slots and again.get(cell.job.name, 0) <= time.monotonic():
+                active[engine.submit(cell.job)] = cell
+            else:
+                waiting.append(cell)
+        if not active:
+            time.sleep(0.5)
+            continue
+        for handle, ended in engine.ended(active, 0.5):
+            cell = active.pop(handle)
+            if ended.status == BUSY:
+                again[cell.job.name] = time.monotonic() + 2
+                waiting.append(cell)
+                continue
+            problem = _problem(cell, ended)
+            if problem is None:
+                done += 1
+                clock.learn(cell)
+                row = cell.row or {}
+                display.say(f"{done}/{total} {cell.job.name}: accuracy {100 * row['accuracy']:.2f} % in {shown(row['seconds'])}")
+                continue
+            failures[cell.job.name] += 1
+            if ended.status == BAD_INPUT or failures[cell.job.name] > 1:
+                failed[cell.job.name] = problem
+                display.say(f"failed: {cell.job.name}: {problem} (all of it: {cell.job.log})")
+            else:
+                display.say(f"{cell.job.name} failed and is tried once more: {problem}")
+                waiting.append(cell)
+        left = sum(clock.estimate(cell) for cell in (*waiting, *active.values())) / engine.slots
+        display.show(done, total, list(active.values()), left)
+    return failed
+
+
+def _problem(cell: Cell, ended: Ended) -> str | None:
+    if ended.status == 0:
+        try:
+            return None if cell.row is not None else "it ended without a result"
+        except InputError as error:
+            return str(error)
+    died = f" (killed by signal {-ended.status})" if ended.status < 0 else ""
+    return f"{ended.says}{died}"
+
+
+def plan(cells: Sequence[Cell], todo: Sequence[Cell], refused: dict[str, str], clock: Clock, slots: int) -> Iterator[str]:
+    """What will be run, and how long it should take."""
+    kinds = {name: len({getattr(cell.settings, name) for cell in cells}) for name in ("alg", "net", "labels", "seed")}
+    words = {"alg": "methods", "net": "nets", "labels": "numbers of labels", "seed": "seeds"}
+    yield f"{len(cells)} cells: {' x '.join(f'{count} {words[name]}' for name, count in kinds.items())}"
+    begun = sum(cell.progress[0] > 0 for cell in todo)
+    finished = len(cells) - len(todo) - len(refused)
+    yield f"{finished} finished, {len(todo)} to run ({begun} of them half-done), {slots} at a time"
+    if todo:
+        longest = max(map(clock.estimate, todo))
+        yield f"estimated time: {shown(max(longest, sum(map(clock.estimate, todo)) / slots))}"
+    for kind, reason in clock.unknown.items():
+        yield f"no estimate for {kind}: {reason}"
+    for name, reason in refused.items():
+        yield f"cannot be run: {name}: {reason}"
+
+
+def make_engine(flags: argparse.Namespace) -> tuple[Engine | None, int, int]:
+    """The engine (none for a dry run on Ray's account), how many runs at a time, and the threads of each."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    gpus = 0 if flags.device == "cpu" else torch.cuda.device_count()
+    if flags.device == "cuda" and not gpus:
+        raise InputError("--device cuda: there is no GPU here; --device cpu runs on the processor")
+    if flags.jobs_per_device is not None and flags.jobs_per_device < 1:
+        raise InputError(f"--jobs-per-device is {flags.jobs_per_device}; it must be at least 1")
+    each = flags.jobs_per_device or (1 if gpus else cores)
+    threads = max(1, cores // (each * max(1, gpus)))
+    if flags.address is not None and flags.engine != "ray":
+        raise InputError("--address is that of a Ray cluster; add --engine ray")
+    if flags.engine == "ray" and not flags.dry_run:
+        engine: Engine = RayEngine(flags.address, gpu=gpus > 0, jobs_per_device=each, threads=threads)
+        return engine, engine.slots, threads
+    if flags.dry_run:
+        return None, each * max(1, gpus), threads
+    engine = LocalEngine([str(k) for k in range(gpus)] or [""], each, threads)
+    return engine, engine.slots, threads
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit status: 0; 1: some cells failed; 2: bad input; 130: interrupted."""
+    engine = None
+    try:
+        flags = parser().parse_args(sys.argv[1:] if argv is None else argv)
+        plugins.load_installed()
+        for plugin in flags.plugin:
+            plugins.load_plugin(plugin)
+        out = flags.out or Path("runs") / f"sweep-{Path(flags.recipe[-1]).stem}"
+        cells = grid(flags, out)
+        done, todo, refused = split_cells(cells)
+        engine, slots, threads = make_engine(flags)
+        clock = Clock(done, threads)
+        for line in plan(cells, todo, refused, clock, slots):
+            print(line, flush=True)
+        if flags.dry_run:
+            return 0
+        display = Display(len(cells) - len(refused), len(done))
+        try:
+            failed = drive(todo, engine, clock, display, len(done)) if engine is not None else {}
+        finally:
+            display.close()
+        finished = len(cells) - len(refused) - len(failed)
+        print(f"{finished} of {len(cells)} cells are finished, in {out}/; a table: python benchmarks/table.py {out}")
+        for name, reason in {**refused, **failed}.items():
+            print(f"not finished: {name}: {reason}", file=sys.stderr)
+        return 1 if refused or failed else 0
+    except (InputError, BusyError) as error:
+        print(f"sweep.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sweep.py: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    finally:
+        if engine is not None:
+            engine.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

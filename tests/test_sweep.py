@@ -1,0 +1,184 @@
+"""A grid of runs: planned, interrupted, gone on with, shared, and on two engines with the same result."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import run, sweep
+from ssl_zoo import InputError
+from ssl_zoo.errors import BusyError
+
+ROOT = Path(__file__).parent.parent
+SWEEP = [sys.executable, str(ROOT / "benchmarks/sweep.py")]
+TIMES = {"seconds", "seconds_training", "images_per_second"}
+FAILING = """
+from ssl_zoo import ALGORITHMS
+from ssl_zoo.algorithms.supervised import Supervised
+
+@ALGORITHMS.register("failing")
+class Failing(Supervised):
+    '''Supervised, up to a point.'''
+
+    def loss(self, batch, progress):
+        if progress > 0.5:
+            raise ValueError("half-way")
+        return super().loss(batch, progress)
+"""
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+
+
+def grid(*more, algs="supervised,pimodel", labels="20", seeds="0-1", steps=12, out="grid"):
+    """A command line."""
+    words = ["--recipe", "digits", "--algs", algs, "--nets", "smallnet", "--labels", labels, "--seeds", seeds]
+    return [*words, "--steps", str(steps), "--out", out, "--set", "evaluation.every=4", *more]
+
+
+def rows(out):
+    """The results of a grid without what depends on time, by cell."""
+    found = {path.parent.name: json.loads(path.read_text()) for path in Path(out).glob("*/result.json")}
+    return {name: {key: value for key, value in row.items() if key not in TIMES} for name, row in found.items()}
+
+
+def test_numbers_and_ranges():
+    assert sweep.seeds("0-2,7,1") == [0, 1, 2, 7]
+    for bad in ("", "a", "3-1", "-1", "1.5"):
+        with pytest.raises(InputError, match="--seeds"):
+            sweep.seeds(bad)
+    assert [sweep.shown(s) for s in (40, 600, 12_000)] == ["40 s", "10 min", "3 h 20 min"]
+
+
+def test_a_dry_run_shows_the_plan_and_leaves_nothing(capsys):
+    assert sweep.main(grid("--dry-run", algs="supervised,meanteacher", labels="20,all", seeds="0-2")) == 0
+    out = capsys.readouterr().out
+    assert "12 cells: 2 methods x 1 nets x 2 numbers of labels x 3 seeds" in out and "0 finished, 12 to run" in out
+    assert "estimated time: " in out and not Path("grid").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--algs", "meenteacher"], "did you mean 'meanteacher'"),
+        (["--nets", "wrn28"], "no net is called 'wrn28'"),
+        (["--labels", "many"], "labels"),
+        (["--set", "optimizer.rl=1"], "has no option 'rl'"),
+        (["--jobs-per-device", "0"], "--jobs-per-device is 0"),
+        (["--device", "cuda"], "there is no GPU here"),
+        (["--address", "x:1"], "add --engine ray"),
+        (["--engine", "slurm"], "invalid choice"),
+        (["--recipe", "none"], "no recipe is called 'none'"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(flags, message, capsys):
+    assert sweep.main([*grid(), *flags]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("sweep.py: ") and message in error and len(error.splitlines()) == 1 and not Path("grid").exists()
+
+
+@pytest.mark.slow
+def test_an_interrupted_sweep_goes_on_and_ends_as_one_that_was_left_alone(capsys):
+    process = subprocess.Popen([*SWEEP, *grid(steps=40)], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(Path("grid").glob("*/checkpoint.pt")):
+        time.sleep(0.1)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert "interrupted; the same command goes on" in process.communicate(timeout=60)[1] and process.returncode == 130
+    assert len(rows("grid")) < 4
+    done = subprocess.run([*SWEEP, *grid(steps=40)], capture_output=True, text=True)
+    assert done.returncode == 0 and "4 of 4 cells are finished" in done.stdout
+    alone = subprocess.run([*SWEEP, *grid("--jobs-per-device", "2", steps=40, out="alone")], capture_output=True, text=True)
+    assert alone.returncode == 0 and rows("grid") == rows("alone") and len(rows("alone")) == 4
+    assert len({row["split_hash"] for row in rows("grid").values()}) == 2, "one split a seed, whatever the method"
+    assert sweep.main(grid(steps=40)) == 0 and "4 finished, 0 to run" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_two_sweeps_share_a_folder_and_run_no_cell_twice():
+    both = [subprocess.Popen([*SWEEP, *grid()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [process.communicate(timeout=200)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert len(rows("grid")) == 4
+    for cell in rows("grid"):
+        assert len(list(Path("grid", cell, "tensorboard").iterdir())) == 1, "one run wrote one file"
+
+
+@pytest.mark.slow
+def test_a_failing_cell_is_tried_twice_and_reported_while_the_rest_goes_on():
+    Path("failing.py").write_text(FAILING)
+    other = [sys.executable, str(ROOT / "benchmarks/run.py"), "--net", "smallnet", "--alg", "supervised", "--steps", "2"]
+    subprocess.run([*other, "--out", "grid/supervised-smallnet-20-s1"], check=True, capture_output=True)
+    done = subprocess.run([*SWEEP, *grid("--plugin", "failing.py", algs="failing,supervised")], capture_output=True, text=True)
+    assert done.returncode == 1 and "1 of 4 cells are finished" in done.stdout
+    assert "no estimate for failing with smallnet: ValueError: half-way" in done.stdout
+    assert "cannot be run: supervised-smallnet-20-s1: " in done.stdout and "holds a run with other settings" in done.stdout
+    for seed in (0, 1):
+        assert f"failing-smallnet-20-s{seed} failed and is tried once more: ValueError: half-way" in done.stderr
+        assert f"not finished: failing-smallnet-20-s{seed}: ValueError: half-way" in done.stderr
+    assert "ValueError: half-way" in Path("grid/logs/failing-smallnet-20-s0.txt").read_text()
+
+
+def test_a_folder_belongs_to_one_process_at_a_time(capsys):
+    with run.locked(Path("o")):
+        status = run.main(["--net", "smallnet", "--alg", "supervised", "--steps", "2", "--out", "o"])
+        assert status == 3 and "another process is at work on o" in capsys.readouterr().err
+        with pytest.raises(BusyError), run.locked(Path("o")):
+            pass
+    assert not Path("o").exists(), "nothing was written, so nothing is left"
+    killed = """
+import time
+from pathlib import Path
+from benchmarks import run
+with run.locked(Path("o")):
+    print(flush=True)
+    time.sleep(60)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-c", killed], stdout=subprocess.PIPE, env=environment)
+    process.stdout.readline()
+    process.kill()
+    process.wait()
+    assert run.main(["--net", "smallnet", "--alg", "supervised", "--steps", "2", "--out", "o"]) == 0, "a crash leaves no lock"
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_rows_though_a_worker_is_killed():
+    """On a cluster of two nodes, each with one processor; one of the workers dies in the middle of a run."""
+    pytest.importorskip("ray", reason='needs pip install "ssl_zoo[ray]"')
+    import ray
+    from ray.cluster_utils import Cluster
+
+    local = subprocess.run([*SWEEP, *grid("--jobs-per-device", "2", steps=40, out="local")], capture_output=True, text=True)
+    assert local.returncode == 0, local.stderr
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        flags = ["--engine", "ray", "--address", cluster.address, "--jobs-per-device", str(len(os.sched_getaffinity(0)))]
+        process = subprocess.Popen([*SWEEP, *grid(*flags, steps=40, out="ray")], stderr=subprocess.PIPE, text=True)
+        while not list(Path("ray").glob("*/checkpoint.pt")):
+            time.sleep(0.02)
+            assert process.poll() is None, process.stderr.read()
+        subprocess.run(["pkill", "-KILL", "-o", "-f", "ray::_on_worker"], check=True)
+        errors = process.communicate(timeout=200)[1]
+        assert process.returncode == 0, errors
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert rows("ray") == rows("local") and len(rows("ray")) == 4
+
+
+def test_an_address_without_a_cluster_is_one_line(capsys):
+    pytest.importorskip("ray", reason='needs pip install "ssl_zoo[ray]"')
+    assert sweep.main(grid("--engine", "ray", "--address", "127.0.0.1:1")) == 2
+    assert "there is no Ray cluster at 127.0.0.1:1" in capsys.readouterr().err
