@@ -1,6 +1,5 @@
 """Learning curves of finished runs: python benchmarks/plot.py runs/digits-20 --out curves.png (needs `pip install ".[plot]"`)"""
 
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +9,9 @@ from ssl_zoo import config, results
 from ssl_zoo.errors import InputError
 
 if __package__:
-    from benchmarks.table import by_cell, check_alike
+    from benchmarks.table import by_cell, curve, sound
 else:
-    from table import by_cell, check_alike
+    from table import by_cell, curve, sound
 
 
 def draw_curves(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
@@ -26,13 +25,9 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    check_alike(rows)
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
     for (algorithm, labels), cell in sorted(by_cell(rows).items(), key=str):
-        steps = [evaluation["step"] for evaluation in cell[0]["evaluations"]]
-        points = [[100 * row["evaluations"][i]["accuracy"] for row in cell] for i in range(len(steps))]
-        means = [statistics.mean(values) for values in points]
-        deviations = [statistics.stdev(values) if len(values) > 1 else 0.0 for values in points]
+        steps, means, deviations = zip(*curve(cell), strict=True)
         (line,) = axes.plot(steps, means, label=f"{algorithm}, {labels} labels (n = {len(cell)})")
         low, high = ([m + sign * d for m, d in zip(means, deviations, strict=True)] for sign in (-1, 1))
         axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
@@ -57,7 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.png|.svg", help="the picture")
     try:
         flags = parser.parse_args(argv)
-        draw_curves(results.read_rows(flags.paths), flags.out)
+        rows, problems = results.read_sound_rows(flags.paths)
+        kept, left = sound(rows)
+        for line in (*problems, *left):
+            print(f"plot.py: {line}", file=sys.stderr)
+        draw_curves(kept, flags.out)
         return 0
     except (InputError, OSError) as error:
         print(f"plot.py: {error}", file=sys.stderr)

@@ -11,7 +11,9 @@ import itertools
 import json
 import os
 import re
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -326,6 +328,8 @@ def make_engine(flags: argparse.Namespace) -> tuple[Engine | None, int, int]:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0; 1: some cells failed; 2: bad input; 130: interrupted."""
     engine = None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs, and their runs, ignore it
     try:
         flags = parser().parse_args(sys.argv[1:] if argv is None else argv)
         plugins.load_installed()

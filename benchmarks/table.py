@@ -1,73 +1,92 @@
-"""Run folders or files of rows -> a Markdown table: python benchmarks/table.py runs/digits-20 runs/digits-all
+"""Run folders or files of rows -> tables: python benchmarks/table.py runs/sweep-digits --format html --out table.html
 
-Rows that differ in anything but method, seed and number of labels are not put in one table.
+Methods down, numbers of labels across, one table for each data set and net. Runs that differ in anything but method, seed and
+number of labels are never put in one table: those that agree with most of the others stay, and the rest is named.
 """
 
 import argparse
+import collections
 import json
 import re
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scipy import stats
+import yaml
+from scipy.special import stdtrit
 
 from ssl_zoo import config, results
 from ssl_zoo.errors import InputError
 
-OWN = (
-    "alg",
-    "algorithms",
-    "labels",
-    "seed",
-    "split_seed",
-    "split_file",
-    "data_root",
-    "device",
-)  # settings that may differ in a table
+if __package__:
+    from benchmarks.render import FORMATS, Cell, Gain, Published, Score, Table
+else:
+    from render import FORMATS, Cell, Gain, Published, Score, Table
+
+PUBLISHED = Path(__file__).parent / "published.yaml"
+# settings that may differ in a table
+OWN = ("alg", "algorithms", "labels", "seed", "split_seed", "split_file", "data_root", "device")
+SHORT = {
+    "wrn28_2": "wrn-28-2",
+    "wrn28_8": "wrn-28-8",
+    "wrn37_2": "wrn-37-2",
+    "convnet13": "conv13",
+}  # nets, as papers' tables name them
 Row = Mapping[str, Any]
 
 
-def check_alike(rows: Sequence[Row]) -> None:
-    """Refuse to compare runs that differ in more than method, seed and labels.
+def name_of(row: Row) -> str:
+    """A run in words."""
+    return f"{row['algorithm']} with {row['labels']} labels and seed {row['seed']}"
 
-    Raises:
-        InputError: Names the two runs and what differs.
+
+def recipe_of(row: Row) -> dict[str, Any]:
+    """What all runs of a table must share."""
+    settings = {f"setting {k}": v for k, v in config.flatten(row["config"]).items() if k.split(".")[0] not in OWN}
+    plugins = [part for part in row.get("plugins", "").split("; ") if part and not part.startswith("algorithm ")]
+    same = {name: row[name] for name in ("data_hash", "device", "precision", "commit")}
+    return {**settings, **same, "torch": row["versions"]["torch"], "plugins": plugins}
+
+
+def method_of(row: Row) -> dict[str, Any]:
+    """What all runs of one method must share besides."""
+    plugins = [part for part in row.get("plugins", "").split("; ") if part.startswith("algorithm ")]
+    return {**{f"option {k}": v for k, v in config.flatten(row["config"]["algorithms"]).items()}, "plugins": plugins}
+
+
+def sound(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """The rows that belong together: those whose recipe most of them have, and of each method, whose options; no seed twice.
+
+    Returns:
+        They, and a line about each of the others: which run it disagrees with, and on what.
     """
+    kept, left = _agreeing(rows, recipe_of)
+    for method in dict.fromkeys(row["algorithm"] for row in kept):
+        _, odd = _agreeing([row for row in kept if row["algorithm"] == method], method_of)
+        left |= odd
+    seen: dict[Hashable, Row] = {}
+    for row in kept:
+        if id(row) not in left:
+            first = seen.setdefault((row["algorithm"], row["labels"], row["seed"], row["split_hash"]), row)
+            if first is not row:
+                left[id(row)] = f"{name_of(row)} is there twice; the first is shown"
+    return [row for row in kept if id(row) not in left], list(left.values())
 
-    def shared(row: Row) -> dict[str, Any]:
-        parts = row.get("plugins", "").split("; ")
-        settings = {f"setting {k}": v for k, v in config.flatten(row["config"]).items() if k.split(".")[0] not in OWN}
-        return (
-            settings
-            | {name: row[name] for name in ("data_hash", "device", "precision", "commit")}
-            | {"torch": row["versions"]["torch"], "plugins": [part for part in parts if not part.startswith("algorithm ")]}
-        )
 
-    def named(row: Row) -> str:
-        return f"{row['algorithm']} with {row['labels']} labels and seed {row['seed']}"
-
-    first = shared(rows[0])
-    for row in rows[1:]:
-        other = shared(row)
-        differ = [f"{k} ({first.get(k)}, {other.get(k)})" for k in sorted({*first, *other}) if first.get(k) != other.get(k)]
-        if differ:
-            raise InputError(
-                f"{named(rows[0])} and {named(row)} cannot stand in one table: they differ in {', '.join(differ[:4])}"
-            )
-    for cell in by_cell(rows).values():
-        own = {json.dumps(row["config"]["algorithms"], sort_keys=True) for row in cell}
-        seeds = [(row["seed"], row["split_seed"]) for row in cell]
-        if len(own) > 1:
-            raise InputError(
-                f"runs of {cell[0]['algorithm']} with {cell[0]['labels']} labels have different options of the method"
-            )
-        if len({row.get("plugins", "") for row in cell}) > 1:
-            raise InputError(f"runs of {cell[0]['algorithm']} are of different versions of a plug-in; run all of them with one")
-        if len({*seeds}) < len(seeds):
-            raise InputError(f"{cell[0]['algorithm']} with {cell[0]['labels']} labels has one seed twice; give each run once")
+def _agreeing(rows: Sequence[Row], what: Any) -> tuple[list[Row], dict[int, str]]:
+    keys = [json.dumps(what(row), sort_keys=True) for row in rows]
+    most = collections.Counter(keys).most_common(1)[0][0]
+    example = rows[keys.index(most)]
+    left = {}
+    for row, key in zip(rows, keys, strict=True):
+        if key != most:
+            mine, theirs = what(row), what(example)
+            differ = [f"{k} ({mine.get(k)}, {theirs.get(k)})" for k in sorted({*mine, *theirs}) if mine.get(k) != theirs.get(k)]
+            more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+            left[id(row)] = f"{name_of(row)} is left out: it differs from {name_of(example)} in {', '.join(differ[:3])}{more}"
+    return [row for row, key in zip(rows, keys, strict=True) if key == most], left
 
 
 def by_cell(rows: Sequence[Row]) -> dict[tuple[str, Any], list[Row]]:
@@ -78,67 +97,147 @@ def by_cell(rows: Sequence[Row]) -> dict[tuple[str, Any], list[Row]]:
     return cells
 
 
-def spread(values: Sequence[float]) -> str:
-    """Mean ± sample standard deviation, in percent."""
-    deviation = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * statistics.mean(values):.1f}{deviation}"
+def score(errors: Sequence[float]) -> Score:
+    """Mean and sample standard deviation, in percent."""
+    return Score(100 * statistics.mean(errors), 100 * statistics.stdev(errors) if len(errors) > 1 else None)
 
 
-def difference(rows: Sequence[Row], reference: Sequence[Row]) -> str:
-    """Mean difference of accuracy over the seeds that both have, in points, with its 95 % confidence interval (Student's t)."""
+def difference(rows: Sequence[Row], reference: Sequence[Row]) -> Gain | None:
+    """Mean difference of accuracy over the seeds and splits that both have, with its 95 % confidence interval (Student's t)."""
     other = {(row["seed"], row["split_hash"]): row["accuracy"] for row in reference}
     pairs = [100 * (row["accuracy"] - other[key]) for row in rows if (key := (row["seed"], row["split_hash"])) in other]
     if len(pairs) < 2:
-        return ""
-    half = stats.t.ppf(0.975, len(pairs) - 1) * statistics.stdev(pairs) / len(pairs) ** 0.5
+        return None
+    half = float(stdtrit(len(pairs) - 1, 0.975)) * statistics.stdev(pairs) / len(pairs) ** 0.5
     mean = statistics.mean(pairs)
-    return f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})"
+    return Gain(mean, mean - half, mean + half)
 
 
-def table(rows: Sequence[Row]) -> str:
-    """A Markdown table, by number of labels and then accuracy, and a line that says what it was measured on."""
-    check_alike(rows)
+def curve(rows: Sequence[Row]) -> list[tuple[int, float, float]]:
+    """Step, mean accuracy and its standard deviation, in percent, at the evaluations that all rows have."""
+    scores = [{point["step"]: 100 * point["accuracy"] for point in row["evaluations"]} for row in rows]
+    shared = sorted(set(scores[0]).intersection(*scores))
+    points = {step: [of[step] for of in scores] for step in shared}
+    return [(s, statistics.mean(v), statistics.stdev(v) if len(v) > 1 else 0.0) for s, v in points.items()]
+
+
+def make_cell(rows: Sequence[Row], reference: Sequence[Row]) -> Cell:
+    """The numbers of one method at one number of labels."""
+
+    def errors(name: str) -> list[float]:
+        return [1 - row.get(name, row["accuracy"]) for row in rows]
+
+    return Cell(
+        len(rows),
+        score(errors("accuracy")),
+        score(errors("accuracy_median")),
+        score(errors("accuracy_student")),
+        score(errors("accuracy_oracle")),
+        None if rows[0]["algorithm"] == "supervised" else difference(rows, reference),
+        statistics.median(row["seconds"] for row in rows),
+        curve(rows),
+    )
+
+
+def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Published]) -> Table:
+    """One table of rows that belong together."""
     cells = by_cell(rows)
-    lines = [
-        "| method | labels | accuracy % | error rate % | student % | against supervised, points (95 % CI) | seconds | n |",
-        "| - | -: | -: | -: | -: | -: | -: | -: |",
-    ]
+    labels = sorted({row["labels"] for row in rows}, key=lambda count: float("inf") if count == "all" else count)
+    first = {row["algorithm"]: cells.get((row["algorithm"], labels[0]), [row]) for row in rows}
 
-    def order(key: tuple[str, Any]) -> tuple[float, float]:
-        return (float("inf") if key[1] == "all" else key[1], statistics.mean(row["accuracy"] for row in cells[key]))
+    def order(method: str) -> tuple[bool, float]:  # labels alone first, then from the largest error to the smallest
+        return method != "supervised", statistics.mean(row["accuracy"] for row in first[method])
 
-    for algorithm, labels in sorted(cells, key=order):
-        cell = cells[algorithm, labels]
-        reference = cells.get(("supervised", labels), []) if algorithm != "supervised" else []
-        columns = (
-            algorithm,
-            labels,
-            *(spread([row[name] for row in cell]) for name in ("accuracy", "error_rate", "accuracy_student")),
-            difference(cell, reference),
-            f"{statistics.median(row['seconds'] for row in cell):.0f}",
-            len(cell),
-        )
-        lines.append(f"| {' | '.join(map(str, columns))} |")
+    made = {
+        method: {
+            str(count): make_cell(cells[method, count], cells.get(("supervised", count), []))
+            for count in labels
+            if (method, count) in cells
+        }
+        for method in sorted(first, key=order)
+    }
+    row = rows[0]
+    repeated = {
+        "dataset": row["dataset"],
+        "net": row["net"],
+        "steps": row["steps"],
+        "recipe": results.recipe_hash({k: v for k, v in row["config"].items() if k not in OWN}),
+        "commit": row["commit"],
+        "device": row["device"],
+        "torch": row["versions"]["torch"],
+    }
+    title = f"{row['dataset']}, {row['net']}, {row['steps']} steps"
+    return Table(title, [str(count) for count in labels], made, caption(rows, notes), repeated, list(published))
+
+
+def caption(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
+    """What a table was measured on, and what is missing from it."""
     row = rows[0]
     seeds = sorted({row["seed"] for row in rows})
     drawn = [row for row in rows if row["labels"] != "all"]
     splits, seeded = {row["split_hash"] for row in drawn}, {(row["labels"], row["seed"]) for row in drawn}
     own = "each with a label split of its own" if len(splits) >= len(seeded) else f"over {len(splits)} label splits"
     versions = ", ".join(f"{name} {row['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
-    commit = (
-        f"commit {row['commit'][:10]}{'-dirty' if row['commit'].endswith('-dirty') else ''}" if row["commit"] else "no commit"
+    commit = (row["commit"] or "none").partition("-")
+    times = ", ".join(
+        f"{alg} {statistics.median(r['seconds'] for r in rows if r['algorithm'] == alg):.0f}"
+        for alg in dict.fromkeys(r["algorithm"] for r in rows)
     )
     tested = sum(map(sum, row["confusion"]))
-    lines += [
-        "",
-        f"{row['dataset']}, {row['net']}, {row['steps']} steps; the last evaluation on {tested} test images, mean ± standard "
-        f"deviation over seeds {', '.join(map(str, seeds))}, {own}; seconds are medians. "
-        f"{row['device']}; {versions}; {commit}.",
+    lines = [
+        f"{row['dataset']}, {row['net']}, {row['steps']} steps; error rate of the last evaluation on {tested} test images, mean "
+        f"± standard deviation over n runs (seeds {', '.join(map(str, seeds))}, {own}); median: of the last "
+        f"{row.get('accuracy_median_of', 1)} evaluations; points: paired difference in accuracy to supervised, 95 % interval. "
+        f"Seconds a run: {times}. {row['device']}; {versions}; commit {commit[0][:10]}{commit[1]}{commit[2]}.",
     ]
     warned = sorted({f"{row['algorithm']} with seed {row['seed']}" for row in rows if row.get("warnings")})
     if warned:
         lines += ["", f"Warned while they ran that a loss term trained nothing (see their result.json): {', '.join(warned)}."]
-    return "\n".join(lines)
+    if notes:
+        lines += ["", f"Partial: {'; '.join(notes)}."]
+    return lines
+
+
+def read_published(dataset: str, net: str, labels: Sequence[Any]) -> list[Published]:
+    """Numbers of papers for a data set, a net and numbers of labels: those read in a source, and none that is marked unusable."""
+    wanted = {str(count) for count in labels}
+    found = []
+    for entry in yaml.safe_load(PUBLISHED.read_text(encoding="utf-8")):
+        usable = entry.get("usable", True) and entry["verified"]
+        if usable and entry["dataset"] == dataset and entry["net"] == SHORT.get(net) and str(entry["labels"]) in wanted:
+            protocol = [
+                entry["net"],
+                entry.get("augmentation"),
+                str(entry.get("metric") or "evaluation not said").replace("_", " "),
+            ]
+            protocol += [f"{entry['seen']} source"] if "seen" in entry else []
+            found.append(
+                Published(
+                    entry["algorithm"],
+                    str(entry["labels"]),
+                    Score(entry["error_mean"], entry.get("error_std")),
+                    entry.get("runs"),
+                    ", ".join(filter(None, protocol)),
+                    entry["source"],
+                )
+            )
+    return found
+
+
+def make_tables(rows: Sequence[Row], problems: Sequence[str] = (), published: bool = False) -> tuple[list[Table], list[str]]:
+    """A table for each data set and net; and every line about what is not in them."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["dataset"], row["net"]), []).append(row)
+    tables, said = [], list(problems)
+    for (dataset, net), group in groups.items():
+        kept, left = sound(group)
+        said += left
+        notes = [f"{len(left)} runs are left out, which differ"] if left else []
+        notes += [f"{len(problems)} results could not be read"] if problems else []
+        numbers = read_published(dataset, net, [row["labels"] for row in kept]) if published else []
+        tables.append(make_table(kept, notes, numbers))
+    return tables, said
 
 
 def insert(text: str, name: str, body: str) -> str:
@@ -157,20 +256,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0, or 2 for bad input."""
     parser = config.Parser(prog="table.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, folders of them, or .jsonl files of rows")
+    parser.add_argument("--format", choices=FORMATS, default="md", help="Markdown, CSV, LaTeX (booktabs) or one HTML page")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write it there instead of showing it")
+    parser.add_argument("--published", action="store_true", help="numbers of papers beside ours, with protocol and source")
+    parser.add_argument("--oracle", action="store_true", help="also the best score on the test set, which is not a result")
     parser.add_argument("--jsonl", type=Path, metavar="FILE", help="also write the rows to a file, one a line")
     parser.add_argument(
         "--into", type=Path, metavar="FILE", help="put the table into a Markdown file, at the place named after the first path"
     )
     try:
         flags = parser.parse_args(argv)
-        rows = results.read_rows(flags.paths)
-        made = table(rows)
+        rows, problems = results.read_sound_rows(flags.paths)
+        tables, said = make_tables(rows, problems, flags.published)
+        for line in said:
+            print(f"table.py: {line}", file=sys.stderr)
+        made = FORMATS["md" if flags.into else flags.format](tables, flags.oracle)
         if flags.jsonl:
             flags.jsonl.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         if flags.into:
-            flags.into.write_text(
-                insert(flags.into.read_text(encoding="utf-8"), flags.paths[0].as_posix(), made), encoding="utf-8"
-            )
+            text = insert(flags.into.read_text(encoding="utf-8"), flags.paths[0].as_posix(), made)
+            flags.into.write_text(text, encoding="utf-8")
+        elif flags.out:
+            flags.out.write_text(f"{made}\n", encoding="utf-8")
         else:
             print(made)
         return 0

@@ -1,12 +1,13 @@
 """One finished run -> one row: what was run, on what, and how it scored."""
 
 import functools
+import hashlib
 import importlib.metadata
 import json
 import platform
 import statistics
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,16 +115,43 @@ def read_rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
     Raises:
         InputError: Nothing there, or something that is not a row.
     """
-    rows = []
+    return [_row(text, where) for path in paths for text, where in _texts(path)]
+
+
+def read_sound_rows(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[str]]:
+    """As `read_rows`, but rows that cannot be read are named in the second part, and the others are used.
+
+    Raises:
+        InputError: Nothing can be used.
+    """
+    rows, problems = [], []
     for path in paths:
-        files = sorted(path.rglob("result.json")) if path.is_dir() else [path]
-        if not files or not path.exists():
-            raise InputError(f"{path} holds no finished run; give a run's folder, a folder of them, or a .jsonl file of rows")
-        for file in files:
-            text = file.read_text(encoding="utf-8")
-            for number, line in enumerate(text.splitlines() if file.suffix == ".jsonl" else [text], start=1):
-                rows.append(_row(line, f"{file}:{number}" if file.suffix == ".jsonl" else str(file)))
-    return rows
+        for text, where in _texts(path):
+            try:
+                rows.append(_row(text, where))
+            except InputError as error:
+                problems.append(str(error))
+    if not rows:
+        raise InputError(problems[0] if problems else "no finished run is there")
+    return rows, problems
+
+
+def recipe_hash(settings: Mapping[str, Any]) -> str:
+    """12 hex digits over settings, so that tables can name the recipe that made them."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _texts(path: Path) -> Iterator[tuple[str, str]]:
+    """The text of every row at a path, with where it stands."""
+    files = sorted(path.rglob("result.json")) if path.is_dir() else [path]
+    if not files or not path.exists():
+        raise InputError(f"{path} holds no finished run; give a run's folder, a folder of them, or a .jsonl file of rows")
+    for file in files:
+        text = file.read_text(encoding="utf-8", errors="replace")
+        if file.suffix == ".jsonl":
+            yield from ((line, f"{file}:{number}") for number, line in enumerate(text.splitlines(), start=1))
+        else:
+            yield text, str(file)
 
 
 def _row(text: str, where: str) -> dict[str, Any]:

@@ -1,9 +1,15 @@
+import csv
+import io
+import itertools
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
-from benchmarks import plot, table
+from benchmarks import plot, render, table
 from ssl_zoo import InputError, results
 
 ROOT = Path(__file__).parent.parent
@@ -32,44 +38,183 @@ def row(alg="supervised", seed=0, accuracy=0.8, **more):
     return base | more
 
 
+def cells(rows):
+    """The cells of the only table, and what was said."""
+    (made,), said = table.make_tables(rows)
+    return made.cells, said
+
+
 def test_numbers_done_by_hand():
     rows = [row(seed=0, accuracy=0.7), row(seed=1, accuracy=0.8), row("x", 0, 0.8), row("x", 1, 0.96)]
-    lines = table.table(rows).splitlines()
-    assert lines[2].startswith("| supervised | 20 | 75.0 ± 7.1 | 25.0 ± 7.1 | 75.0 ± 7.1 |  | 0 | 2 |")
+    made, said = cells(rows)
+    one, two = made["supervised"]["20"], made["x"]["20"]
+    assert list(made) == ["supervised", "x"] and not said and one.gain is None
+    assert str(one.error) == "25.0 ± 7.1" and str(two.error) == "12.0 ± 11.3" and (one.n, two.n) == (2, 2)
     # differences 10 and 16: mean 13, s = 4.243, t(.975, 1) = 12.706, half = 38.1
-    assert "| x | 20 | 88.0 ± 11.3 | 12.0 ± 11.3 | 88.0 ± 11.3 | +13.0 (-25.1 to +51.1) | 0 | 2 |" in lines[3]
-    assert "10 test images" in lines[-1] and "seeds 0, 1" in lines[-1]
+    assert str(two.gain) == "+13.0 (-25.1 to +51.1)"
+    assert two.curve == [(5, pytest.approx(88.0), pytest.approx(11.3137, abs=1e-3))]
+
+
+def test_median_student_and_oracle_stand_beside_the_last():
+    given = {"accuracy_median": 0.7, "accuracy_student": 0.6, "accuracy_oracle": 0.9}
+    made, _ = cells([row(**given)])
+    assert [str(part) for part in made["supervised"]["20"][1:5]] == ["20.0", "30.0", "40.0", "10.0"]
 
 
 def test_differences_are_paired_by_split():
     rows = [row(seed=0, accuracy=0.7), row(seed=1, accuracy=0.8), row("x", 0, 0.8, split_hash="other"), row("x", 1, 0.96)]
-    assert "| x | 20 | 88.0 ± 11.3 | 12.0 ± 11.3 | 88.0 ± 11.3 |  | 0 | 2 |" in table.table(rows)
+    made, _ = cells(rows)
+    assert made["x"]["20"].gain is None and made["x"]["20"].n == 2
 
 
-def test_the_caption_says_when_splits_were_shared():
-    one_each = table.table([row(seed=0), row(seed=1)])
-    shared = table.table([row(seed=0), row(seed=1, split_hash="h0", split_seed=0)])
-    assert "each with a label split of its own" in one_each and "over 1 label splits" in shared
+def test_the_caption_says_when_splits_were_shared_and_who_was_warned():
+    one_each = table.caption([row(seed=0), row(seed=1)], [])
+    shared = table.caption([row(seed=0), row(seed=1, split_hash="h0", split_seed=0)], [])
+    assert "each with a label split of its own" in one_each[0] and "over 1 label splits" in shared[0]
+    assert "10 test images" in one_each[0] and "seeds 0, 1" in one_each[0] and len(one_each) == 1
+    assert "supervised with seed 3" in table.caption([row(seed=3, warnings=["x"])], [])[-1]
 
 
-def test_all_labels_come_last():
-    rows = [row(labels="all", seed=0, accuracy=0.1), row(seed=0), row(labels=100, seed=0)]
-    assert [line.split("|")[2].strip() for line in table.table(rows).splitlines()[2:5]] == ["20", "100", "all"]
+def test_numbers_of_labels_are_columns_and_all_comes_last():
+    (made,), _ = table.make_tables([row(labels="all", seed=0, accuracy=0.1), row(seed=0), row("x", labels=100, seed=0)])
+    assert made.labels == ["20", "100", "all"] and list(made.cells["supervised"]) == ["20", "all"]
+
+
+def test_each_net_has_a_table():
+    other = row()["config"] | {"net": "m"}
+    tables, said = table.make_tables([row(), row(net="m", config=other)])
+    assert [t.title for t in tables] == ["d, n, 0 steps", "d, m, 0 steps"] and not said
 
 
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"config": row()["config"] | {"optimizer": {"lr": 0.2}}, "seed": 1}, r"setting optimizer.lr \(0.1, 0.2\)"),
-        ({"commit": "def", "seed": 1}, r"commit \(abc, def\)"),
-        ({"data_hash": "x", "seed": 1}, "data_hash"),
-        ({"config": row()["config"] | {"algorithms": {"supervised": {"a": 1}}}, "seed": 1}, "different options of the method"),
-        ({}, "one seed twice"),
+        ({"config": row()["config"] | {"optimizer": {"lr": 0.2}}}, r"setting optimizer.lr \(0.2, 0.1\)"),
+        ({"commit": "def"}, r"commit \(def, abc\)"),
+        ({"data_hash": "x"}, "data_hash"),
+        ({"config": row()["config"] | {"algorithms": {"supervised": {"a": 1}}}}, r"option supervised.a \(1, None\)"),
+        ({"plugins": "net n: my_net.py 123"}, "plugins"),
+        ({"plugins": "algorithm supervised: my.py 123"}, "plugins"),
+        ({"seed": 0}, "is there twice; the first is shown"),
     ],
 )
-def test_runs_that_differ_are_not_averaged(other, message):
-    with pytest.raises(InputError, match=message):
-        table.table([row(), row() | other])
+def test_runs_that_differ_are_named_and_never_averaged(other, message):
+    odd = row(seed=2, accuracy=0.0) | other
+    odd["split_hash"] = f"h{odd['seed']}"
+    made, said = cells([row(seed=0), row(seed=1), odd])
+    (line,) = said
+    assert re.search(message, line) and f"supervised with 20 labels and seed {odd['seed']}" in line
+    assert made["supervised"]["20"].n == 2 and str(made["supervised"]["20"].error) == "20.0 ± 0.0"
+    (partial,), _ = table.make_tables([row(seed=0), row(seed=1), odd])
+    assert "Partial: 1 runs are left out, which differ." in partial.caption
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_used(tmp_path, capsys):
+    for name, text in {"a": json.dumps(row()), "b": json.dumps(row(seed=1))[:100], "c": "{}"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(text)
+    assert table.main([str(tmp_path)]) == 0
+    out, error = capsys.readouterr()
+    assert "n = 1" in out and "Partial: 2 results could not be read." in out
+    assert "b/result.json is not JSON" in error and "c/result.json is not the row of a run: it lacks" in error
+    assert len(error.splitlines()) == 2
+    (tmp_path / "a/result.json").write_text("")
+    assert table.main([str(tmp_path)]) == 2 and "a/result.json is not JSON" in capsys.readouterr().err
+
+
+ROWS = [row(seed=s, accuracy=0.7 + 0.01 * s) for s in range(2)] + [
+    row("my_method", s, 0.9, accuracy_oracle=0.99) for s in range(2)
+]
+
+
+def test_markdown(capsys):
+    (made,), _ = table.make_tables(ROWS)
+    lines = render.markdown([made], oracle=False).splitlines()
+    assert lines[0] == "| error rate, % | 20 labels |" and lines[2] == "| supervised | **29.5 ± 0.7**<br>median 29.5, n = 2 |"
+    assert lines[3].startswith("| my_method | **10.0 ± 0.0**<br>median 10.0, n = 2<br>+19.5 (") and "oracle" not in "".join(lines)
+    assert "oracle 1.0 ± 0.0" in render.markdown([made], oracle=True)
+
+
+def test_csv():
+    (made,), _ = table.make_tables(ROWS)
+    lines = list(csv.DictReader(io.StringIO(render.as_csv([made], oracle=True))))
+    assert [line["method"] for line in lines] == ["supervised", "my_method"] and lines[1]["n"] == "2"
+    assert (
+        float(lines[1]["gain_mean"]) == pytest.approx(19.5)
+        and lines[0]["gain_mean"] == ""
+        and lines[1]["oracle_mean"] == "1.0000"
+    )
+    assert all(re.fullmatch("[0-9a-f]{12}", line["recipe"]) and line["commit"] == "abc" for line in lines)
+
+
+def test_latex():
+    (made,), _ = table.make_tables(ROWS)
+    text = render.latex([made], oracle=False)
+    assert r"my\_method & 10.0 $\pm$ 0.0 \\" in text and r"\toprule" in text and text.count("{tabular}") == 2
+    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")].splitlines()[1:]
+    assert all(line.count("&") == 1 and line.endswith(r"\\") for line in body if line), "as many columns as the head"
+
+
+def test_published_numbers_stand_apart_with_protocol_and_source():
+    rows = [row(dataset="cifar10", labels=4000, net="wrn28_2", config=row()["config"] | {"net": "wrn28_2"})]
+    (made,), _ = table.make_tables(rows, published=True)
+    (bare,), _ = table.make_tables(rows)
+    assert not bare.published and made.published and all(number.labels == "4000" for number in made.published)
+    known = yaml.safe_load(table.PUBLISHED.read_text())
+    unusable = [e for e in known if not e.get("usable", True)]
+    assert unusable and all("zero consistency" in e["note"] or e["note"] for e in unusable)
+    for entry in unusable:
+        net = {v: k for k, v in table.SHORT.items()}.get(entry["net"], "")
+        shown = table.read_published(entry["dataset"], net, [entry["labels"]])
+        same = [p for p in shown if p.source == entry["source"] and p.method == entry["algorithm"]]
+        assert all(p.error.mean != entry["error_mean"] for p in same)
+    for render_as in render.FORMATS.values():
+        text = render_as([made], False)
+        assert "arXiv" in text and "best on test" in text
+
+
+def test_a_thousand_runs_make_one_page(tmp_path):
+    grid = itertools.product(("supervised", *"abcdefghi"), range(10), range(10, 20))
+    rows = [row(alg, seed, 0.5, labels=n, split_hash=f"h{seed}-{n}") for alg, seed, n in grid]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    assert table.main([str(tmp_path / "rows.jsonl"), "--format", "html", "--out", str(tmp_path / "t.html")]) == 0
+    text = (tmp_path / "t.html").read_text()
+    assert text.count("<tr>") == 11 and text.count("<svg") == 10 and "http" not in text, "nothing comes from elsewhere"
+
+
+@pytest.mark.parametrize("width", [1100, 390])
+def test_the_page_in_a_browser(tmp_path, width):
+    """Headless Chromium: a click sorts, curves are drawn, and the page itself is no wider than the screen."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason='needs pip install "ssl_zoo[browser]"')
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("needs chromium and chromedriver: apt-get install chromium chromium-driver")
+    made, _ = table.make_tables([*ROWS, row("zero", 0, 0.0)])
+    (tmp_path / "t.html").write_text(render.page(made, False))
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(flag)
+    with webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))) as browser:
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        )
+        browser.get((tmp_path / "t.html").as_uri())
+
+        def names():
+            return [cell.text for cell in browser.find_elements("css selector", "tbody td:first-child")]
+
+        head = browser.find_element("css selector", "th:nth-child(2) button")
+        assert names() == ["supervised", "zero", "my_method"]
+        head.click()
+        assert names() == ["my_method", "supervised", "zero"]
+        head.click()
+        assert names() == ["zero", "supervised", "my_method"]
+        line = browser.find_element("css selector", "svg polyline")
+        assert (
+            line.get_attribute("points") and line.is_displayed() and browser.find_element("tag name", "svg").size["width"] > 300
+        )
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert browser.get_log("browser") == []
 
 
 def test_reading_rows(tmp_path):
@@ -90,8 +235,12 @@ def test_the_command(tmp_path, capsys):
     readme.write_text(f"a\n<!-- table {name} -->\nold\n<!-- end -->\nb\n")
     assert table.main([name, "--into", str(readme), "--jsonl", str(tmp_path / "copy.jsonl")]) == 0
     text = readme.read_text()
-    assert "old" not in text and "| supervised | 20 |" in text and text.endswith("<!-- end -->\nb\n")
+    assert "old" not in text and "| supervised | **20.0" in text and text.endswith("<!-- end -->\nb\n")
     assert (tmp_path / "copy.jsonl").read_text() == (tmp_path / "rows.jsonl").read_text()
+    for kind in render.FORMATS:
+        out = tmp_path / f"t.{kind}"
+        assert table.main([name, "--format", kind, "--out", str(out)]) == 0 and "supervised" in out.read_text()
+    assert table.main([name, "--format", "pdf"]) == 2 and "invalid choice: 'pdf'" in capsys.readouterr().err
     assert table.main([str(tmp_path / "none")]) == 2 and "holds no finished run" in capsys.readouterr().err
     assert plot.main([name, "--out", str(tmp_path / "c.png")]) == 0 and (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
     assert plot.main([name, "--out", str(tmp_path / "c.nothing")]) == 2
@@ -103,8 +252,9 @@ def test_the_readmes_table_is_made_from_the_results_file(monkeypatch):
     name = "benchmarks/results/digits.jsonl"
     rows = results.read_rows([Path(name)])
     text = Path("README.md").read_text()
-    assert table.insert(text, name, table.table(rows)) == text
-    cells = table.by_cell(rows)
-    mean = {alg: sum(r["accuracy"] for r in cells[alg, 20]) / 5 for alg in ("supervised", "pimodel", "tempens", "meanteacher")}
-    assert all(len(cells[alg, 20]) == 5 for alg in mean)
-    assert mean["meanteacher"] >= mean["supervised"] + 0.08 and min(mean["pimodel"], mean["tempens"]) > mean["supervised"]
+    (made,), said = table.make_tables(rows)
+    assert not said and table.insert(text, name, render.markdown([made], False)) == text
+    found = {method: cells["20"] for method, cells in made.cells.items()}
+    assert found.keys() == {"supervised", "pimodel", "tempens", "meanteacher"} and all(cell.n == 5 for cell in found.values())
+    assert found["meanteacher"].gain.mean >= 8 and min(found[alg].gain.mean for alg in ("pimodel", "tempens")) > 0
+    assert made.cells["supervised"]["all"].n == 5
