@@ -1,62 +1,170 @@
-"""Learning curves of finished runs: python benchmarks/plot.py runs/digits-20 --out curves.png (needs `pip install ".[plot]"`)"""
+"""Pictures of finished runs: python benchmarks/plot.py runs/digits-20 --kind curves --out curves.png
 
+curves: test accuracy against step, a line a method. labels: error rate against the number of labels, with the bound of all of
+them. confusion: of each method, summed over its runs. moons: what nets of runs on the data set `moons` have learned, of one seed.
+Needs matplotlib: pip install ".[plot]".
+"""
+
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_zoo import config, results
+import numpy as np
+import torch
+
+from ssl_zoo import config, plugins, results
+from ssl_zoo.data.augment import View, channel_statistics
+from ssl_zoo.data.sources import MOONS
 from ssl_zoo.errors import InputError
+from ssl_zoo.train.evaluate import predict
 
 if __package__:
-    from benchmarks.table import by_cell, curve, sound
+    from benchmarks import run
+    from benchmarks.table import by_cell, curve, make_table, sound
 else:
-    from table import by_cell, curve, sound
+    import run
+    from table import by_cell, curve, make_table, sound
+
+Rows = Sequence[Mapping[str, Any]]
 
 
-def draw_curves(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
-    """Test accuracy against step for each method, the mean over seeds with a band of one standard deviation.
-
-    Raises:
-        InputError: The runs cannot be compared, or the picture's kind is unknown.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+def draw_curves(rows: Rows, axes: Any) -> None:
+    """Test accuracy against step, the mean over seeds with a band of one standard deviation."""
     for (algorithm, labels), cell in sorted(by_cell(rows).items(), key=str):
-        steps, means, deviations = zip(*curve(cell), strict=True)
+        steps, means, deviations = (np.array(part) for part in zip(*curve(cell), strict=True))
         (line,) = axes.plot(steps, means, label=f"{algorithm}, {labels} labels (n = {len(cell)})")
-        low, high = ([m + sign * d for m, d in zip(means, deviations, strict=True)] for sign in (-1, 1))
-        axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
-    axes.set(
-        xlabel="step",
-        ylabel="test accuracy, %",
-        title=f"{rows[0]['dataset']}, {rows[0]['net']}: mean and standard deviation over seeds",
-    )
+        axes.fill_between(steps, means - deviations, means + deviations, color=line.get_color(), alpha=0.15, linewidth=0)
+    title = f"{rows[0]['dataset']}, {rows[0]['net']}: mean and standard deviation over seeds"
+    axes.set(xlabel="step", ylabel="test accuracy, %", title=title)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    try:
-        figure.savefig(out, dpi=140)
-    except ValueError as error:
-        raise InputError(f"{out} cannot be drawn: {error}") from error
-    pyplot.close(figure)
+
+
+def draw_labels(rows: Rows, axes: Any) -> None:
+    """Error rate against the number of labels, mean and standard deviation over seeds; dashed: every label known.
+
+    Raises:
+        InputError: No run has a number of labels.
+    """
+    table = make_table(rows, [], [])
+    counts = [int(labels) for labels in table.labels if labels != "all"]
+    if not counts:
+        raise InputError("all runs have all labels; --kind labels wants runs of several numbers of labels")
+    for method, cells in table.cells.items():
+        found = [(count, cells[str(count)].error) for count in counts if str(count) in cells]
+        if found:
+            numbers, errors = zip(*found, strict=True)
+            spread = [error.std or 0.0 for error in errors]
+            axes.errorbar(numbers, [error.mean for error in errors], spread, marker="o", capsize=3, label=method)
+        if "all" in cells:
+            label = f"{method}, all labels"
+            axes.axhline(cells["all"].error.mean, linestyle="--", color="grey", label=label)
+    axes.set(xscale="log", xlabel="labelled images", ylabel="test error rate, %", title=table.title)
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+
+
+def draw_confusion(rows: Rows, panels: Sequence[Any]) -> None:
+    """For each method and number of labels, the share of each true class (row) given each class (column)."""
+    for axes, ((algorithm, labels), cell) in zip(panels, sorted(by_cell(rows).items(), key=str), strict=True):
+        matrix = np.sum([row["confusion"] for row in cell], axis=0).astype(float)
+        matrix /= matrix.sum(axis=1, keepdims=True).clip(min=1)
+        axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
+        for (i, j), share in np.ndenumerate(matrix):
+            if share >= 0.005 and len(matrix) <= 20:
+                axes.text(
+                    j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color="white" if share > 0.6 else "black"
+                )
+        names = cell[0].get("classes") or [str(k) for k in range(len(matrix))]
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+        axes.set_yticks(range(len(names)), names, fontsize=7)
+        axes.set(title=f"{algorithm}, {labels} labels (n = {len(cell)})", xlabel="given, % of the true class", ylabel="true")
+
+
+def draw_moons(folders: Sequence[Path], panels: Sequence[Any]) -> None:
+    """The class regions of trained nets, with the labelled points large and the unlabelled ones small."""
+    row, column = np.mgrid[0:256, 0:256].astype(np.uint8)  # every input there is
+    plane = torch.from_numpy(np.stack((column, row), axis=-1).reshape(-1, 1, 1, 2).copy())
+    low, high = (np.array(corner) for corner in MOONS)
+    for axes, folder in zip(panels, folders, strict=True):
+        settings, data, facts, trainer = run.restore(folder)
+        images = torch.from_numpy(data.images)
+        view = View([], *channel_statistics(images))
+        context = torch.autocast("cpu", enabled=False)
+        upper = predict(trainer.eval_net(), plane, view.plain, 4096, context)[:, 1].reshape(256, 256)
+        extent = (low[0], high[0], low[1], high[1])
+        axes.imshow(upper, origin="lower", extent=extent, cmap="coolwarm", vmin=0, vmax=1, alpha=0.5, aspect="auto")
+        axes.contour(upper, levels=[0.5], origin="lower", extent=extent, colors="black", linewidths=1)
+        points = data.images.reshape(-1, 2) / 255 * (high - low) + low
+        axes.scatter(*points.T, s=3, c="grey", alpha=0.5, linewidths=0)
+        labeled = points[facts.labeled]
+        axes.scatter(*labeled.T, s=70, c=facts.labels, cmap="coolwarm", edgecolors="black", vmin=0, vmax=1)
+        accuracy = trainer.evaluations[-1]["accuracy"]
+        axes.set(title=f"{settings.alg}: {100 * accuracy:.1f} %", xticks=[], yticks=[])
+
+
+def moons_of(paths: Sequence[Path], seed: int) -> list[Path]:
+    """The run folders at the given paths that hold a finished run on `moons` of one seed, one for each method.
+
+    Raises:
+        InputError: There is none.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        for file in sorted(path.rglob("result.json")) if path.is_dir() else []:
+            (row,) = results.read_rows([file])
+            if row["dataset"] == "moons" and row["seed"] == seed:
+                found.setdefault(row["algorithm"], file.parent)
+    if not found:
+        raise InputError(f"no run's folder on the data set `moons` with seed {seed} is there; --kind moons needs the folders")
+    order = ["supervised", *sorted(name for name in found if name != "supervised")]
+    return [found[name] for name in order if name in found]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0, or 2 for bad input."""
-    parser = config.Parser(prog="plot.py", description=__doc__)
+    parser = config.Parser(prog="plot.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, folders of them, or .jsonl files of rows")
+    parser.add_argument("--kind", choices=("curves", "labels", "confusion", "moons"), default="curves", help="which picture")
+    parser.add_argument("--seed", type=int, default=0, help="of the runs shown by --kind moons")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.png|.svg", help="the picture")
     try:
         flags = parser.parse_args(argv)
-        rows, problems = results.read_sound_rows(flags.paths)
-        kept, left = sound(rows)
-        for line in (*problems, *left):
-            print(f"plot.py: {line}", file=sys.stderr)
-        draw_curves(kept, flags.out)
+        try:
+            import matplotlib
+        except ImportError as error:
+            raise InputError('pictures need matplotlib: pip install "ssl_zoo[plot]"') from error
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+
+        plugins.load_installed()
+        if flags.kind == "moons":
+            folders = moons_of(flags.paths, flags.seed)
+            figure, panels = pyplot.subplots(
+                1, len(folders), figsize=(3.2 * len(folders), 3), layout="constrained", squeeze=False
+            )
+            draw_moons(folders, panels[0])
+        else:
+            rows, problems = results.read_sound_rows(flags.paths)
+            kept, left = sound(rows)
+            for line in (*problems, *left):
+                print(f"plot.py: {line}", file=sys.stderr)
+            if flags.kind == "confusion":
+                count = len(by_cell(kept))
+                figure, panels = pyplot.subplots(1, count, figsize=(4.2 * count, 4.4), layout="constrained", squeeze=False)
+                draw_confusion(kept, panels[0])
+            else:
+                figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+                (draw_curves if flags.kind == "curves" else draw_labels)(kept, axes)
+        try:
+            figure.savefig(flags.out, dpi=140)
+        except ValueError as error:
+            raise InputError(f"{flags.out} cannot be drawn: {error}") from error
+        pyplot.close(figure)
         return 0
     except (InputError, OSError) as error:
         print(f"plot.py: {error}", file=sys.stderr)

@@ -308,6 +308,20 @@ def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     return row
 
 
+def restore(folder: Path) -> tuple[RunSettings, Dataset, Facts, Trainer]:
+    """A run as it stands in its folder, on the CPU: its settings, its data, and a trainer that holds the checkpoint.
+
+    Raises:
+        InputError: Not a run's folder, or its data or its code are others now.
+    """
+    settings = config.resolve({**config.read_recipe(str(folder / "config.yaml"), RECIPES), "device": "cpu"})
+    data = load_data(settings)
+    split, facts = choose_labels(settings, data)
+    identity = {"split_hash": split.hash, "data_hash": fingerprint(data), "plugins": plugins_of(settings)}
+    trainer, _ = assemble(settings, data, facts, folder, identity)
+    return settings, data, facts, trainer
+
+
 def parameters_of(trainer: Trainer) -> int:
     """How many numbers the net has to learn."""
     return sum(p.numel() for p in trainer.algorithm.net.parameters())

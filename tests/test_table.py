@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks import plot, render, table
+from benchmarks import render, table
 from ssl_zoo import InputError, results
 
 ROOT = Path(__file__).parent.parent
@@ -242,8 +242,6 @@ def test_the_command(tmp_path, capsys):
         assert table.main([name, "--format", kind, "--out", str(out)]) == 0 and "supervised" in out.read_text()
     assert table.main([name, "--format", "pdf"]) == 2 and "invalid choice: 'pdf'" in capsys.readouterr().err
     assert table.main([str(tmp_path / "none")]) == 2 and "holds no finished run" in capsys.readouterr().err
-    assert plot.main([name, "--out", str(tmp_path / "c.png")]) == 0 and (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
-    assert plot.main([name, "--out", str(tmp_path / "c.nothing")]) == 2
 
 
 def test_the_readmes_table_is_made_from_the_results_file(monkeypatch):

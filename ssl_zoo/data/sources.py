@@ -13,6 +13,8 @@ from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.errors import InputError, between
 from ssl_zoo.registry import DATASETS
 
+MOONS = ((-1.5, -1.0), (2.5, 1.5))  # corners of the plane that the two channels of `moons` span
+
 
 @DATASETS.register("digits")
 def digits(root: Path, *, test_size: int = 500) -> Dataset:
@@ -39,6 +41,28 @@ def digits(root: Path, *, test_size: int = 500) -> Dataset:
     train.sort()
     test.sort()
     return Dataset("digits", images[train], labels[train], images[test], labels[test], classes)
+
+
+@DATASETS.register("moons")
+def moons(root: Path, *, noise: float = 0.1) -> Dataset:
+    """Two interleaved half circles, as scikit-learn draws them: 1,000 + 1,000 points, each an image of 1x1 pixel with 2 channels.
+
+    The plane from (-1.5, -1) to (2.5, 1.5) is the range 0..255 of the two channels; see `MOONS`.
+
+    Args:
+        root: Not used.
+        noise: Standard deviation of a point about its half circle, whose radius is 1.
+    """
+    from sklearn.datasets import make_moons
+
+    between("noise", noise, 0, 1)
+    parts: list[np.ndarray] = []
+    for seed in (0, 1):  # training, test
+        points, labels = make_moons(1000, noise=noise, random_state=seed)
+        low, high = (np.array(corner) for corner in MOONS)
+        pixels = np.rint((points - low) / (high - low) * 255).clip(0, 255).astype(np.uint8)
+        parts += [pixels[:, None, None, :], labels.astype(np.int64)]
+    return Dataset("moons", *parts, ("upper", "lower"))
 
 
 @DATASETS.register("cifar10")

@@ -49,6 +49,15 @@ def test_digits(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_moons(tmp_path):
+    data = sources.moons(tmp_path)
+    assert data.images.shape == data.test_images.shape == (1000, 1, 1, 2) and np.bincount(data.labels).tolist() == [500, 500]
+    assert not np.array_equal(data.images, data.test_images) and data.classes == ("upper", "lower")
+    points = data.images[:, 0, 0] / 255 * np.subtract(*sources.MOONS[::-1]) + sources.MOONS[0]
+    distance = np.linalg.norm(points[data.labels == 0], axis=1)  # of the upper moon, a half circle of radius 1 about 0
+    assert abs(distance - 1).max() < 0.5 and abs(distance.mean() - 1) < 0.03
+
+
 def test_digits_are_frozen(tmp_path):
     """If this fails, no number measured on digits can be compared with a later one."""
     np.random.seed(1)  # must not matter

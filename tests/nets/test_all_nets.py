@@ -16,6 +16,7 @@ from ssl_zoo.registry import NETS
 SHAPES = [(1, 8, 8), (3, 32, 32), (4, 17, 23)]  # (C, H, W)
 CASES = [
     ("smallnet", {"drop_rate": 0.3}),
+    ("mlp", {"width": 20}),
     ("convnet13", {}),
     ("convnet13", {"norm": "weight"}),
     ("wrn10_1", {"drop_rate": 0.3}),
