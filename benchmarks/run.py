@@ -344,8 +344,10 @@ def make_row(settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Ou
         "images_per_second": images_seen / outcome.seconds_training,
         "seconds": outcome.seconds,
         "seconds_training": outcome.seconds_training,
+        "peak_memory": results.peak_memory(trainer.device),
         "device": results.device_name(trainer.device),
         "versions": results.versions(),
+        "recipe_hash": results.recipe_hash(config.plain(settings)),
         "config": config.plain(settings),
     }
 

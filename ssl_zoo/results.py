@@ -7,6 +7,7 @@ import json
 import platform
 import statistics
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,20 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def peak_memory(device: Any) -> int | None:
+    """The most bytes that torch held on a GPU, or this process in memory; None where the system does not say."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def headline(evaluations: Sequence[Mapping[str, float]], last_k: int) -> dict[str, float]:
     """The reported scores: those of the last evaluation; the median of the last k beside them; the best on the test set marked.
 
@@ -137,7 +152,7 @@ def read_sound_rows(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[s
 
 
 def recipe_hash(settings: Mapping[str, Any]) -> str:
-    """12 hex digits over settings, so that tables can name the recipe that made them."""
+    """12 hex digits over settings, so that a result names the recipe that made it."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -57,6 +57,7 @@ def test_a_run_leaves_what_it_promises(name, capsys):
     assert set(promised.split()) <= set(row)
     assert (row["algorithm"], row["net"], row["dataset"], row["labels"], row["steps"]) == (name, "smallnet", "digits", 20, 6)
     assert row["error_rate"] == 1 - row["accuracy"] and f"{100 * row['accuracy']:.2f} %" in out
+    assert 1e8 < row["peak_memory"] < 1e11 and len(row["recipe_hash"]) == 12
     assert sum(map(sum, row["confusion"])) == 500 and row["images_seen"] == 6 * (20 if name == "supervised" else 20 + 44)
     assert yaml.safe_load((folder / "config.yaml").read_text()) == row["config"]
     assert len(json.loads((folder / "split.json").read_text())["rows"]) == 20

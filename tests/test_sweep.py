@@ -16,7 +16,7 @@ from ssl_zoo.errors import BusyError
 
 ROOT = Path(__file__).parent.parent
 SWEEP = [sys.executable, str(ROOT / "benchmarks/sweep.py")]
-TIMES = {"seconds", "seconds_training", "images_per_second"}
+TIMES = {"seconds", "seconds_training", "images_per_second", "peak_memory"}
 FAILING = """
 from ssl_zoo import ALGORITHMS
 from ssl_zoo.algorithms.supervised import Supervised
@@ -158,14 +158,14 @@ def test_ray_gives_the_same_rows_though_a_worker_is_killed():
     import ray
     from ray.cluster_utils import Cluster
 
-    local = subprocess.run([*SWEEP, *grid("--jobs-per-device", "2", steps=40, out="local")], capture_output=True, text=True)
+    local = subprocess.run([*SWEEP, *grid("--jobs-per-device", "2", steps=120, out="local")], capture_output=True, text=True)
     assert local.returncode == 0, local.stderr
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()
         flags = ["--engine", "ray", "--address", cluster.address, "--jobs-per-device", str(len(os.sched_getaffinity(0)))]
-        process = subprocess.Popen([*SWEEP, *grid(*flags, steps=40, out="ray")], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([*SWEEP, *grid(*flags, steps=120, out="ray")], stderr=subprocess.PIPE, text=True)
         while not list(Path("ray").glob("*/checkpoint.pt")):
             time.sleep(0.02)
             assert process.poll() is None, process.stderr.read()

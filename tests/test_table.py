@@ -256,3 +256,16 @@ def test_the_readmes_table_is_made_from_the_results_file(monkeypatch):
     assert found.keys() == {"supervised", "pimodel", "tempens", "meanteacher"} and all(cell.n == 5 for cell in found.values())
     assert found["meanteacher"].gain.mean >= 8 and min(found[alg].gain.mean for alg in ("pimodel", "tempens")) > 0
     assert made.cells["supervised"]["all"].n == 5
+
+
+def test_the_readmes_grid_is_made_from_the_results_file(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    name = "benchmarks/results/digits-labels.jsonl"
+    tables, said = table.make_tables(results.read_rows([Path(name)]))
+    text = Path("README.md").read_text()
+    assert not said and table.insert(text, name, render.markdown(tables, False)) == text
+    assert all(cell.n == 3 for cells in tables[0].cells.values() for cell in cells.values()) and tables[0].labels == [
+        "20",
+        "50",
+        "100",
+    ]
