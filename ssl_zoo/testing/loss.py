@@ -83,6 +83,8 @@ def _total_at(subject: Subject, progress: float) -> None:
     for term in subject.weights:
         if not factors.get(term):
             fail(f"the unsupervised term '{term}' carries no gradient or is no part of total; look for a detach() or a no_grad()")
+        if factors[term] < 0:
+            fail(f"the term '{term}' enters total {float(factors[term]):.6g} times, so that it is made larger; is a sign wrong?")
     for term, factor in factors.items():
         if term not in unsupervised and factor == 0:
             fail(f"the term '{term}' carries a gradient but is no part of total; detach it if it is a measurement")

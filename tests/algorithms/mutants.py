@@ -282,6 +282,13 @@ class TermLeftOut(PlainMeanTeacher):
         return out._replace(total=out.terms["supervised"])
 
 
+@mutant("total", "is a sign wrong?")
+class SignOfTheTermWrong(PlainMeanTeacher):
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        return out._replace(total=out.terms["supervised"] - self.weight * out.terms["consistency"])
+
+
 @mutant("total", "give every part of total its own name")
 class TermWithoutAName(PlainMeanTeacher):
     def loss(self, batch, progress):
