@@ -258,14 +258,12 @@ def test_the_readmes_table_is_made_from_the_results_file(monkeypatch):
     assert made.cells["supervised"]["all"].n == 5
 
 
-def test_the_readmes_grid_is_made_from_the_results_file(monkeypatch):
+@pytest.mark.parametrize(("file", "n", "labels"), [("digits-labels", 3, ["20", "50", "100"]), ("cifar10-jpeg", 2, ["4000"])])
+def test_the_readmes_grids_are_made_from_results_files(file, n, labels, monkeypatch):
     monkeypatch.chdir(ROOT)
-    name = "benchmarks/results/digits-labels.jsonl"
+    name = f"benchmarks/results/{file}.jsonl"
     tables, said = table.make_tables(results.read_rows([Path(name)]))
     text = Path("README.md").read_text()
     assert not said and table.insert(text, name, render.markdown(tables, False)) == text
-    assert all(cell.n == 3 for cells in tables[0].cells.values() for cell in cells.values()) and tables[0].labels == [
-        "20",
-        "50",
-        "100",
-    ]
+    assert tables[0].labels == labels and set(tables[0].cells) == {"supervised", "pimodel", "tempens", "meanteacher"}
+    assert all(cell.n == n for cells in tables[0].cells.values() for cell in cells.values())
