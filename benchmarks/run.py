@@ -44,6 +44,12 @@ def parser() -> config.Parser:
         help="settings to start from; the data set's own recipe unless said otherwise; repeatable, each on top of those before",
     )
     p.add_argument(
+        "--budget",
+        metavar="NAME",
+        default=config.SHORT,
+        help="short: the recipe as it stands; full: with its published protocol on top, where it has one",
+    )
+    p.add_argument(
         "--plugin",
         metavar="FILE.py|MODULE",
         action="append",
@@ -62,7 +68,7 @@ def parser() -> config.Parser:
         "--out",
         metavar="DIR",
         type=Path,
-        help="the run's folder; runs/<dataset>-<labels>/<alg>-<net>-s<seed> unless said otherwise",
+        help="the run's folder; runs/<dataset>-<labels>[-<budget>]/<alg>-<net>-s<seed> unless said otherwise",
     )
     p.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="any setting below, such as optimizer.lr=0.1; repeatable"
@@ -92,9 +98,7 @@ def read_settings(flags: argparse.Namespace) -> RunSettings:
         if flags.dataset is not None
         else next((value for key, _, value in reversed(pairs) if key.strip() == "dataset"), "digits")
     )
-    given: dict[str, Any] = {}
-    for name in flags.recipe or [_recipe_of(dataset)]:
-        config.put_recipe(given, config.read_recipe(name, RECIPES))
+    given = config.read_recipes(flags.recipe or [_recipe_of(dataset)], RECIPES, flags.budget)
     for assignment in flags.set:
         config.put_assignment(given, assignment)
     for key in ("alg", "net", "dataset", "data_root", "device"):
@@ -408,7 +412,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(config.dump(settings), end="")
             return 0
         name = f"{settings.alg}-{settings.net}-s{settings.seed}".replace(":", "_")
-        out = flags.out or Path("runs") / f"{settings.dataset}-{settings.labels}" / name
+        budget = "" if flags.budget == config.SHORT else f"-{flags.budget}"
+        out = flags.out or Path("runs") / f"{settings.dataset}-{settings.labels}{budget}" / name
         print(summary(execute(settings, out), out))
         return 0
     except (InputError, RunError) as error:

@@ -71,6 +71,7 @@ def parser() -> config.Parser:
     """The command line."""
     p = config.Parser(prog="sweep.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--recipe", action="append", required=True, metavar="NAME|FILE", help="as for run.py; repeatable")
+    p.add_argument("--budget", metavar="NAME", help="as for run.py, such as full")
     p.add_argument("--algs", required=True, metavar="A,B,...", help="methods")
     p.add_argument("--nets", metavar="N,...", help="nets; the recipe's unless said otherwise")
     p.add_argument("--labels", metavar="L,...", help="numbers of labelled images, or `all`; the recipe's unless said otherwise")
@@ -88,7 +89,9 @@ def parser() -> config.Parser:
         "--jobs-per-device", type=int, metavar="K", help="runs at a time on each GPU (1), or on the CPU (one to a core)"
     )
     p.add_argument("--dry-run", action="store_true", help="show the plan and the estimated time, and run nothing")
-    p.add_argument("--out", type=Path, metavar="DIR", help="holds the cells; runs/sweep-<recipe> unless said otherwise")
+    p.add_argument(
+        "--out", type=Path, metavar="DIR", help="holds the cells; runs/sweep-<recipe>[-<budget>] unless said otherwise"
+    )
     return p
 
 
@@ -127,7 +130,9 @@ def grid(flags: argparse.Namespace, out: Path) -> list[Cell]:
     """
     given = [*(("--recipe", name) for name in flags.recipe), *(("--plugin", name) for name in flags.plugin)]
     given += [("--set", assignment) for assignment in flags.set]
-    given += [(f"--{name.replace('_', '-')}", getattr(flags, name)) for name in ("steps", "data_root") if getattr(flags, name)]
+    given += [
+        (f"--{name.replace('_', '-')}", getattr(flags, name)) for name in ("budget", "steps", "data_root") if getattr(flags, name)
+    ]
     shared = [word for pair in given for word in pair]
     default = run.read_settings(run.parse(shared))
     nets = listed(flags.nets, "--nets") if flags.nets else [default.net]
@@ -335,7 +340,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         plugins.load_installed()
         for plugin in flags.plugin:
             plugins.load_plugin(plugin)
-        out = flags.out or Path("runs") / f"sweep-{Path(flags.recipe[-1]).stem}"
+        out = flags.out or Path("runs") / "-".join(["sweep", Path(flags.recipe[-1]).stem, *filter(None, [flags.budget])])
         cells = grid(flags, out)
         done, todo, refused = split_cells(cells)
         engine, slots, threads = make_engine(flags)

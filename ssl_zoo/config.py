@@ -7,7 +7,7 @@ import json
 import re
 import textwrap
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +17,8 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, Registry, near_miss, summary
 from ssl_zoo.settings import RunSettings
 
+BUDGETS = "budgets"  # of a recipe: settings by name of a budget, laid on top of the recipe where that budget is asked for
+SHORT = "short"  # the budget of a recipe as it stands
 SECTIONS = {"datasets": DATASETS, "nets": NETS, "algorithms": ALGORITHMS}  # options by registered name
 
 
@@ -80,10 +82,34 @@ def read_recipe(name: str, folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} is not a recipe: it must be a mapping of settings, such as `labels: 20`, not a {type(recipe).__name__}"
         )
-    for section, registry in SECTIONS.items():  # so that --set meets the recipe's names, whatever their spelling
-        if section in recipe:
-            recipe[section] = _canonical(section, registry, recipe[section])
+    budgets = recipe.get(BUDGETS, {})
+    if not isinstance(budgets, dict) or not all(isinstance(budget, dict) for budget in budgets.values()):
+        raise InputError(f"{path}: {BUDGETS} must be a mapping from names to settings, such as `full: {{steps: 1000000}}`")
+    for part in (recipe, *budgets.values()):  # so that --set meets the recipe's names, whatever their spelling
+        for section, registry in SECTIONS.items():
+            if section in part:
+                part[section] = _canonical(section, registry, part[section])
     return recipe
+
+
+def read_recipes(names: Sequence[str], folder: Path, budget: str = SHORT) -> dict[str, Any]:
+    """Recipes, each on top of those before: of each its own settings, and on top of these its budget of that name.
+
+    Raises:
+        InputError: As `read_recipe`; or none of them has that budget.
+    """
+    given: dict[str, Any] = {}
+    known = {SHORT: None}
+    for name in names:
+        recipe = read_recipe(name, folder)
+        budgets = recipe.pop(BUDGETS, {})
+        known |= dict.fromkeys(map(str, budgets))
+        put_recipe(given, recipe)
+        put_recipe(given, budgets.get(budget, {}))
+    if budget not in known:
+        near = near_miss(budget, list(known))
+        raise InputError(f"the recipe {' + '.join(names)} has no budget '{budget}'; {near}it has: {', '.join(known)}")
+    return given
 
 
 def put(settings: dict[str, Any], key: str, value: Any) -> None:

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -173,15 +176,73 @@ def test_flatten():
     assert config.flatten({"a": {"b": {"c": 1}, "d": {}}, "e": [1]}) == {"a.b.c": 1, "a.d": {}, "e": [1]}
 
 
-def test_every_shipped_recipe_is_valid():
-    from pathlib import Path
+CONFIGS = Path(__file__).parent.parent / "configs"
+SHIPPED = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+BUDGETED = ["cifar10", "cifar100", "digits", "folder", "stl10", "svhn"]
 
-    folder = Path(__file__).parent.parent / "configs"
-    names = [path.stem for path in folder.glob("*.yaml")]
-    assert "digits" in names
-    for name in names:
-        recipe = config.read_recipe(name, folder)
-        for alg in recipe["algorithms"]:
-            settings = config.resolve({**recipe, "alg": alg})
-            assert yaml.safe_load(config.dump(settings))["alg"] == alg
-            assert settings.dataset == name
+
+@pytest.mark.parametrize(("name", "budget"), [*((n, "short") for n in SHIPPED), *((n, "full") for n in BUDGETED)])
+def test_every_shipped_recipe_is_valid(name, budget):
+    recipe = config.read_recipes([name], CONFIGS, budget)
+    assert set(recipe["algorithms"]) == {"supervised", "pimodel", "tempens", "meanteacher"}
+    for alg in recipe["algorithms"]:
+        settings = config.resolve({**recipe, "alg": alg})
+        assert yaml.safe_load(config.dump(settings))["alg"] == alg
+        assert settings.dataset == name
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10", "svhn"])
+def test_the_full_budget_is_the_published_protocol(name):
+    """TorchSSL's, arXiv:2110.08263: the same steps, evaluations, weight decay, net and average for every method."""
+    settings = config.resolve(config.read_recipes([name], CONFIGS, "full"))
+    assert (settings.steps, settings.evaluation.every, settings.eval_ema) == (1_048_576, 5000, 0.999)
+    assert settings.algorithms["meanteacher"]["weight"] == 50 and settings.algorithms["meanteacher"]["decay"] == 0.999
+    assert (settings.batch.labeled, settings.batch.unlabeled, settings.optimizer.lr) == (64, 64, 0.03)
+    assert settings.net == {"cifar100": "wrn28_8", "stl10": "wrn37_2"}.get(name, "wrn28_2")
+    assert settings.nets[settings.net]["bn_momentum"] == 0.001
+    assert settings.optimizer.weight_decay == (1e-3 if name == "cifar100" else 5e-4)
+
+
+def test_the_numbers_that_recipes_quote_are_published():
+    """`[TorchSSL] Table 8, 250 labels: pimodel 46.24, ...` in a recipe says what published.yaml says."""
+    published = yaml.safe_load((CONFIGS.parent / "benchmarks" / "published.yaml").read_text())
+    errors = {(p["source"], p["dataset"], str(p["labels"]), p["algorithm"]): p["error_mean"] for p in published}
+    quoted = 0
+    for name in SHIPPED:
+        text = (CONFIGS / f"{name}.yaml").read_text()
+        for table, labels, numbers in re.findall(r"\[TorchSSL\] (Table \d+), (\d+) labels: (.*) % error", text):
+            for method, error in re.findall(r"(\w+) ([\d.]+)", numbers):
+                source = f"Zhang et al. 2021 (FlexMatch), arXiv 2110.08263, {table}"
+                assert errors[source, name, labels, method] == float(error)
+                quoted += 1
+    assert quoted == 24
+
+
+def test_a_budget_lies_on_top_of_its_recipe_and_below_the_next(tmp_path):
+    text = """
+        {steps: 10, nets: {wrn-28-2: {drop_rate: .1}}, views: {weak: {flip: {}}},
+        budgets: {full: {steps: 99, nets: {WRN_28_2: {bn_momentum: .5}}, views: {weak: {}}}}}"""
+    (tmp_path / "a.yaml").write_text(text)
+    (tmp_path / "b.yaml").write_text("labels: 7\n")
+    (tmp_path / "c.yaml").write_text("steps: 3\nbudgets: {full: {labels: 8}, huge: {}}\n")
+
+    def read(*names, budget="short"):
+        return config.read_recipes(names, tmp_path, budget)
+
+    assert read("a") == {"steps": 10, "nets": {"wrn28_2": {"drop_rate": 0.1}}, "views": {"weak": {"flip": {}}}}
+    full = {"steps": 99, "nets": {"wrn28_2": {"drop_rate": 0.1, "bn_momentum": 0.5}}, "views": {"weak": {}}}
+    assert read("a", budget="full") == full
+    assert read("a", "b", budget="full") == {**full, "labels": 7}
+    assert read("a", "c", budget="full") == {**full, "steps": 3, "labels": 8}
+    with pytest.raises(
+        InputError, match=r"the recipe a \+ c has no budget 'hug'; did you mean 'huge'\? it has: short, full, huge"
+    ):
+        read("a", "c", budget="hug")
+    with pytest.raises(InputError, match="the recipe b has no budget 'full'; it has: short"):
+        read("b", budget="full")
+
+
+@pytest.mark.parametrize("text", ["budgets: 3", "budgets: {full: 3}", "budgets: [full]"])
+def test_budgets_that_are_none(tmp_path, text):
+    with pytest.raises(InputError, match="budgets must be a mapping from names to settings"):
+        read(tmp_path, text)

@@ -220,6 +220,13 @@ def test_the_data_set_chooses_the_recipe_however_it_is_named(capsys):
     assert yaml.safe_load(by_flag)["labels"] == 4000
 
 
+def test_the_full_budget(capsys):
+    settings = yaml.safe_load(call(capsys, "--dataset", "cifar10", "--budget", "full", "--steps", "7", "--print-config")[1])
+    assert settings["steps"] == 7 and settings["eval_ema"] == 0.999  # a flag beats the budget
+    status, out, error = call(capsys, "--dataset", "mnist", "--budget", "full")
+    assert status == 2 and out == "" and "the recipe mnist has no budget 'full'; it has: short" in error
+
+
 def test_interrupted_and_started_again(capsys, monkeypatch):
     """Ctrl-C after the first checkpoint, then the same command: the same result as in one go, times apart."""
     argv = ["--alg", "tempens", *QUICK, "--set", "evaluation.every=2"]
