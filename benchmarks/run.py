@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, AlgorithmBase, Facts, config, plugins, results
+from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, AlgorithmBase, Facts, config, files, plugins, results
 from ssl_zoo.data.augment import View, channel_statistics
 from ssl_zoo.data.dataset import Dataset, fingerprint
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.data.splits import Split, draw_split, read_split, write_split
-from ssl_zoo.errors import BusyError, InputError, RunError
+from ssl_zoo.errors import BusyError, InputError, Interrupted, RunError
 from ssl_zoo.registry import REGISTRIES, near_miss
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
@@ -29,7 +29,11 @@ from ssl_zoo.train.trainer import Outcome, Trainer
 
 RECIPES = Path(__file__).parent.parent / "configs"
 LOCK = ".lock"  # in a run's folder, of the process that is at work there
-ANYWHERE = ("device", "data_root")  # settings that may change when a run is gone on with; the data are known by their hash
+ANYWHERE = (
+    "device",
+    "data_root",
+    "checkpoint_seconds",
+)  # settings that may change when a run is gone on with; the data are known by their hash
 
 
 def parser() -> config.Parser:
@@ -64,6 +68,7 @@ def parser() -> config.Parser:
     p.add_argument("--split-seed", metavar="N", help="of the choice of labelled images")
     p.add_argument("--steps", metavar="N", help="updates of the net")
     p.add_argument("--device", metavar="D", help="auto, cpu, cuda or cuda:N")
+    p.add_argument("--on-nan", metavar="stop|skip", help="what a loss that is not finite does")
     p.add_argument(
         "--out",
         metavar="DIR",
@@ -101,7 +106,7 @@ def read_settings(flags: argparse.Namespace) -> RunSettings:
     given = config.read_recipes(flags.recipe or [_recipe_of(dataset)], RECIPES, flags.budget)
     for assignment in flags.set:
         config.put_assignment(given, assignment)
-    for key in ("alg", "net", "dataset", "data_root", "device"):
+    for key in ("alg", "net", "dataset", "data_root", "device", "on_nan"):
         if getattr(flags, key) is not None:
             given[key] = getattr(flags, key)
     for key in ("labels", "seed", "split_seed", "steps"):
@@ -285,11 +290,11 @@ def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     commit = results.commit()
     data = load_data(settings)
     split, facts = choose_labels(settings, data)
-    identity = {"split_hash": split.hash, "data_hash": fingerprint(data), "plugins": plugins_of(settings)}
+    identity = identity_of(settings, data, split)
     if (out / "result.json").exists():
         return finished(out / "result.json", identity)
     trainer, pipeline = assemble(settings, data, facts, out, identity)
-    (out / "config.yaml").write_text(config.dump(settings), encoding="utf-8")  # only now: whatever can be refused has been
+    files.replace_text(out / "config.yaml", config.dump(settings))  # only now: whatever can be refused has been
     write_split(split, out / "split.json")
     stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views else ""
     print(
@@ -321,9 +326,19 @@ def restore(folder: Path) -> tuple[RunSettings, Dataset, Facts, Trainer]:
     settings = config.resolve({**config.read_recipe(str(folder / "config.yaml"), RECIPES), "device": "cpu"})
     data = load_data(settings)
     split, facts = choose_labels(settings, data)
-    identity = {"split_hash": split.hash, "data_hash": fingerprint(data), "plugins": plugins_of(settings)}
+    identity = identity_of(settings, data, split)
     trainer, _ = assemble(settings, data, facts, folder, identity)
     return settings, data, facts, trainer
+
+
+def identity_of(settings: RunSettings, data: Dataset, split: Split) -> dict[str, str]:
+    """What must be the same for a run to be gone on with, beside its settings."""
+    return {
+        "split_hash": split.hash,
+        "data_hash": fingerprint(data),
+        "plugins": plugins_of(settings),
+        "code": plugins.code([ALGORITHMS.resolve(settings.alg).target, NETS.resolve(settings.net).target]),
+    }
 
 
 def parameters_of(trainer: Trainer) -> int:
@@ -344,6 +359,7 @@ def make_row(settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Ou
         "precision": trainer.precision,
         "labeled_in_unlabeled": settings.batch.labeled_in_unlabeled,
         "warnings": outcome.warnings,
+        "skipped_steps": outcome.skipped,
         "images_seen": images_seen,
         "images_per_second": images_seen / outcome.seconds_training,
         "seconds": outcome.seconds,
@@ -392,7 +408,7 @@ def summary(row: dict[str, Any], out: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit status: 0; 1: the run cannot go on; 2: bad input; 3: busy; 130: interrupted."""
+    """The command. Returns the exit status: 0; 1: the run cannot go on; 2: bad input; 3: busy; 128 + n: ended by signal n."""
     try:
         flags = parse(sys.argv[1:] if argv is None else argv)
         plugins.load_installed()
@@ -416,6 +432,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         out = flags.out or Path("runs") / f"{settings.dataset}-{settings.labels}{budget}" / name
         print(summary(execute(settings, out), out))
         return 0
+    except Interrupted as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 128 + error.number
     except (InputError, RunError) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 3 if isinstance(error, BusyError) else 2 if isinstance(error, InputError) else 1

@@ -13,6 +13,19 @@ class RunError(RuntimeError):
     """A run that had begun cannot go on. The message says at which step, why, and what is kept. Exit status 1."""
 
 
+class Interrupted(RunError):
+    """A signal ended a run between two steps, and its checkpoint is written. Exit status 128 + the signal's number.
+
+    Args:
+        message: Says what happened and how to go on.
+        number: Of the signal.
+    """
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.number = number
+
+
 def between(name: str, value: float, low: float, high: float = float("inf")) -> float:
     """`value`, if it lies in [low, high].
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ssl_zoo import files
 from ssl_zoo.errors import InputError
 
 ROW = (  # what every row of a results file has
@@ -119,9 +120,7 @@ def headline(evaluations: Sequence[Mapping[str, float]], last_k: int) -> dict[st
 
 def write_json(path: Path, row: Mapping[str, Any]) -> None:
     """Write a mapping, as a whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    files.replace_text(path, json.dumps(row, indent=1) + "\n")
 
 
 def read_rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -158,10 +157,10 @@ def recipe_hash(settings: Mapping[str, Any]) -> str:
 
 def _texts(path: Path) -> Iterator[tuple[str, str]]:
     """The text of every row at a path, with where it stands."""
-    files = sorted(path.rglob("result.json")) if path.is_dir() else [path]
-    if not files or not path.exists():
+    found = sorted(path.rglob("result.json")) if path.is_dir() else [path]
+    if not found or not path.exists():
         raise InputError(f"{path} holds no finished run; give a run's folder, a folder of them, or a .jsonl file of rows")
-    for file in files:
+    for file in found:
         text = file.read_text(encoding="utf-8", errors="replace")
         if file.suffix == ".jsonl":
             yield from ((line, f"{file}:{number}") for number, line in enumerate(text.splitlines(), start=1))

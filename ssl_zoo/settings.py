@@ -96,7 +96,7 @@ class EvaluationSettings:
     """When and how the test set is scored. It is never used to choose anything.
 
     Args:
-        every: Steps between evaluations, each with a checkpoint; the last step always has one.
+        every: Steps between evaluations, each after a checkpoint; the last step always has one.
         batch: Images per forward pass.
         last_k: Of how many last evaluations the median is reported beside the last one.
         unlabeled: How many unlabelled images, at most, tell the share of hidden labels that the scored net gets right.
@@ -131,6 +131,9 @@ class RunSettings:
         steps: Updates of the net.
         device: auto (a GPU if there is one), cpu, cuda or cuda:N.
         precision: auto (bf16 where the device is fast in it, otherwise fp32), bf16 or fp32. Parameters and losses stay fp32.
+        on_nan: What a loss that is not finite does: stop the run, or skip the step, undo what it wrote and count it, which waits
+            for the device in every step.
+        checkpoint_seconds: Between checkpoints, beside those before evaluations.
         eval_ema: Decay of an average of the net's weights that is scored instead of the net, for every method that has no
             teacher; null: none.
         batch: Images of a step.
@@ -154,6 +157,8 @@ class RunSettings:
     steps: int = 1000
     device: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    on_nan: Literal["stop", "skip"] = "stop"
+    checkpoint_seconds: float = 60.0
     eval_ema: float | None = None
     batch: BatchSettings = field(default_factory=BatchSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
@@ -170,5 +175,6 @@ class RunSettings:
             raise InputError("data_root is empty; give the folder of the data")
         if self.labels != "all":
             between("labels", self.labels, 1)
+        between("checkpoint_seconds", self.checkpoint_seconds, 0)
         if self.eval_ema is not None:
             between("eval_ema", self.eval_ema, 0, 1)

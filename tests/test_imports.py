@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / "ssl_zoo"
-LEAVES = {"errors", "registry", "batch", "seeds", "losses", "schedules", "ema", "ranks", "settings"}
+LEAVES = {"errors", "registry", "batch", "seeds", "losses", "schedules", "ema", "ranks", "settings", "files"}
 ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "errors": set(),
     "registry": {"errors"},
@@ -15,12 +15,13 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "ema": {"errors"},
     "ranks": set(),
     "settings": {"errors"},
+    "files": set(),
     "algorithms": {"algorithms", "batch", "losses", "schedules", "ema", "ranks", "registry", "errors"},
     "nets": {"nets", "registry", "errors"},
-    "data": {"data", "batch", "registry", "seeds", "errors"},
-    "train": {"train", "algorithms.base", "batch", "ema", "ranks", "schedules", "seeds", "losses", "settings", "errors"},
+    "data": {"data", "batch", "files", "registry", "seeds", "errors"},
+    "train": {"train", "files", "algorithms.base", "batch", "ema", "ranks", "schedules", "seeds", "losses", "settings", "errors"},
     "config": {"registry", "settings", "errors"},
-    "results": {"errors", ""},
+    "results": {"errors", "files", ""},
     "plugins": {"algorithms.base", "data.augment", "registry", "errors"},
     "testing": {"", "testing", "algorithms.base", "batch", "data", "ema", "ranks", "nets", "registry", "seeds", "errors"},
     "new": {"registry", "errors"},
@@ -29,6 +30,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
 EXTERNAL = {  # room -> what it may import beside the standard library; the leaves: torch alone
     **{leaf: {"torch"} for leaf in LEAVES},
     "settings": set(),
+    "files": set(),
     "registry": set(),
     "errors": set(),
     "algorithms": {"torch"},

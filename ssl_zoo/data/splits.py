@@ -6,14 +6,13 @@ numpy, on every platform and whatever was drawn before it. It can be written to 
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ssl_zoo import files
 from ssl_zoo.errors import InputError
 
 
@@ -99,10 +98,7 @@ def write_split(split: Split, path: Path) -> None:
     lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())  # one line a key
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # the same file system, as os.replace needs
-            temporary = Path(folder) / path.name
-            temporary.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
-            os.replace(temporary, path)
+        files.replace_text(path, f"{{\n{lines}\n}}\n")
     except OSError as error:
         raise InputError(f"the split cannot be written to {path}: {error}") from error
 

@@ -1,4 +1,4 @@
-"""A run-time guard against a loss term that does nothing: two published toolkits shipped one for years."""
+"""Run-time guards: against a loss term that does nothing, as two toolkits shipped for years, and one that is not finite."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -88,6 +88,37 @@ class TermGuard:
     def load(self, state: dict[str, Any]) -> None:
         """From the checkpoint."""
         self.terms, self.warnings = state["terms"], state["warnings"]
+
+
+class FiniteGuard:
+    """At which step each term was first not finite, counted on the device, so that no step waits for it.
+
+    Args:
+        steps: Of the run.
+        device: Of the terms.
+    """
+
+    def __init__(self, steps: int, device: torch.device):
+        self._past = steps + 1
+        self._never = torch.tensor(float(self._past), dtype=torch.float64, device=device)
+        self._first: dict[tuple[str, ...], Tensor] = {}  # by the names of a step's terms: (terms,) first steps
+
+    def look(self, done: int, terms: Mapping[str, Tensor]) -> None:
+        """Take the terms of a step into account, each a scalar."""
+        names = tuple(terms)
+        values = torch.stack([term.detach().float() for term in terms.values()])
+        now = torch.where(values - values == 0, self._never, done)  # x - x is NaN where x is not finite
+        before = self._first.get(names)
+        self._first[names] = now if before is None else torch.minimum(before, now)
+
+    def found(self) -> dict[str, int]:
+        """The terms that were not finite, each with the first step. Waits for the device."""
+        found: dict[str, int] = {}
+        for names, first in self._first.items():
+            for name, step in zip(names, first.tolist(), strict=True):
+                if step < self._past:
+                    found[name] = min(int(step), found.get(name, int(step)))
+        return found
 
 
 def _largest(value: Tensor, of: list[Tensor]) -> Tensor:

@@ -1,12 +1,12 @@
 """The training loop, in reading order. One loop for every method."""
 
 import contextlib
-import math
+import signal
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +15,19 @@ from tqdm import tqdm
 from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Batch
 from ssl_zoo.ema import Teacher
-from ssl_zoo.errors import InputError, RunError
+from ssl_zoo.errors import InputError, Interrupted, RunError
 from ssl_zoo.ranks import average_gradients, gather_rows, rank
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
-from ssl_zoo.train.checkpoint import load_checkpoint, save_checkpoint
+from ssl_zoo.train.checkpoint import Checkpoints
 from ssl_zoo.train.device import autocast, pick_precision
 from ssl_zoo.train.evaluate import Evaluator
-from ssl_zoo.train.guard import TermGuard
+from ssl_zoo.train.guard import FiniteGuard, TermGuard
 from ssl_zoo.train.logs import RunLog
 from ssl_zoo.train.optimizer import make_optimizer, set_lr
+from ssl_zoo.train.signals import asked_to_end
+
+SKIPS = 100  # steps without a finite gradient in a row, after which --on-nan skip gives up
 
 
 class Batches(Protocol):
@@ -41,6 +44,7 @@ class Outcome(NamedTuple):
     seconds: float  # in the loop, evaluations included, over all parts of a resumed run
     seconds_training: float  # without evaluations and checkpoints
     warnings: list[str]  # of terms that trained nothing
+    skipped: int  # steps without a finite gradient, under --on-nan skip
 
 
 class Trainer:
@@ -72,17 +76,19 @@ class Trainer:
         self.algorithm, self.batches, self.evaluator = algorithm, batches, evaluator
         self.settings, self.device, self.precision = settings, device, pick_precision(device, settings.precision)
         self.identity = {**identity, "precision": self.precision}
-        self.checkpoint, self.folder = folder / "checkpoint.pt", folder
+        self.checkpoints, self.folder = Checkpoints(folder), folder
         self.optimizer = make_optimizer(algorithm, settings.optimizer)
         self.average: Teacher | None = None  # the average that a recipe gives to every method without a teacher
         if settings.eval_ema is not None and algorithm.eval_net() is algorithm.net:
             self.average = Teacher(algorithm.net, settings.eval_ema, bn="ema").to(device)
         self.guard = TermGuard(algorithm, settings.steps, settings.algorithms.get(settings.alg, {}))
-        self.start = self.saved = 0
+        self.finite = FiniteGuard(settings.steps, device)
+        self.start = self.skipped = self._skipped_in_a_row = 0
         self.evaluations: list[dict[str, float]] = []
         self.confusion: list[list[int]] = []
         self.seconds = self.seconds_training = 0.0
         self._log_offset = 0
+        self._mark = self._saved_at = 0.0  # of the clock: the last lap, the last checkpoint
         self._bar_scores: dict[str, str] = {}
         self._resume()
 
@@ -94,47 +100,72 @@ class Trainer:
         """Train to the last step, from the checkpoint if there is one.
 
         Raises:
-            RunError: A loss is not finite.
+            RunError: A loss or a weight is not finite, or the folder can no longer be written.
+            Interrupted: A signal asked the run to end; a checkpoint is written.
         """
+        try:
+            with contextlib.closing(RunLog(self.folder, self._log_offset, self.start)) as log:
+                self._run(log)
+                self.checkpoints.wait()
+        except OSError as error:
+            raise RunError(
+                f"{self.folder} cannot be written ({error}); {self._kept()}; the same command goes on when it can"
+            ) from error
+        return Outcome(self.evaluations, self.confusion, self.seconds, self.seconds_training, self.guard.warnings, self.skipped)
+
+    def _run(self, log: RunLog) -> None:
         s = self.settings
         parameters = [p for p in self.algorithm.parameters() if p.requires_grad]
         clock = torch.linspace(0, 1, s.steps + 1, device=self.device)  # progress of each step, with no copy per step
         pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between redraws; a log file wants few
         bar = tqdm(total=s.steps, initial=self.start, desc=s.alg, unit="step", dynamic_ncols=True, mininterval=pause)
         self.algorithm.train()
-        began = time.perf_counter()
-        with bar, contextlib.closing(RunLog(self.folder, self._log_offset, self.start)) as log:  # closed before an error is shown
+        self._mark = self._saved_at = time.perf_counter()
+        with bar, asked_to_end() as asked:
+            self._evaluate_if_due(log, bar, self.start)  # the run may have ended between a step and its evaluation
             for step in range(self.start, s.steps):
                 batch = self.batches.batch(step)
                 lr = set_lr(self.optimizer, s.optimizer.lr, s.schedule, step / s.steps)
                 seed_global(mix(s.seed, step, "loss", rank()))  # so that a resumed run draws the same dropout
+                statistics = self._statistics() if s.on_nan == "skip" else []
                 with autocast(self.device, self.precision):
                     out = self.algorithm.loss(batch, clock[step])
                 done = step + 1
-                evaluate = done % s.evaluation.every == 0 or done == s.steps
-                logs = evaluate or done % s.evaluation.log_every == 0
+                logs = self._due(done) or done % s.evaluation.log_every == 0
                 watched = self.guard.look(out) if logs else {}
                 self.optimizer.zero_grad(set_to_none=True)
                 out.total.backward()
                 average_gradients(parameters)
-                if s.optimizer.clip is not None:
-                    nn.utils.clip_grad_norm_(parameters, s.optimizer.clip)
-                self.optimizer.step()
-                with torch.no_grad():
-                    self.algorithm.after_step({name: gather_rows(rows) for name, rows in out.seen.items()})
-                    if self.average is not None:
-                        self.average.update(self.algorithm.net)
+                if s.on_nan == "stop" or self._usable(parameters, statistics, done):
+                    if s.optimizer.clip is not None:
+                        nn.utils.clip_grad_norm_(parameters, s.optimizer.clip)
+                    self.optimizer.step()
+                    with torch.no_grad():
+                        self.algorithm.after_step({name: gather_rows(rows) for name, rows in out.seen.items()})
+                        if self.average is not None:
+                            self.average.update(self.algorithm.net)
 
                 bar.update()
+                self.finite.look(done, {"total": out.total, **out.terms})
                 if logs:
                     self._log(log, bar, done, {"total": out.total, **out.terms}, watched, lr)
-                if evaluate:
-                    self.seconds_training += time.perf_counter() - began
-                    self._evaluate(log, bar, done)
-                    self.seconds += time.perf_counter() - began
+                if asked.by is not None:
+                    self._end(log, done, asked.by)
+                if self._due(done) or time.perf_counter() - self._saved_at >= s.checkpoint_seconds:
                     self._save(log, done)
-                    began = time.perf_counter()
-        return Outcome(self.evaluations, self.confusion, self.seconds, self.seconds_training, self.guard.warnings)
+                self._evaluate_if_due(log, bar, done)  # while the checkpoint is being written
+        self._lap(training=True)
+
+    def _due(self, done: int) -> bool:
+        """Whether there is an evaluation after so many steps."""
+        return done > 0 and (done % self.settings.evaluation.every == 0 or done == self.settings.steps)
+
+    def _lap(self, training: bool) -> None:
+        """Count the seconds since the last time this was called."""
+        now = time.perf_counter()
+        self.seconds += now - self._mark
+        self.seconds_training += now - self._mark if training else 0.0
+        self._mark = now
 
     def _log(
         self, log: RunLog, bar: tqdm, done: int, terms: Mapping[str, Tensor], watched: Mapping[str, Tensor], lr: float
@@ -145,21 +176,56 @@ class Trainer:
         bar.set_postfix(
             {**{name: f"{value:.3g}" for name, value in numbers.items() if name != "total"}, **self._bar_scores}, refresh=False
         )
-        if not math.isfinite(numbers["total"]):
+        found = self.finite.found()
+        if "total" in found and self.settings.on_nan == "stop":
+            terms_first = ", ".join(
+                f"{name} from step {at}" for name, at in sorted(found.items(), key=lambda item: item[0] == "total")
+            )
             shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-            raise self._diverged(f"the loss is not finite at step {done} ({shown})")
-        log.write(done, {**{f"train/{name}": value for name, value in numbers.items()}, "train/lr": lr})
+            raise self._diverged(f"the loss is not finite ({terms_first}; at step {done}: {shown})")
+        skipped = {"train/skipped": self.skipped} if self.settings.on_nan == "skip" else {}
+        log.write(done, {**{f"train/{name}": value for name, value in numbers.items()}, "train/lr": lr, **skipped})
         for warning in self.guard.judge(done, dict(zip(watched, values[len(terms) :], strict=True))):
             bar.write(f"WARNING: {warning}", file=sys.stderr)
 
-    def _diverged(self, what: str) -> RunError:
-        kept = f"the checkpoint at step {self.saved} is kept" if self.saved else "there is no checkpoint yet"
-        return RunError(f"{what}; lower optimizer.lr or the method's weight, or set optimizer.clip; {kept}")
+    def _kept(self) -> str:
+        with contextlib.suppress(OSError):  # it is the one before, then, that is kept
+            self.checkpoints.wait()
+        step = self.checkpoints.step
+        return f"the checkpoint at step {step} is kept" if step else "there is no checkpoint yet"
 
-    def _evaluate(self, log: RunLog, bar: tqdm, done: int) -> None:
-        broken = [name for name, p in self.algorithm.named_parameters() if not p.isfinite().all()]
-        if broken:  # the loss is that of before the update; no such weights may reach a checkpoint
-            raise self._diverged(f"the weights {broken[0]} are not finite after step {done}")
+    def _diverged(self, what: str) -> RunError:
+        return RunError(
+            f"{what}; lower optimizer.lr or the method's weight, set optimizer.clip, or give --on-nan skip; {self._kept()}"
+        )
+
+    def _end(self, log: RunLog, done: int, number: signal.Signals) -> NoReturn:
+        self._save(log, done)
+        self.checkpoints.wait()
+        raise Interrupted(f"ended by {number.name} after step {done}, with a checkpoint; the same command goes on", number)
+
+    def _statistics(self) -> list[tuple[Tensor, Tensor]]:
+        """What a forward pass writes, with copies: buffers of nets. Those of the method itself only `after_step` writes."""
+        return [(buffer, buffer.clone()) for name, buffer in self.algorithm.named_buffers() if "." in name]
+
+    def _usable(self, parameters: list[nn.Parameter], statistics: list[tuple[Tensor, Tensor]], done: int) -> bool:
+        """Whether all gradients are finite, for --on-nan skip. If not, the step is undone and counted. Waits for the device."""
+        norms = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
+        if bool(torch.stack(norms).isfinite().all()):
+            self._skipped_in_a_row = 0
+            return True
+        for buffer, before in statistics:
+            buffer.copy_(before)
+        self.skipped += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row == SKIPS:
+            raise self._diverged(f"no gradient was finite in the {SKIPS} steps up to {done}: --on-nan skip cannot help")
+        return False
+
+    def _evaluate_if_due(self, log: RunLog, bar: tqdm, done: int) -> None:
+        if not self._due(done) or (self.evaluations and self.evaluations[-1]["step"] == done):
+            return
+        self._lap(training=True)
         scores, self.confusion = self.evaluator(self.eval_net(), self.algorithm.net)
         self.algorithm.train()  # a teacher left in eval mode would stop normalising by its own batches
         self.evaluations.append({"step": done, **scores})
@@ -169,8 +235,13 @@ class Trainer:
             done,
             {f"test/{name}" if name != "unlabeled_accuracy" else "unlabeled/accuracy": value for name, value in scores.items()},
         )
+        self._lap(training=False)
 
     def _save(self, log: RunLog, done: int) -> None:
+        broken = [name for name, p in self.algorithm.named_parameters() if not p.isfinite().all()]
+        if broken:  # the loss was that of before the update; no such weights may reach a checkpoint
+            raise self._diverged(f"the weights {broken[0]} are not finite after step {done}")
+        self._lap(training=True)
         state = {
             "step": done,
             "algorithm": self.algorithm.state_dict(),
@@ -182,26 +253,33 @@ class Trainer:
             "seconds_training": self.seconds_training,
             "log_offset": log.flush(),
             "guard": self.guard.state(),
+            "skipped": self.skipped,
             "identity": self.identity,
         }
-        save_checkpoint(self.checkpoint, state)
-        self.saved = done
+        self.checkpoints.save(state)
+        self._lap(training=False)
+        self._saved_at = self._mark
 
     def _resume(self) -> None:
-        state = load_checkpoint(self.checkpoint, self.device)
+        state = self.checkpoints.load(self.device)
         if state is None:
             return
         for name, now in self.identity.items():
             then = state["identity"].get(name, "")  # "" for what was not recorded yet and is empty now
             if then != now:
-                raise InputError(f"{self.checkpoint} is of a run with another {name} ({then}, now {now}); use another --out")
-        self.algorithm.load_state_dict(state["algorithm"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.start = self.saved = state["step"]
-        if "guard" in state:
-            self.guard.load(state["guard"])
+                raise InputError(f"{self.folder} holds a run with another {name} ({then}, now {now}); use another --out")
+        try:
+            self.algorithm.load_state_dict(state["algorithm"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:  # other names or shapes
+            first = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"the checkpoint in {self.folder} does not fit the method and net ({first}); use another --out"
+            ) from error
+        self.start = state["step"]
+        self.guard.load(state["guard"])
         self.evaluations, self.confusion = state["evaluations"], state["confusion"]
         self.seconds, self.seconds_training = state["seconds"], state["seconds_training"]
-        self._log_offset = state["log_offset"]
+        self.skipped, self._log_offset = state["skipped"], state["log_offset"]

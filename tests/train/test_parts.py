@@ -1,7 +1,5 @@
 """Optimiser, device, evaluation and checkpoint."""
 
-import pickle
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,6 @@ from torch import nn
 
 from ssl_zoo import ALGORITHMS, InputError
 from ssl_zoo.settings import OptimizerSettings, ScheduleSettings
-from ssl_zoo.train.checkpoint import load_checkpoint, save_checkpoint
 from ssl_zoo.train.device import autocast, pick_device
 from ssl_zoo.train.evaluate import calibration_error, confusion, predict, score
 from ssl_zoo.train.optimizer import make_optimizer, set_lr
@@ -97,30 +94,3 @@ def test_predict_is_in_eval_mode_and_does_not_depend_on_the_batch(net):
     np.testing.assert_allclose(whole, parts, atol=1e-6)
     np.testing.assert_allclose(whole.sum(axis=1), 1, atol=1e-6)
     assert net.norm.num_batches_tracked == 0
-
-
-def test_checkpoint_is_replaced_as_a_whole(tmp_path, monkeypatch):
-    path = tmp_path / "checkpoint.pt"
-    assert load_checkpoint(path, CPU) is None
-    save_checkpoint(path, {"step": 1, "weights": torch.ones(2)})
-
-    def fail(state, file):
-        file.write(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
-        save_checkpoint(path, {"step": 2})
-    assert load_checkpoint(path, CPU)["step"] == 1
-
-
-def test_a_checkpoint_cannot_run_code(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "evil"), "w"))
-
-    with (tmp_path / "checkpoint.pt").open("wb") as file:
-        torch.save({"step": Evil()}, file)
-    with pytest.raises(pickle.UnpicklingError):
-        load_checkpoint(tmp_path / "checkpoint.pt", CPU)
-    assert not (tmp_path / "evil").exists()

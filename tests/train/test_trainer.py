@@ -123,7 +123,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_pa
     trainer = make(tmp_path)
     trainer.start = 8
     trainer.algorithm.net.head.weight.data.fill_(math.nan)
-    with pytest.raises(RunError, match=r"not finite at step 10 .*the checkpoint at step 12 is kept"):
+    with pytest.raises(
+        RunError, match=r"not finite \(supervised from step 9, .*; at step 10: .*the checkpoint at step 12 is kept"
+    ):
         trainer.run()
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
