@@ -1,0 +1,221 @@
+"""A run killed again and again, and compared bit for bit with one left alone: python benchmarks/soak.py --kills 50
+
+Each time it is sent SIGKILL at a random moment and started again with the same command, until that many kills are survived; the
+last start goes on to the end. Arguments that are not its own are those of run.py; without any, it is the default run.
+"""
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ssl_zoo import files, results
+from ssl_zoo.data.pipeline import Pipeline
+from ssl_zoo.errors import InputError
+from ssl_zoo.train.checkpoint import Checkpoints
+
+if __package__:
+    from benchmarks import run
+    from benchmarks.engines import last_line
+else:
+    import run
+    from engines import last_line
+
+TIMES = ("seconds", "seconds_training", "images_per_second", "peak_memory")  # what may differ between two equal runs
+_FORKS = multiprocessing.get_context("forkserver")  # children of a process that has torch imported and has computed nothing
+_FORKS.set_forkserver_preload(["torch", "torchvision", "jsonargparse", "sklearn.metrics", "torch.utils.tensorboard"])
+
+
+def _child(argv: Sequence[str], log: str, reached: "Synchronized[int]") -> None:
+    batch = Pipeline.batch
+
+    def counted(self: Pipeline, step: int) -> Any:
+        reached.value = step
+        return batch(self, step)
+
+    Pipeline.batch = counted  # type: ignore[method-assign]
+    with open(log, "a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        status = run.main(argv)
+    sys.exit(status)
+
+
+class Run:
+    """A run in a process of its own.
+
+    Args:
+        argv: Of run.py.
+        log: Where what it prints goes, at the end.
+    """
+
+    def __init__(self, argv: Sequence[str], log: Path):
+        self._reached = _FORKS.Value("q", -1)
+        self._process = _FORKS.Process(target=_child, args=(list(argv), str(log), self._reached))
+        self._process.start()
+
+    @property
+    def step(self) -> int:
+        """The step that it is in; -1 before the first."""
+        return self._reached.value
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """The exit status, minus the number of the signal that ended it; None if it still runs after so long."""
+        self._process.join(seconds)
+        return self._process.exitcode
+
+    def send(self, number: signal.Signals) -> int:
+        """Send a signal and wait for the end; returns the exit status."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+        self._process.join()
+        assert self._process.exitcode is not None
+        return self._process.exitcode
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """What differs between two runs' folders, times apart: weights and all other state, metrics, scalars, result."""
+    found = []
+    states = [Checkpoints(folder).load(torch.device("cpu")) or {} for folder in (one, other)]
+    flat = [dict(_leaves({name: part for name, part in state.items() if name not in TIMES})) for state in states]
+    found += [f"checkpoint: {name}" for name in sorted({*flat[0], *flat[1]}) if not _same(flat[0].get(name), flat[1].get(name))]
+    found += ["metrics.jsonl"] * ((one / "metrics.jsonl").read_bytes() != (other / "metrics.jsonl").read_bytes())
+    found += ["TensorBoard's scalars"] * (scalars(one) != scalars(other))
+    rows = [{name: value for name, value in _row(folder).items() if name not in TIMES} for folder in (one, other)]
+    for row in rows:  # how often checkpoints are written may change, and changes nothing
+        del row["recipe_hash"], row["config"]["checkpoint_seconds"]
+    found += [f"result.json: {name}" for name in sorted({*rows[0], *rows[1]}) if rows[0].get(name) != rows[1].get(name)]
+    return found
+
+
+def scalars(folder: Path) -> list[tuple[int, str, float]]:
+    """Every scalar in TensorBoard's files of a run, in the order in which they were written, with its step."""
+    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+    found = []
+    for file in sorted((folder / "tensorboard").iterdir()):
+        for event in LegacyEventFileLoader(str(file)).Load():
+            found += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
+    return found
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "result.json").read_text())
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else None
+    if parts is None:
+        yield name, value
+    else:
+        for key, part in parts:
+            yield from _leaves(part, f"{name}.{key}" if name else str(key))
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return (
+            a.dtype == b.dtype
+            and a.shape == b.shape
+            and torch.equal(a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8))
+        )
+    return type(a) is type(b) and a == b
+
+
+def soak(argv: Sequence[str], kills: int, folder: Path, seed: int) -> dict[str, Any]:
+    """Run once undisturbed and once under fire, in two folders below `folder`.
+
+    Args:
+        argv: Of run.py, without --out.
+        kills: How many to survive.
+        folder: Empty.
+        seed: Of the moments.
+
+    Returns:
+        Figures: the kills, what was lost at each, and what differed at the end.
+
+    Raises:
+        InputError: The run does not go through even when it is left alone.
+    """
+    draw = random.Random(seed)
+    alone, killed = folder / "alone", folder / "killed"
+    log = folder / "log.txt"
+    began = time.perf_counter()
+    if Run([*argv, "--out", str(alone)], log).wait() != 0:
+        raise InputError(f"the run does not go through when it is left alone: {last_line(log)}")
+    whole = time.perf_counter() - began
+    longest = 1.4 * _row(alone)["seconds"] / kills  # at most 0.7 of the run, on average, under fire: it is not over before
+    argv = [*argv, "--set", f"checkpoint_seconds={longest / 4:.3g}"]
+    lost = []
+    while len(lost) < kills:
+        shot = Run([*argv, "--out", str(killed)], log)
+        while shot.step < 0 and shot.wait(0.01) is None and draw.random() > 0.002:
+            pass
+        status = shot.wait(draw.uniform(0, longest))
+        if status is None:
+            status = shot.send(signal.SIGKILL)
+        if status == 0:
+            raise InputError(f"the run was over after {len(lost)} kills; give it more --steps")
+        if status != -signal.SIGKILL:
+            raise InputError(f"the run failed after {len(lost)} kills: {last_line(log)}")
+        state = Checkpoints(killed).load(torch.device("cpu"))
+        lost.append(max(0, shot.step - (0 if state is None else state["step"])))  # 0: it was killed before its first step
+    if Run([*argv, "--out", str(killed)], log).wait() != 0:
+        raise InputError(f"the run does not come to its end after {kills} kills: {last_line(log)}")
+    found = differences(alone, killed)
+    return {
+        "kills": kills,
+        "different": found,
+        "steps": _row(alone)["steps"],
+        "steps_lost_mean": statistics.mean(lost),
+        "steps_lost_max": max(lost),
+        "seconds_alone": whole,
+        "command": " ".join(["benchmarks/run.py", *argv]),
+        "cores": os.cpu_count(),
+        "device": _row(alone)["device"],
+        "versions": results.versions(),
+        "commit": results.commit(),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit status: 0; 1: something differs; 2: bad input."""
+    p = argparse.ArgumentParser(prog="soak.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--kills", type=int, default=50, metavar="N", help="how many to survive; 50 unless said otherwise")
+    p.add_argument("--moments", type=int, default=0, metavar="SEED", help="of the moments of the kills")
+    p.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures there")
+    flags, rest = p.parse_known_args(sys.argv[1:] if argv is None else argv)
+    try:
+        if flags.kills < 1:
+            raise InputError(f"--kills is {flags.kills}; it must be at least 1")
+        if any(word.partition("=")[0] == "--out" for word in rest):
+            raise InputError("--out cannot be given: the two runs are made in a folder that is removed")
+        with tempfile.TemporaryDirectory() as folder:
+            figures = soak(rest, flags.kills, Path(folder), flags.moments)
+    except InputError as error:
+        print(f"soak.py: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"{figures['kills']} kills survived in {figures['steps']} steps; "
+        f"different at the end: {', '.join(figures['different']) or 0}; "
+        f"steps lost per kill: {figures['steps_lost_mean']:.1f} on average, {figures['steps_lost_max']} at most"
+    )
+    if flags.save:
+        files.replace_text(flags.save, json.dumps(figures, indent=1) + "\n")
+    return 1 if figures["different"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

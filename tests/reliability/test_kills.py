@@ -1,0 +1,169 @@
+"""Runs killed for real, at random moments and at chosen ones, and gone on with by the same command: bit for bit the same end."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import run, soak
+from ssl_zoo import ALGORITHMS, files
+from ssl_zoo.train import evaluate, logs
+from ssl_zoo.train.checkpoint import LAST, PREVIOUS
+
+QUICK = [
+    *("--net", "smallnet", "--steps", "24", "--device", "cpu"),
+    *("--set", "evaluation.every=7", "--set", "evaluation.log_every=3", "--set", "evaluation.unlabeled=40"),
+    *("--set", "datasets.digits.test_size=1700"),  # 97 images are left to train on, and each is visited
+    *("--set", "batch={labeled: 5, unlabeled: 7, labeled_in_unlabeled: true}", "--set", "eval_ema=0.9"),
+]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The folder of a run of a method that nobody disturbs."""
+    folders: dict[str, Path] = {}
+
+    def of(name):
+        if name not in folders:
+            folders[name] = tmp_path_factory.mktemp(name) / "run"
+            assert soak.Run(["--alg", name, *QUICK, "--out", str(folders[name])], folders[name].parent / "log").wait() == 0
+        return folders[name]
+
+    return of
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ALGORITHMS.names())
+def test_random_kills_change_no_bit(name, alone, tmp_path):
+    """With a checkpoint in every step, so that many a kill hits one; steps are slow enough to be hit by any."""
+    draw = random.Random(name)
+    argv = ["--alg", name, *QUICK, "--set", "checkpoint_seconds=0", "--out", str(tmp_path / "run")]
+    whole = alone(name)
+    reached = []
+    for _ in range(4):
+        shot = soak.Run(argv, tmp_path / "log")
+        while shot.step < 0:
+            assert shot.wait(0.002) is None, (tmp_path / "log").read_text()
+        if shot.wait(draw.uniform(0, 0.06)) is None:
+            shot.send(signal.SIGKILL)
+        reached.append(shot.step)
+    assert soak.Run(argv, tmp_path / "log").wait() == 0
+    assert soak.differences(whole, tmp_path / "run") == []
+    assert reached[-1] > reached[0], "nothing was gone on with"
+
+
+def die_at(owner, name, number, counts=lambda *args: True, first=lambda *args: None):
+    """Let the process die in a call of a function; the others go through.
+
+    Args:
+        owner: Class or module of the function.
+        name: Of the function.
+        number: Of the call, from 1.
+        counts: Which calls count, by their arguments.
+        first: What is done before.
+    """
+    inner, calls = getattr(owner, name), []
+
+    def dying(*args, **kwargs):
+        if counts(*args):
+            calls.append(1)
+            if len(calls) == number:
+                first(*args)
+                os.kill(os.getpid(), signal.SIGKILL)
+        return inner(*args, **kwargs)
+
+    setattr(owner, name, dying)
+
+
+def half_a_file(state, file):
+    file.write(b"PK" + bytes(5000))
+    file.flush()
+
+
+def half_a_line(log, step, numbers):
+    log._file.write(b'{"step": 9, "trai')
+    log._file.flush()
+
+
+TEMPENS = ALGORITHMS.resolve("tempens").target
+MOMENTS = {  # where the process dies, and the step that the next one goes on from
+    "before anything is written": (0, files, "replace_text", 1),
+    "with settings and without a split": (0, run, "write_split", 1),
+    "in the first step": (0, TEMPENS, "after_step", 1),
+    "in a step after a checkpoint": (7, TEMPENS, "after_step", 9),
+    "in an evaluation": (14, evaluate, "score", 3),
+    "in the last evaluation": (24, evaluate, "confusion", 4),
+    "in a line of metrics": (7, logs.RunLog, "write", 6, lambda *args: True, half_a_line),
+    "in a checkpoint": (14, torch, "save", 3, lambda *args: True, half_a_file),
+    "before a checkpoint is renamed": (7, Path, "replace", 2, lambda partial, path: Path(path).name == LAST),
+    "after the one before is renamed": (7, Path, "replace", 1, lambda partial, path: Path(path).name == PREVIOUS, Path.rename),
+    "before the result": (24, run.results, "write_json", 1),
+    "before the result is renamed": (24, Path, "replace", 1, lambda partial, path: Path(path).name == "result.json"),
+}
+
+
+def dying_child(moment, argv, log):
+    die_at(*MOMENTS[moment][1:])
+    with open(log, "w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        status = run.main(argv)
+    sys.exit(status)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_kill_at_the_worst_moment_changes_no_bit(moment, alone, tmp_path):
+    argv = ["--alg", "tempens", *QUICK, "--out", str(tmp_path / "run")]
+    process = soak._FORKS.Process(target=dying_child, args=(moment, argv, str(tmp_path / "dying")))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, (tmp_path / "dying").read_text()
+    assert soak.Run(argv, tmp_path / "log").wait() == 0, (tmp_path / "log").read_text()
+    assert f"from step {MOMENTS[moment][0]}, " in (tmp_path / "log").read_text()
+    assert soak.differences(alone("tempens"), tmp_path / "run") == []
+    assert not list((tmp_path / "run").glob("*.partial")) and not list((tmp_path / "run").glob("tmp*"))
+
+
+def test_the_comparison_sees_a_difference(alone, tmp_path):
+    """The comparison itself must be able to fail."""
+    argv = ["--alg", "tempens", *QUICK, "--out", str(tmp_path / "run"), "--seed", "1"]
+    assert soak.Run(argv, tmp_path / "log").wait() == 0
+    found = " ".join(soak.differences(alone("tempens"), tmp_path / "run"))
+    for part in (
+        "checkpoint: algorithm.net.",
+        "checkpoint: algorithm.memory",
+        "metrics.jsonl",
+        "TensorBoard",
+        "result.json: accuracy",
+    ):
+        assert part in found
+
+
+def test_metrics_hold_every_step_once_and_in_order(alone):
+    lines = [json.loads(line) for line in (alone("tempens") / "metrics.jsonl").read_text().splitlines()]
+    train = [line["step"] for line in lines if "train/total" in line]
+    assert train == sorted({*range(3, 25, 3), 7, 14, 21, 24})
+    steps = [(tag, step) for step, tag, _ in soak.scalars(alone("tempens"))]
+    assert len(steps) == len(set(steps))
+    assert [step for tag, step in steps if tag == "train/total"] == train
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_ends_a_run_with_a_checkpoint(number, alone, tmp_path):
+    argv = ["--alg", "tempens", *QUICK, "--out", str(tmp_path / "run")]
+    asked = soak.Run(argv, tmp_path / "log")
+    while asked.step < 1:
+        assert asked.wait(0.0005) is None
+    assert asked.send(number) == 128 + number
+    said = (tmp_path / "log").read_text()
+    assert (
+        f"run.py: ended by {number.name} after step " in said and "the same command goes on" in said and "Traceback" not in said
+    )
+    step = int(said.partition("after step ")[2].partition(",")[0])
+    assert soak.Run(argv, tmp_path / "log").wait() == 0
+    assert f"from step {step}, " in (tmp_path / "log").read_text()
+    assert soak.differences(alone("tempens"), tmp_path / "run") == []
