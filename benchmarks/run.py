@@ -294,8 +294,9 @@ def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     if (out / "result.json").exists():
         return finished(out / "result.json", identity)
     trainer, pipeline = assemble(settings, data, facts, out, identity)
-    files.replace_text(out / "config.yaml", config.dump(settings))  # only now: whatever can be refused has been
-    write_split(split, out / "split.json")
+    with writing(out):
+        files.replace_text(out / "config.yaml", config.dump(settings))  # only now: whatever can be refused has been
+        write_split(split, out / "split.json")
     stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views else ""
     print(
         f"{settings.alg} with {settings.net} ({parameters_of(trainer):,} parameters) on {settings.dataset}: "
@@ -313,8 +314,22 @@ def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
         raise
     images_seen = settings.steps * sum(pipeline.sizes.values())
     row = make_row(settings, data, trainer, outcome, images_seen) | identity | {"commit": commit}
-    results.write_json(out / "result.json", row)
+    with writing(out):
+        results.write_json(out / "result.json", row)
     return row
+
+
+@contextlib.contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Say what it means that a file cannot be written.
+
+    Raises:
+        RunError: In place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{out} cannot be written ({error}); the same command goes on when it can") from error
 
 
 def restore(folder: Path) -> tuple[RunSettings, Dataset, Facts, Trainer]:

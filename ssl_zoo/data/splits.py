@@ -84,9 +84,8 @@ def write_split(split: Split, path: Path) -> None:
     """Write a split as JSON, all of it or nothing. A file of that name is replaced.
 
     Raises:
-        InputError: The file cannot be written.
+        OSError: The file cannot be written.
     """
-    path = Path(path)
     content = {
         "dataset": split.dataset,
         "labels": split.labels,
@@ -96,11 +95,8 @@ def write_split(split: Split, path: Path) -> None:
         "classes": split.classes.tolist(),
     }
     lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())  # one line a key
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.replace_text(path, f"{{\n{lines}\n}}\n")
-    except OSError as error:
-        raise InputError(f"the split cannot be written to {path}: {error}") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.replace_text(path, f"{{\n{lines}\n}}\n")
 
 
 def read_split(path: Path, dataset: str, labels: np.ndarray) -> Split:
