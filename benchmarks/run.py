@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, AlgorithmBase, Facts, config, files, plugins, results
 from ssl_zoo.data.augment import View, channel_statistics
 from ssl_zoo.data.dataset import Dataset, fingerprint
+from ssl_zoo.data.leakage import leaks
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.data.splits import Split, draw_split, read_split, write_split
 from ssl_zoo.errors import BusyError, InputError, Interrupted, RunError
@@ -29,11 +30,8 @@ from ssl_zoo.train.trainer import Outcome, Trainer
 
 RECIPES = Path(__file__).parent.parent / "configs"
 LOCK = ".lock"  # in a run's folder, of the process that is at work there
-ANYWHERE = (
-    "device",
-    "data_root",
-    "checkpoint_seconds",
-)  # settings that may change when a run is gone on with; the data are known by their hash
+# Settings that may change when a run is gone on with; the data are known by their hash.
+ANYWHERE = ("device", "data_root", "checkpoint_seconds", "strict")
 
 
 def parser() -> config.Parser:
@@ -63,6 +61,8 @@ def parser() -> config.Parser:
     p.add_argument("--dataset", metavar="NAME", help="data set")
     p.add_argument("--data-root", metavar="PATH", help="folder of the data, or an archive for the data set `folder`")
     p.add_argument("--image-size", metavar="N", help="resize the images of the data set `folder`")
+    p.add_argument("--skip-broken", action="store_true", help="leave out images of the data set `folder` that cannot be read")
+    p.add_argument("--strict", action="store_true", help="refuse data of which test images are also training images")
     p.add_argument("--labels", metavar="N|all", help="how many labelled images")
     p.add_argument("--seed", metavar="N", help="of weights, order and augmentation")
     p.add_argument("--split-seed", metavar="N", help="of the choice of labelled images")
@@ -112,9 +112,13 @@ def read_settings(flags: argparse.Namespace) -> RunSettings:
     for key in ("labels", "seed", "split_seed", "steps"):
         if getattr(flags, key) is not None:
             given[key] = config.parse_yaml(getattr(flags, key), f"--{key.replace('_', '-')}")
+    dataset = DATASETS.resolve(str(given.get("dataset", RunSettings.dataset))).name
     if flags.image_size is not None:
-        dataset = DATASETS.resolve(str(given.get("dataset", RunSettings.dataset))).name
         config.put(given, f"datasets.{dataset}.image_size", config.parse_yaml(flags.image_size, "--image-size"))
+    if flags.skip_broken:
+        config.put(given, f"datasets.{dataset}.skip_broken", True)
+    if flags.strict:
+        given["strict"] = True
     return config.resolve(given)
 
 
@@ -161,6 +165,26 @@ def prepare_folder(out: Path, settings: RunSettings) -> None:
 def load_data(settings: RunSettings) -> Dataset:
     """The images."""
     return DATASETS.create(settings.dataset, Path(settings.data_root), **settings.datasets[settings.dataset])
+
+
+def check_data(settings: RunSettings, data: Dataset) -> int:
+    """Say which files were left out, and how many test images are also training images; returns that number.
+
+    Raises:
+        InputError: There are such images, and `strict` is set.
+    """
+    if data.skipped:
+        print(f"WARNING: {len(data.skipped)} files are left out, such as: {data.skipped[0]}", file=sys.stderr)
+    found = leaks(data)
+    if found:
+        test, train = found[0]
+        names = (data.names[len(data.images) + test], data.names[train]) if data.names else (f"test row {test}", f"row {train}")
+        count = f"{len(found)} of {len(data.test_images)} test images are also training images"
+        said = f"{count}, such as {names[0]}, which is {names[1]}"
+        if settings.strict:
+            raise InputError(f"{said}; remove them from the training set, or go on without --strict")
+        print(f"WARNING: {said}: the score counts what was learnt by heart; --strict refuses such data", file=sys.stderr)
+    return len(found)
 
 
 def choose_labels(settings: RunSettings, data: Dataset) -> tuple[Split, Facts]:
@@ -291,6 +315,7 @@ def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     data = load_data(settings)
     split, facts = choose_labels(settings, data)
     identity = identity_of(settings, data, split)
+    leaked = check_data(settings, data)
     if (out / "result.json").exists():
         return finished(out / "result.json", identity)
     trainer, pipeline = assemble(settings, data, facts, out, identity)
@@ -314,6 +339,7 @@ def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
         raise
     images_seen = settings.steps * sum(pipeline.sizes.values())
     row = make_row(settings, data, trainer, outcome, images_seen) | identity | {"commit": commit}
+    row |= {"skipped_images": len(data.skipped), "leaked_test_images": leaked}
     with writing(out):
         results.write_json(out / "result.json", row)
     return row

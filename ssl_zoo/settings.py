@@ -128,6 +128,7 @@ class RunSettings:
         seed: Of the initial weights, the order of images, augmentation and dropout.
         split_seed: Of the choice of labelled images.
         split_file: JSON file that names the labelled images, as each run writes; null: draw them.
+        strict: Refuse data of which test images are also training images; without it they are counted and reported.
         steps: Updates of the net.
         device: auto (a GPU if there is one), cpu, cuda or cuda:N.
         precision: auto (bf16 where the device is fast in it, otherwise fp32), bf16 or fp32. Parameters and losses stay fp32.
@@ -154,6 +155,7 @@ class RunSettings:
     seed: int = 0
     split_seed: int = 0
     split_file: str | None = None
+    strict: bool = False
     steps: int = 1000
     device: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"

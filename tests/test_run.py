@@ -92,7 +92,7 @@ def test_a_folder_of_ones_own(images, capsys):
     assert status == 0, error
     row = json.loads(Path("o/result.json").read_text())
     assert row["classes"] == ["ant", "bee", "cat"] and "6 labelled images, 18 in the unlabelled stream, 12 test images" in out
-    assert row["config"]["datasets"] == {"folder": {"image_size": None, "mode": "RGB", "cache": True}}
+    assert row["config"]["datasets"] == {"folder": {"image_size": None, "mode": "RGB", "skip_broken": False, "cache": True}}
     status, *_ = call(
         capsys, "--dataset", "folder", "--data-root", images, "--labels", 6, *QUICK, *small, "--image-size", 16, "--out", "p"
     )

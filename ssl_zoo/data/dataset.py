@@ -15,6 +15,8 @@ class Dataset(NamedTuple):
     test_images: np.ndarray  # (T, H, W, C) uint8
     test_labels: np.ndarray  # (T,) int64, classes
     classes: tuple[str, ...]  # K names
+    names: tuple[str, ...] = ()  # N + T paths of the images, of the training set and then of the test set, where they are files
+    skipped: tuple[str, ...] = ()  # files that were left out, each with the reason
 
 
 def fingerprint(dataset: Dataset) -> str:

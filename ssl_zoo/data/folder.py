@@ -24,6 +24,18 @@ from ssl_zoo.registry import DATASETS
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz")
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 PARTS = ("train", "test", "unlabeled")
+LARGEST = 1 << 29  # bytes of a member of an archive
+DAMAGED = (  # what reading an archive may raise
+    OSError,
+    EOFError,
+    RuntimeError,  # it is encrypted; or, a RecursionError, links in a circle
+    KeyError,  # a link to what is not there
+    LZMAError,
+    zlib.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+)
+PIXELS = 89_478_485  # of an image: where Pillow begins to warn of a decompression bomb
 _LAYOUT = "expected train/<class>/<image>, test/<class>/<image> and, optionally, unlabeled/<image>"
 _CHUNK = 64  # images of one task of the thread pool
 _Read = Callable[[str], bytes]  # from a relative path to a file's content
@@ -36,13 +48,16 @@ def folder(
     *,
     image_size: int | tuple[int, int] | None = None,
     mode: Literal["RGB", "L"] = "RGB",
+    skip_broken: bool = False,
     cache: bool = True,
 ) -> Dataset:
     """Your images: a folder or archive with train/<class>/, test/<class>/ and an optional unlabeled/.
 
     Classes are the sorted names of train's folders. Rows are train's images by relative path, then those of unlabeled/, which
-    have class -1. Images may lie at any depth; hidden files and folders are skipped; EXIF orientation is applied; transparency is
-    dropped. An archive (.zip, .tar, .tar.gz, .tgz, .tar.xz) may have one folder around it all and is never unpacked to disk.
+    have class -1. Images may lie at any depth; hidden files and folders are skipped; links are followed. EXIF orientation is
+    applied, transparency is dropped, 16 bits become 8, and of an animation the first frame is taken. What a file is, its content
+    tells; but one whose name ends as no image's does is left out, and said to be. An archive (.zip, .tar, .tar.gz, .tgz, .tar.xz)
+    may have one folder around it all and is never unpacked to disk.
 
     The decoded arrays are kept in `$SSL_ZOO_CACHE`, `$XDG_CACHE_HOME/ssl_zoo` or `~/.cache/ssl_zoo`, one file for each root and
     set of options. A file that is added, removed or changed (its size or time) makes that file be written anew.
@@ -52,10 +67,12 @@ def folder(
         image_size: Side, or height and width, to which images are resized so that they just cover it (bilinear, antialiased)
             and then centre-cropped. Without it, all images must have one size.
         mode: RGB for three channels, L for grey.
+        skip_broken: Leave out images that cannot be read, and say so, instead of refusing the folder.
         cache: Keep the decoded arrays on disk.
 
     Raises:
-        InputError: No such folder, another layout, a class without images, a broken image, images of several sizes.
+        InputError: No such folder, another layout, a class without images, a broken image, images of several sizes, a link in a
+            circle, a member of an archive that would lie outside it.
     """
     root = Path(os.path.abspath(root.expanduser()))
     size = (image_size, image_size) if isinstance(image_size, int) else image_size and tuple(image_size)
@@ -64,13 +81,12 @@ def folder(
     if mode not in ("RGB", "L"):
         raise InputError(f"mode = '{mode}' must be RGB or L")
     source = _Folder(root) if root.is_dir() else _Archive(root)
-    kept = cache_file(root, size, mode)
+    kept = cache_file(root, size, mode, skip_broken)
     dataset = load(kept, source.stamp) if cache else None
     if dataset is None:
         layout = _lay_out(root, source.names)
-        pixels = _decode_all(root, layout.paths, source.read, size, mode)
-        n = layout.rows
-        dataset = Dataset("folder", pixels[:n], layout.labels[:n], pixels[n:], layout.labels[n:], layout.classes)
+        pixels, broken = _decode_all(root, layout.paths, source.read, size, mode, skip_broken)
+        dataset = _assembled(root, layout, pixels, broken)
         if cache:
             save(kept, source.stamp, dataset)
     return dataset
@@ -94,18 +110,31 @@ class _Folder:
             return file.read()
 
 
-def _walk(path: str, prefix: str) -> Iterator[tuple[str, int, int]]:
-    """(name, size, mtime_ns) of everything below a folder. scandir, because it must be quick with a million files."""
+def _walk(path: str, prefix: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[tuple[str, int, int]]:
+    """(name, size, mtime_ns) of everything below a folder. scandir, because it must be quick with a million files.
+
+    Args:
+        path: Of the folder.
+        prefix: Of the names.
+        above: Device and inode of the folders that it lies in, below the part's.
+    """
     with os.scandir(path) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
+                status = entry.stat()
+                if (status.st_dev, status.st_ino) in above:
+                    raise InputError(f"'{entry.path}' is a link to a folder that it lies in; remove it")
                 yield f"{prefix}{entry.name}/", 0, 0
-                yield from _walk(entry.path, f"{prefix}{entry.name}/")
-            else:
+                yield from _walk(entry.path, f"{prefix}{entry.name}/", above | {(status.st_dev, status.st_ino)})
+            elif entry.is_file():
                 status = entry.stat()
                 yield prefix + entry.name, status.st_size, status.st_mtime_ns
+            elif entry.is_symlink():  # to nowhere; where it stands for an image, it is one that cannot be read
+                yield prefix + entry.name, 0, 0
+            else:
+                raise InputError(f"'{entry.path}' is neither a file nor a folder; remove it")
 
 
 class _Archive:
@@ -132,9 +161,12 @@ class _Archive:
         members = _zip_members if self.root.name.lower().endswith(".zip") else _tar_members
         try:
             read = {name: data for name, data in members(self.root) if not _hidden(name)}
-        except (OSError, EOFError, RuntimeError, KeyError, LZMAError, zlib.error, tarfile.TarError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             raise InputError(f"archive '{self.root}' cannot be read ({error}): damaged, encrypted or of another kind") from error
         found = {str(PurePosixPath(name)) + "/" * name.endswith("/"): data for name, data in read.items()}  # without "./"
+        for name in found:
+            if name.startswith("/") or ".." in PurePosixPath(name).parts or "\\" in name:
+                raise InputError(f"archive '{self.root}' has a member '{name}', which would lie outside it; make it anew without")
         tops = {name.partition("/")[0] for name in found}
         if len(tops) == 1 and not tops & set(PARTS):  # one folder around it all
             found = {name.partition("/")[2]: data for name, data in found.items()}
@@ -144,20 +176,27 @@ class _Archive:
 def _zip_members(path: Path) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
+            _of_a_size(path, member.filename, member.file_size)
             yield member.filename, b"" if member.is_dir() else archive.read(member)
 
 
 def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(path) as archive:
         for member in archive:
+            _of_a_size(path, member.name, member.size)
             if member.isdir():
                 yield member.name + "/", b""
             elif (stream := archive.extractfile(member)) is not None:  # None: a device or the like
                 yield member.name, stream.read()
 
 
+def _of_a_size(path: Path, name: str, size: int) -> None:
+    if size > LARGEST:  # a few kilobytes of archive can hold as much as anybody likes
+        raise InputError(f"archive '{path}' has a member '{name}' of {size:,} bytes, which is no image; make it anew without")
+
+
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in PurePosixPath(name).parts)  # "./train" has no part "."
+    return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)  # "./train" has no part "."
 
 
 class _Layout(NamedTuple):
@@ -167,6 +206,7 @@ class _Layout(NamedTuple):
     paths: list[str]  # train, unlabeled, test; each sorted
     labels: np.ndarray  # int64, one for each path, -1 in unlabeled
     rows: int  # N: train and unlabeled
+    others: list[str]  # files that are no images by their names
 
 
 def _lay_out(root: Path, names: Iterable[str]) -> _Layout:
@@ -198,18 +238,56 @@ def _lay_out(root: Path, names: Iterable[str]) -> _Layout:
     number = {name: k for k, name in enumerate(classes)}
     paths = images["train"] + images["unlabeled"] + images["test"]
     labels = [-1 if split[path][0] == "unlabeled" else number[split[path][1]] for path in paths]
-    return _Layout(classes, paths, np.array(labels, dtype=np.int64), len(paths) - len(images["test"]))
+    others = sorted(n for n, p in split.items() if p[0] in PARTS and not n.endswith("/") and not n.lower().endswith(IMAGES))
+    return _Layout(classes, paths, np.array(labels, dtype=np.int64), len(paths) - len(images["test"]), others)
 
 
-def _decode_all(root: Path, paths: list[str], read: _Read, size: _Size, mode: str) -> np.ndarray:
-    """(len(paths), H, W, C) uint8. Threads help with all but tiny images: Pillow's decoders release the interpreter's lock."""
-    first = _decode(root, paths[0], read, size, mode)
-    pixels = np.empty((len(paths), *first.shape), np.uint8)
+def _assembled(root: Path, layout: _Layout, pixels: np.ndarray, broken: dict[int, str]) -> Dataset:
+    """The data set of all images but the broken ones, (place in the layout, reason)."""
+    paths, labels, n = layout.paths, layout.labels, layout.rows
+    if broken:
+        keep = np.setdiff1d(np.arange(len(paths)), list(broken))
+        n = int((keep < n).sum())
+        paths, labels, pixels = [paths[i] for i in keep], labels[keep], pixels[keep]
+        for part, left in {"train": labels[:n], "test": labels[n:]}.items():
+            empty = sorted({*range(len(layout.classes))} - {*left.tolist()})
+            if empty:
+                raise InputError(
+                    f"class folder '{root}/{part}/{layout.classes[empty[0]]}' has no image that can be read; fill it"
+                )
+    skipped = [*broken.values(), *(f"'{root}/{name}' is no image by its name" for name in layout.others)]
+    return Dataset("folder", pixels[:n], labels[:n], pixels[n:], labels[n:], layout.classes, tuple(paths), tuple(skipped))
+
+
+def _decode_all(
+    root: Path, paths: list[str], read: _Read, size: _Size, mode: str, skip_broken: bool
+) -> tuple[np.ndarray, dict[int, str]]:
+    """(len(paths), H, W, C) uint8, and of the broken images, if they may be, the place and the reason.
+
+    Threads help with all but tiny images: Pillow's decoders release the interpreter's lock.
+    """
+    broken: dict[int, str] = {}
+
+    def decoded(place: int) -> np.ndarray | None:
+        try:
+            return _decode(root, paths[place], read, size, mode)
+        except InputError as error:
+            if not skip_broken:
+                raise
+            broken[place] = str(error)
+            return None
+
+    first = next((image for place in range(len(paths)) if (image := decoded(place)) is not None), None)
+    if first is None:
+        raise InputError(f"'{root}' has no image that can be read, such as: {broken[0]}")
+    pixels = np.zeros((len(paths), *first.shape), np.uint8)
 
     def fill(start: int) -> int:
         chunk = paths[start : start + _CHUNK]
         for i, path in enumerate(chunk, start):
-            image = _decode(root, path, read, size, mode)
+            image = decoded(i)
+            if image is None:
+                continue
             if image.shape != first.shape:
                 sizes = [f"'{root}/{name}' is {s[0]}x{s[1]}" for name, s in ((paths[0], first.shape), (path, image.shape))]
                 raise InputError(f"images differ in size: {' and '.join(sizes)} (height x width); give --image-size")
@@ -219,13 +297,15 @@ def _decode_all(root: Path, paths: list[str], read: _Read, size: _Size, mode: st
     with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(paths), desc="decoding", unit="image", delay=1) as bar:
         for done in pool.map(fill, range(0, len(paths), _CHUNK)):  # in order, so it is always the same broken image that is named
             bar.update(done)
-    return pixels
+    return pixels, dict(sorted(broken.items()))
 
 
 def _decode(root: Path, path: str, read: _Read, size: _Size, mode: str) -> np.ndarray:
     """One image, (H, W, C) uint8."""
     try:
         with Image.open(io.BytesIO(read(path))) as image:
+            if image.width * image.height > PIXELS:
+                raise ValueError(f"{image.width:,} x {image.height:,} pixels, which is too large; make it smaller")
             ImageOps.exif_transpose(image, in_place=True)
             if image.mode.startswith("I;16"):  # Pillow would clip to 255, not scale
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -239,4 +319,5 @@ def _decode(root: Path, path: str, read: _Read, size: _Size, mode: str) -> np.nd
             return np.asarray(image).reshape(image.height, image.width, -1)
     except Exception as error:  # a broken file makes Pillow's decoders raise nearly anything
         reason = "no known format" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else reason
         raise InputError(f"'{root}/{path}' is not an image that can be read ({reason}); repair or remove it") from error
