@@ -91,7 +91,7 @@ def draw_moons(folders: Sequence[Path], panels: Sequence[Any]) -> None:
     plane = torch.from_numpy(np.stack((column, row), axis=-1).reshape(-1, 1, 1, 2).copy())
     low, high = (np.array(corner) for corner in MOONS)
     for axes, folder in zip(panels, folders, strict=True):
-        settings, data, facts, trainer = run.restore(folder)
+        settings, (data, _, _, facts), trainer = run.restore(folder)
         images = torch.from_numpy(data.images)
         view = View([], *channel_statistics(images))
         context = torch.autocast("cpu", enabled=False)
@@ -103,8 +103,8 @@ def draw_moons(folders: Sequence[Path], panels: Sequence[Any]) -> None:
         axes.scatter(*points.T, s=3, c="grey", alpha=0.5, linewidths=0)
         labeled = points[facts.labeled]
         axes.scatter(*labeled.T, s=70, c=facts.labels, cmap="coolwarm", edgecolors="black", vmin=0, vmax=1)
-        accuracy = trainer.evaluations[-1]["accuracy"]
-        axes.set(title=f"{settings.alg}: {100 * accuracy:.1f} %", xticks=[], yticks=[])
+        (result,) = results.read_rows([folder])
+        axes.set(title=f"{settings.alg}: {100 * result['accuracy']:.1f} %", xticks=[], yticks=[])
 
 
 def moons_of(paths: Sequence[Path], seed: int) -> list[Path]:

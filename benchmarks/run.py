@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,12 +19,12 @@ from ssl_zoo.data.augment import View, channel_statistics
 from ssl_zoo.data.dataset import Dataset, fingerprint
 from ssl_zoo.data.leakage import leaks
 from ssl_zoo.data.pipeline import Pipeline
-from ssl_zoo.data.splits import Split, draw_split, read_split, write_split
+from ssl_zoo.data.splits import Split, draw_split, hold_out, read_split, write_split
 from ssl_zoo.errors import BusyError, InputError, Interrupted, RunError
 from ssl_zoo.registry import REGISTRIES, near_miss
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
-from ssl_zoo.train.device import autocast, pick_device, pick_precision
+from ssl_zoo.train.device import autocast, deterministic, pick_device, pick_precision
 from ssl_zoo.train.evaluate import Evaluator
 from ssl_zoo.train.trainer import Outcome, Trainer
 
@@ -64,10 +64,12 @@ def parser() -> config.Parser:
     p.add_argument("--skip-broken", action="store_true", help="leave out images of the data set `folder` that cannot be read")
     p.add_argument("--strict", action="store_true", help="refuse data of which test images are also training images")
     p.add_argument("--labels", metavar="N|all", help="how many labelled images")
+    p.add_argument("--val-fraction", metavar="F", help="share of the labelled images that is held out for validation")
     p.add_argument("--seed", metavar="N", help="of weights, order and augmentation")
     p.add_argument("--split-seed", metavar="N", help="of the choice of labelled images")
     p.add_argument("--steps", metavar="N", help="updates of the net")
     p.add_argument("--device", metavar="D", help="auto, cpu, cuda or cuda:N")
+    p.add_argument("--deterministic", action="store_true", help="give the same bits every time on a GPU too, which takes longer")
     p.add_argument("--on-nan", metavar="stop|skip", help="what a loss that is not finite does")
     p.add_argument(
         "--out",
@@ -109,7 +111,7 @@ def read_settings(flags: argparse.Namespace) -> RunSettings:
     for key in ("alg", "net", "dataset", "data_root", "device", "on_nan"):
         if getattr(flags, key) is not None:
             given[key] = getattr(flags, key)
-    for key in ("labels", "seed", "split_seed", "steps"):
+    for key in ("labels", "val_fraction", "seed", "split_seed", "steps"):
         if getattr(flags, key) is not None:
             given[key] = config.parse_yaml(getattr(flags, key), f"--{key.replace('_', '-')}")
     dataset = DATASETS.resolve(str(given.get("dataset", RunSettings.dataset))).name
@@ -117,8 +119,7 @@ def read_settings(flags: argparse.Namespace) -> RunSettings:
         config.put(given, f"datasets.{dataset}.image_size", config.parse_yaml(flags.image_size, "--image-size"))
     if flags.skip_broken:
         config.put(given, f"datasets.{dataset}.skip_broken", True)
-    if flags.strict:
-        given["strict"] = True
+    given |= {key: True for key in ("strict", "deterministic") if getattr(flags, key)}
     return config.resolve(given)
 
 
@@ -187,8 +188,17 @@ def check_data(settings: RunSettings, data: Dataset) -> int:
     return len(found)
 
 
-def choose_labels(settings: RunSettings, data: Dataset) -> tuple[Split, Facts]:
-    """Which rows are labelled, and what a method may know."""
+class Inputs(NamedTuple):
+    """What a run is made of, beside its settings."""
+
+    data: Dataset
+    split: Split  # which rows are labelled
+    held_out: np.ndarray  # (V,) which of these are for validation
+    facts: Facts  # what a method may know
+
+
+def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
+    """Draw or read the label split, and hold out what is for validation."""
     if settings.split_file is not None:
         split = read_split(Path(settings.split_file), data.name, data.labels)
         if settings.labels != len(split.rows):
@@ -200,15 +210,17 @@ def choose_labels(settings: RunSettings, data: Dataset) -> tuple[Split, Facts]:
             data.name, data.labels, len(data.classes), settings.labels, settings.split_seed, class_names=data.classes
         )
     rows = np.arange(len(data.images))
-    stream = rows if settings.batch.labeled_in_unlabeled else np.setdiff1d(rows, split.rows)
-    facts = Facts(
-        len(data.classes), len(rows), *(torch.from_numpy(part.astype(np.int64)) for part in (split.rows, split.classes, stream))
-    )
-    return split, facts
+    held_out = hold_out(split, settings.val_fraction)
+    learnt = ~np.isin(split.rows, held_out)
+    stream = np.setdiff1d(rows, held_out if settings.batch.labeled_in_unlabeled else split.rows)
+    known = (split.rows[learnt], split.classes[learnt], stream)
+    facts = Facts(len(data.classes), len(rows), *(torch.from_numpy(part.astype(np.int64)) for part in known))
+    return Inputs(data, split, held_out, facts)
 
 
-def make_evaluator(settings: RunSettings, data: Dataset, facts: Facts, images: torch.Tensor, view: View) -> Evaluator:
-    """Scores on the test set, and on some unlabelled images whose labels are known but hidden from training."""
+def make_evaluator(settings: RunSettings, inputs: Inputs, images: torch.Tensor, view: View) -> Evaluator:
+    """Scores on the test set, on held-out images, and on some unlabelled ones whose labels are known but hidden from training."""
+    data, _, held_out, facts = inputs
     hidden = np.setdiff1d(facts.unlabeled.numpy(), facts.labeled.numpy())
     hidden = hidden[data.labels[hidden] >= 0]
     order = torch.randperm(len(hidden), generator=torch.Generator().manual_seed(mix("hidden labels")))
@@ -218,6 +230,8 @@ def make_evaluator(settings: RunSettings, data: Dataset, facts: Facts, images: t
         data.test_labels,
         images[torch.from_numpy(hidden).to(images.device)],
         data.labels[hidden],
+        images[torch.from_numpy(held_out).to(images.device)],
+        data.labels[held_out],
         view.plain,
         settings.evaluation.batch,
         autocast(images.device, pick_precision(images.device, settings.precision)),
@@ -233,8 +247,9 @@ def build(settings: RunSettings, facts: Facts, image_shape: tuple[int, ...], dev
     return ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.algorithms[settings.alg]).to(device)
 
 
-def assemble(settings: RunSettings, data: Dataset, facts: Facts, out: Path, identity: dict[str, str]) -> tuple[Trainer, Pipeline]:
+def assemble(settings: RunSettings, inputs: Inputs, out: Path, identity: dict[str, str]) -> tuple[Trainer, Pipeline]:
     """All parts of a run, put together on its device; nothing is written."""
+    data, facts = inputs.data, inputs.facts
     device = pick_device(settings.device)
     algorithm = build(settings, facts, data.images.shape[1:], device)
     images = torch.from_numpy(data.images).to(device)
@@ -253,7 +268,7 @@ def assemble(settings: RunSettings, data: Dataset, facts: Facts, out: Path, iden
         batch_unlabeled=settings.batch.unlabeled,
         seed=settings.seed,
     )
-    evaluator = make_evaluator(settings, data, facts, images, View([], mean, std))
+    evaluator = make_evaluator(settings, inputs, images, View([], mean, std))
     return Trainer(algorithm, pipeline, evaluator, settings, device, out, identity), pipeline
 
 
@@ -267,18 +282,19 @@ def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     """
     pick_device(settings.device)
     prepare_folder(out, settings)
-    with locked(out):
+    with locked(out), deterministic(settings.deterministic):
         return _execute(settings, out)
 
 
-def seconds_per_step(settings: RunSettings, data: Dataset, facts: Facts) -> float:
+def seconds_per_step(settings: RunSettings, inputs: Inputs) -> float:
     """What a step costs on this machine now, evaluations included: two short runs, of which the second counts."""
+    data = inputs.data
     few = data._replace(test_images=data.test_images[:64], test_labels=data.test_labels[:64])
     for steps in (1, 3):
         rarely = dataclasses.replace(settings.evaluation, every=steps, unlabeled=64)
         short = dataclasses.replace(settings, steps=steps, evaluation=rarely)
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
-            outcome = assemble(short, few, facts, Path(folder), {})[0].run()
+            outcome = assemble(short, inputs._replace(data=few), Path(folder), {})[0].run()
     scored = (len(data.test_images) + settings.evaluation.unlabeled) / (len(few.test_images) + 64)
     evaluations = -(-settings.steps // settings.evaluation.every)
     return outcome.seconds_training / steps + (outcome.seconds - outcome.seconds_training) * scored * evaluations / settings.steps
@@ -312,20 +328,20 @@ def locked(out: Path) -> Iterator[None]:
 
 def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     commit = results.commit()
-    data = load_data(settings)
-    split, facts = choose_labels(settings, data)
-    identity = identity_of(settings, data, split)
+    inputs = choose_labels(settings, load_data(settings))
+    data, facts, identity = inputs.data, inputs.facts, identity_of(settings, inputs)
     leaked = check_data(settings, data)
     if (out / "result.json").exists():
         return finished(out / "result.json", identity)
-    trainer, pipeline = assemble(settings, data, facts, out, identity)
+    trainer, pipeline = assemble(settings, inputs, out, identity)
     with writing(out):
         files.replace_text(out / "config.yaml", config.dump(settings))  # only now: whatever can be refused has been
-        write_split(split, out / "split.json")
+        write_split(inputs.split, out / "split.json", inputs.held_out)
+    held_out = f"{len(inputs.held_out):,} held out for validation, " if len(inputs.held_out) else ""
     stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views else ""
     print(
         f"{settings.alg} with {settings.net} ({parameters_of(trainer):,} parameters) on {settings.dataset}: "
-        f"{len(facts.labeled):,} labelled images, {stream}{len(data.test_labels):,} test images; "
+        f"{len(facts.labeled):,} labelled images, {held_out}{stream}{len(data.test_labels):,} test images; "
         f"from step {trainer.start}, {results.device_name(trainer.device)}, {trainer.precision}",
         flush=True,
     )
@@ -358,25 +374,23 @@ def writing(out: Path) -> Iterator[None]:
         raise RunError(f"{out} cannot be written ({error}); the same command goes on when it can") from error
 
 
-def restore(folder: Path) -> tuple[RunSettings, Dataset, Facts, Trainer]:
+def restore(folder: Path) -> tuple[RunSettings, Inputs, Trainer]:
     """A run as it stands in its folder, on the CPU: its settings, its data, and a trainer that holds the checkpoint.
 
     Raises:
         InputError: Not a run's folder, or its data or its code are others now.
     """
     settings = config.resolve({**config.read_recipe(str(folder / "config.yaml"), RECIPES), "device": "cpu"})
-    data = load_data(settings)
-    split, facts = choose_labels(settings, data)
-    identity = identity_of(settings, data, split)
-    trainer, _ = assemble(settings, data, facts, folder, identity)
-    return settings, data, facts, trainer
+    inputs = choose_labels(settings, load_data(settings))
+    trainer, _ = assemble(settings, inputs, folder, identity_of(settings, inputs))
+    return settings, inputs, trainer
 
 
-def identity_of(settings: RunSettings, data: Dataset, split: Split) -> dict[str, str]:
+def identity_of(settings: RunSettings, inputs: Inputs) -> dict[str, str]:
     """What must be the same for a run to be gone on with, beside its settings."""
     return {
-        "split_hash": split.hash,
-        "data_hash": fingerprint(data),
+        "split_hash": inputs.split.hash,
+        "data_hash": fingerprint(inputs.data),
         "plugins": plugins_of(settings),
         "code": plugins.code([ALGORITHMS.resolve(settings.alg).target, NETS.resolve(settings.net).target]),
     }
@@ -392,7 +406,8 @@ def make_row(settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Ou
     return {
         "algorithm": settings.alg,
         **{name: getattr(settings, name) for name in ("net", "dataset", "labels", "seed", "split_seed", "steps")},
-        **results.headline(outcome.evaluations, settings.evaluation.last_k),
+        **results.headline(outcome.evaluations, settings.evaluation.last_k, outcome.chosen),
+        "selection": settings.selection,
         "confusion": outcome.confusion,
         "evaluations": outcome.evaluations,
         "classes": list(data.classes),

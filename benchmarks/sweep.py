@@ -23,8 +23,6 @@ import torch
 from tqdm import tqdm
 
 from ssl_zoo import config, plugins, results
-from ssl_zoo.batch import Facts
-from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.errors import BusyError, InputError
 from ssl_zoo.settings import RunSettings
 
@@ -165,7 +163,7 @@ class Clock:
     def __init__(self, done: Sequence[Cell], threads: int):
         self.threads = threads
         self._seconds: dict[tuple[str, str], list[float]] = {}
-        self._data: dict[str, tuple[Dataset, Facts]] = {}
+        self._inputs: dict[str, run.Inputs] = {}  # the last ones used
         self.unknown: dict[str, str] = {}  # methods that did not get through the measurement, with what they said
         for cell in done:
             self.learn(cell)
@@ -190,15 +188,14 @@ class Clock:
 
     def _measure(self, settings: RunSettings) -> float:
         """Seconds of a step, with its share of the evaluations."""
-        key = json.dumps([settings.dataset, settings.datasets, settings.labels, settings.split_seed], sort_keys=True, default=str)
-        if key not in self._data:
-            data = run.load_data(settings)
-            self._data = {key: (data, run.choose_labels(settings, data)[1])}
-        data, facts = self._data[key]
+        parts = [settings.dataset, settings.datasets, settings.labels, settings.split_seed, settings.val_fraction]
+        key = json.dumps(parts, sort_keys=True, default=str)
+        if key not in self._inputs:
+            self._inputs = {key: run.choose_labels(settings, run.load_data(settings))}
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
-            return run.seconds_per_step(settings, data, facts)
+            return run.seconds_per_step(settings, self._inputs[key])
         finally:
             torch.set_num_threads(before)
 

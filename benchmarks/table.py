@@ -27,7 +27,10 @@ else:
 
 PUBLISHED = Path(__file__).parent / "published.yaml"
 # settings that may differ in a table
-OWN = ("alg", "algorithms", "labels", "seed", "split_seed", "split_file", "data_root", "device")
+OWN = (
+    *("alg", "algorithms", "labels", "seed", "split_seed", "split_file", "data_root", "device"),
+    *("checkpoint_seconds", "strict"),
+)
 SHORT = {
     "wrn28_2": "wrn-28-2",
     "wrn28_8": "wrn-28-8",
@@ -184,8 +187,10 @@ def caption(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
         for alg in dict.fromkeys(r["algorithm"] for r in rows)
     )
     tested = sum(map(sum, row["confusion"]))
+    held_out = f"{100 * row['config'].get('val_fraction', 0):g} % of the labelled images, held out"
+    chosen = "the last evaluation" if row.get("selection", "last") == "last" else f"the evaluation that is best on {held_out},"
     lines = [
-        f"{row['dataset']}, {row['net']}, {row['steps']} steps; error rate of the last evaluation on {tested} test images, mean "
+        f"{row['dataset']}, {row['net']}, {row['steps']} steps; error rate of {chosen} on {tested} test images, mean "
         f"± standard deviation over n runs (seeds {', '.join(map(str, seeds))}, {own}); median: of the last "
         f"{row.get('accuracy_median_of', 1)} evaluations; points: paired difference in accuracy to supervised, 95 % interval. "
         f"Seconds a run: {times}. {row['device']}; {versions}; commit {commit[0][:10]}{commit[1]}{commit[2]}.",
@@ -193,6 +198,9 @@ def caption(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
     warned = sorted({f"{row['algorithm']} with seed {row['seed']}" for row in rows if row.get("warnings")})
     if warned:
         lines += ["", f"Warned while they ran that a loss term trained nothing (see their result.json): {', '.join(warned)}."]
+    leaked = max(row.get("leaked_test_images", 0) for row in rows)
+    if leaked:
+        lines += ["", f"{leaked} of the test images are also training images: the score counts what was learnt by heart."]
     if notes:
         lines += ["", f"Partial: {'; '.join(notes)}."]
     return lines

@@ -101,17 +101,19 @@ def peak_memory(device: Any) -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def headline(evaluations: Sequence[Mapping[str, float]], last_k: int) -> dict[str, float]:
-    """The reported scores: those of the last evaluation; the median of the last k beside them; the best on the test set marked.
+def headline(evaluations: Sequence[Mapping[str, float]], last_k: int, chosen: int = -1) -> dict[str, float]:
+    """The reported scores: those of one evaluation; the median of the last k beside them; the best on the test set marked.
 
     Args:
         evaluations: In order.
         last_k: Of how many last evaluations to take the median.
+        chosen: Which one is reported; the last, or one that was chosen by validation images. Never by test images.
     """
-    last = {name: value for name, value in evaluations[-1].items() if name != "step"}
+    scores = {name: value for name, value in evaluations[chosen].items() if name != "step"}
     return {
-        **last,
-        "error_rate": 1 - last["accuracy"],
+        **scores,
+        "selected_step": int(evaluations[chosen]["step"]),
+        "error_rate": 1 - scores["accuracy"],
         "accuracy_median": statistics.median(e["accuracy"] for e in evaluations[-last_k:]),
         "accuracy_median_of": min(last_k, len(evaluations)),
         "accuracy_oracle": max(e["accuracy"] for e in evaluations),  # chosen on the test set: never a headline

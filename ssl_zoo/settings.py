@@ -125,12 +125,16 @@ class RunSettings:
         dataset: Data set, by its registered name.
         data_root: Folder of the data, or an archive for the data set `folder`.
         labels: How many labelled images, drawn with an equal number per class, or `all`.
+        val_fraction: Share of the labelled images that is held out from training and scored at every evaluation; they count as
+            labels.
+        selection: Which evaluation is reported: the last, or the best one by the held-out images (validation).
         seed: Of the initial weights, the order of images, augmentation and dropout.
         split_seed: Of the choice of labelled images.
         split_file: JSON file that names the labelled images, as each run writes; null: draw them.
         strict: Refuse data of which test images are also training images; without it they are counted and reported.
         steps: Updates of the net.
         device: auto (a GPU if there is one), cpu, cuda or cuda:N.
+        deterministic: Use only operations whose result is the same every time, which on a GPU takes longer; a CPU's always are.
         precision: auto (bf16 where the device is fast in it, otherwise fp32), bf16 or fp32. Parameters and losses stay fp32.
         on_nan: What a loss that is not finite does: stop the run, or skip the step, undo what it wrote and count it, which waits
             for the device in every step.
@@ -152,12 +156,15 @@ class RunSettings:
     dataset: str = "digits"
     data_root: str = "data"
     labels: int | Literal["all"] = 20
+    val_fraction: float = 0.0
+    selection: Literal["last", "validation"] = "last"
     seed: int = 0
     split_seed: int = 0
     split_file: str | None = None
     strict: bool = False
     steps: int = 1000
     device: str = "auto"
+    deterministic: bool = False
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     on_nan: Literal["stop", "skip"] = "stop"
     checkpoint_seconds: float = 60.0
@@ -177,6 +184,9 @@ class RunSettings:
             raise InputError("data_root is empty; give the folder of the data")
         if self.labels != "all":
             between("labels", self.labels, 1)
+        between("val_fraction", self.val_fraction, 0, 1)
+        if self.selection == "validation" and self.val_fraction == 0:
+            raise InputError("selection = validation needs images to select by; set val_fraction, such as --val-fraction 0.2")
         between("checkpoint_seconds", self.checkpoint_seconds, 0)
         if self.eval_ema is not None:
             between("eval_ema", self.eval_ema, 0, 1)

@@ -80,8 +80,50 @@ def draw_split(
     return Split(dataset, len(rows), int(seed), rows.astype(np.int64), labels[rows].astype(np.int64))
 
 
-def write_split(split: Split, path: Path) -> None:
+def hold_out(split: Split, fraction: float) -> np.ndarray:
+    """Choose some of the labelled rows for validation: a function of the split and the fraction alone.
+
+    Each class gives the same share, as near as whole images allow; what is left over, the classes give that are furthest below
+    their share, and of equal ones those that a hash ranks first.
+
+    Args:
+        split: The labelled rows.
+        fraction: Of them, from 0 to 1; 0 holds out none.
+
+    Returns:
+        (V,) rows, ascending.
+
+    Raises:
+        InputError: The fraction comes to no image, or leaves a class none to learn from.
+    """
+    if fraction == 0:
+        return np.empty(0, np.int64)
+    count = round(fraction * split.labels)
+    classes = np.unique(split.classes)
+    if count == 0:
+        raise InputError(f"val_fraction = {fraction} of {split.labels} labelled images is none; raise it, or set it to 0")
+    members = [split.rows[split.classes == k] for k in classes]
+    sizes = np.array([len(rows) for rows in members])
+    wanted = sizes * count // split.labels
+    short = sizes * count / split.labels - wanted
+    order = np.lexsort((_hash(f"{split.hash}/validation/classes", len(classes)), -short))
+    wanted[order[: count - wanted.sum()]] += 1
+    if (wanted >= sizes).any():
+        k = int((wanted >= sizes).argmax())
+        raise InputError(
+            f"val_fraction = {fraction} leaves class {classes[k]} no labelled image to learn from; lower it, or add labels"
+        )
+    rank = _hash(f"{split.hash}/validation", int(split.rows.max()) + 1)
+    return np.sort(np.concatenate([rows[np.argsort(rank[rows])[:n]] for rows, n in zip(members, wanted, strict=True)]))
+
+
+def write_split(split: Split, path: Path, validation: Sequence[int] = ()) -> None:
     """Write a split as JSON, all of it or nothing. A file of that name is replaced.
+
+    Args:
+        split: The labelled rows.
+        path: The file.
+        validation: Those of its rows that are held out; for the reader, as `hold_out` chooses them anew.
 
     Raises:
         OSError: The file cannot be written.
@@ -93,6 +135,7 @@ def write_split(split: Split, path: Path) -> None:
         "hash": split.hash,
         "rows": split.rows.tolist(),
         "classes": split.classes.tolist(),
+        "validation": [int(row) for row in validation],
     }
     lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())  # one line a key
     path.parent.mkdir(parents=True, exist_ok=True)

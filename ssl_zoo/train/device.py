@@ -1,6 +1,8 @@
 """Which device, and which precision on it."""
 
 import contextlib
+import os
+from collections.abc import Iterator
 
 import torch
 
@@ -44,3 +46,19 @@ def pick_precision(device: torch.device, precision: str) -> str:
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
     """The context of forward passes, for `bf16` or `fp32`. No scaler is needed with bf16."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@contextlib.contextmanager
+def deterministic(enabled: bool) -> Iterator[None]:
+    """Use only operations that give the same bits every time; one that cannot raises an error which names it.
+
+    On a CPU all that a run uses are so anyway. Must be entered before the first work on a GPU, or matrix products may differ.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    if enabled:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

@@ -1,7 +1,7 @@
 """Scores of a net on labelled images."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,17 @@ def confusion(probabilities: np.ndarray, labels: np.ndarray) -> list[list[int]]:
     return metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=list(classes)).tolist()
 
 
+def chosen(evaluations: Sequence[Mapping[str, float]], selection: str) -> int:
+    """Which evaluation is reported: the last, or the best on the validation images, of equal ones the latest.
+
+    Args:
+        evaluations: In order.
+        selection: last or validation.
+    """
+    places = range(len(evaluations))
+    return places[-1] if selection == "last" else max(places, key=lambda i: (evaluations[i]["validation_accuracy"], i))
+
+
 class Evaluator:
     """Scores the student and the net that a method wants scored.
 
@@ -87,6 +98,8 @@ class Evaluator:
         labels: (T,) classes.
         hidden_images: (T', H, W, C) uint8, some unlabelled training images whose labels are known but hidden; may be empty.
         hidden_labels: (T',) their classes.
+        validation_images: (V, H, W, C) uint8, labelled images that are held out from training; may be empty.
+        validation_labels: (V,) their classes.
         prepare: Stored images -> net inputs.
         batch: Images per pass.
         context: Autocast or nothing.
@@ -98,16 +111,19 @@ class Evaluator:
         labels: np.ndarray,
         hidden_images: Tensor,
         hidden_labels: np.ndarray,
+        validation_images: Tensor,
+        validation_labels: np.ndarray,
         prepare: Callable[[Tensor], Tensor],
         batch: int,
         context: contextlib.AbstractContextManager,
     ):
         self.images, self.labels = images, labels
         self.hidden_images, self.hidden_labels = hidden_images, hidden_labels
+        self.validation_images, self.validation_labels = validation_images, validation_labels
         self._settings: dict[str, Any] = {"prepare": prepare, "batch": batch, "context": context}
 
     def __call__(self, net: nn.Module, student: nn.Module) -> tuple[dict[str, float], list[list[int]]]:
-        """Scores of `net`, the student's accuracy, the share of hidden labels that `net` gets right, and the confusion matrix."""
+        """Scores of `net`, the student's accuracy, those on the other images, and the confusion matrix on the test images."""
         probabilities = predict(net, self.images, **self._settings)
         scores = score(probabilities, self.labels)
         if student is net:
@@ -115,6 +131,10 @@ class Evaluator:
         else:
             scores["accuracy_student"] = score(predict(student, self.images, **self._settings), self.labels)["accuracy"]
         if len(self.hidden_labels):
-            guessed = predict(net, self.hidden_images, **self._settings).argmax(axis=1)
-            scores["unlabeled_accuracy"] = float((guessed == self.hidden_labels).mean())
+            scores["unlabeled_accuracy"] = self._accuracy(net, self.hidden_images, self.hidden_labels)
+        if len(self.validation_labels):
+            scores["validation_accuracy"] = self._accuracy(net, self.validation_images, self.validation_labels)
         return scores, confusion(probabilities, self.labels)
+
+    def _accuracy(self, net: nn.Module, images: Tensor, labels: np.ndarray) -> float:
+        return float((predict(net, images, **self._settings).argmax(axis=1) == labels).mean())

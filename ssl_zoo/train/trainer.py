@@ -21,12 +21,13 @@ from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.checkpoint import Checkpoints
 from ssl_zoo.train.device import autocast, pick_precision
-from ssl_zoo.train.evaluate import Evaluator
+from ssl_zoo.train.evaluate import Evaluator, chosen
 from ssl_zoo.train.guard import FiniteGuard, TermGuard
 from ssl_zoo.train.logs import RunLog
 from ssl_zoo.train.optimizer import make_optimizer, set_lr
 from ssl_zoo.train.signals import asked_to_end
 
+TAGS = {"unlabeled_accuracy": "unlabeled/accuracy", "validation_accuracy": "validation/accuracy"}  # of scores not on test images
 SKIPS = 100  # steps without a finite gradient in a row, after which --on-nan skip gives up
 
 
@@ -39,8 +40,9 @@ class Batches(Protocol):
 class Outcome(NamedTuple):
     """What a finished run knows."""
 
-    evaluations: list[dict[str, float]]  # in order; the last one is the result
-    confusion: list[list[int]]  # of the last evaluation; rows are true classes
+    evaluations: list[dict[str, float]]  # in order
+    chosen: int  # which of them is reported
+    confusion: list[list[int]]  # of that evaluation; rows are true classes
     seconds: float  # in the loop, evaluations included, over all parts of a resumed run
     seconds_training: float  # without evaluations and checkpoints
     warnings: list[str]  # of terms that trained nothing
@@ -111,7 +113,10 @@ class Trainer:
             raise RunError(
                 f"{self.folder} cannot be written ({error}); {self._kept()}; the same command goes on when it can"
             ) from error
-        return Outcome(self.evaluations, self.confusion, self.seconds, self.seconds_training, self.guard.warnings, self.skipped)
+        chosen_one = chosen(self.evaluations, self.settings.selection)
+        return Outcome(
+            self.evaluations, chosen_one, self.confusion, self.seconds, self.seconds_training, self.guard.warnings, self.skipped
+        )
 
     def _run(self, log: RunLog) -> None:
         s = self.settings
@@ -226,14 +231,16 @@ class Trainer:
         if not self._due(done) or (self.evaluations and self.evaluations[-1]["step"] == done):
             return
         self._lap(training=True)
-        scores, self.confusion = self.evaluator(self.eval_net(), self.algorithm.net)
+        scores, confusion = self.evaluator(self.eval_net(), self.algorithm.net)
         self.algorithm.train()  # a teacher left in eval mode would stop normalising by its own batches
         self.evaluations.append({"step": done, **scores})
+        if chosen(self.evaluations, self.settings.selection) == len(self.evaluations) - 1:
+            self.confusion = confusion
         self._bar_scores = {"accuracy": f"{100 * scores['accuracy']:.1f}%"}
         bar.set_postfix(self._bar_scores, refresh=False)
         log.write(
             done,
-            {f"test/{name}" if name != "unlabeled_accuracy" else "unlabeled/accuracy": value for name, value in scores.items()},
+            {TAGS.get(name, f"test/{name}"): value for name, value in scores.items()},
         )
         self._lap(training=False)
 

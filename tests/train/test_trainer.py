@@ -40,7 +40,15 @@ def make(folder, name="meanteacher", settings=SETTINGS, identity=None, net=Noisy
     view = View([], *channel_statistics(IMAGES))
     pipeline = Pipeline(IMAGES, FACTS, {"weak": view}, unlabeled=method.views, batch_labeled=4, batch_unlabeled=6, seed=0)
     evaluator = Evaluator(
-        IMAGES, LABELS.numpy(), IMAGES[:5], LABELS[:5].numpy(), view.plain, 7, torch.autocast("cpu", enabled=False)
+        IMAGES,
+        LABELS.numpy(),
+        IMAGES[:5],
+        LABELS[:5].numpy(),
+        IMAGES[5:9],
+        LABELS[5:9].numpy(),
+        view.plain,
+        7,
+        torch.autocast("cpu", enabled=False),
     )
     folder.mkdir(exist_ok=True)
     return Trainer(method, pipeline, evaluator, settings, DEVICE, folder, identity or {"split_hash": "abc"})
