@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_zoo import config, results
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, one_line
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(differences(a, b)))
         return 0
     except (InputError, OSError) as error:
-        print(f"compare.py: {error}", file=sys.stderr)
+        print(f"compare.py: {one_line(error)}", file=sys.stderr)
         return 2
 
 

@@ -17,7 +17,7 @@ import torch
 from ssl_zoo import config, plugins, results
 from ssl_zoo.data.augment import View, channel_statistics
 from ssl_zoo.data.sources import MOONS
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.train.evaluate import predict
 
 if __package__:
@@ -167,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         pyplot.close(figure)
         return 0
     except (InputError, OSError) as error:
-        print(f"plot.py: {error}", file=sys.stderr)
+        print(f"plot.py: {one_line(error)}", file=sys.stderr)
         return 2
 
 

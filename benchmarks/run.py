@@ -20,7 +20,7 @@ from ssl_zoo.data.dataset import Dataset, fingerprint
 from ssl_zoo.data.leakage import leaks
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.data.splits import Split, draw_split, hold_out, read_split, write_split
-from ssl_zoo.errors import BusyError, InputError, Interrupted, RunError
+from ssl_zoo.errors import BusyError, InputError, Interrupted, RunError, one_line
 from ssl_zoo.registry import REGISTRIES, near_miss
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
@@ -347,8 +347,8 @@ def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     )
     try:
         outcome = trainer.run()
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
             raise RunError(
                 "out of memory; lower batch.labeled, batch.unlabeled or evaluation.batch, or choose a smaller net"
             ) from error
@@ -489,10 +489,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(summary(execute(settings, out), out))
         return 0
     except Interrupted as error:
-        print(f"run.py: {error}", file=sys.stderr)
+        print(f"run.py: {one_line(error)}", file=sys.stderr)
         return 128 + error.number
     except (InputError, RunError) as error:
-        print(f"run.py: {error}", file=sys.stderr)
+        print(f"run.py: {one_line(error)}", file=sys.stderr)
         return 3 if isinstance(error, BusyError) else 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
         print("run.py: interrupted; the same command goes on from the last checkpoint, if there is one yet", file=sys.stderr)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ssl_zoo import files, results
 from ssl_zoo.data.pipeline import Pipeline
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.train.checkpoint import Checkpoints
 
 if __package__:
@@ -205,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             figures = soak(rest, flags.kills, Path(folder), flags.moments)
     except InputError as error:
-        print(f"soak.py: {error}", file=sys.stderr)
+        print(f"soak.py: {one_line(error)}", file=sys.stderr)
         return 2
     print(
         f"{figures['kills']} kills survived in {figures['steps']} steps; "

@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from ssl_zoo import config, plugins, results
-from ssl_zoo.errors import BusyError, InputError
+from ssl_zoo.errors import BusyError, InputError, one_line
 from ssl_zoo.settings import RunSettings
 
 if __package__:
@@ -33,6 +33,7 @@ else:
     import run
     from engines import Ended, Engine, Job, LocalEngine, RayEngine
 
+MOST_SEEDS = 10_000  # in a range
 BUSY, BAD_INPUT = 3, 2  # exit statuses of run.py
 
 
@@ -113,9 +114,9 @@ def seeds(text: str) -> list[int]:
     """
     found: list[int] = []
     for part in listed(text, "--seeds"):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
-        if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise InputError(f"--seeds has '{part}'; give numbers and ranges, such as 0-4 or 0,3,7")
+        match = re.fullmatch(r"([0-9]{1,18})(?:-([0-9]{1,18}))?", part)
+        if match is None or not 0 <= int(match[2] or match[1]) - int(match[1]) < MOST_SEEDS:
+            raise InputError(f"--seeds has '{part}'; give numbers and ranges of at most {MOST_SEEDS}, such as 0-4 or 0,3,7")
         found += range(int(match[1]), int(match[2] or match[1]) + 1)
     return list(dict.fromkeys(found))
 
@@ -357,7 +358,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"not finished: {name}: {reason}", file=sys.stderr)
         return 1 if refused or failed else 0
     except (InputError, BusyError) as error:
-        print(f"sweep.py: {error}", file=sys.stderr)
+        print(f"sweep.py: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("sweep.py: interrupted; the same command goes on", file=sys.stderr)

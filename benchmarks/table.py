@@ -18,7 +18,7 @@ import yaml
 from scipy.special import stdtrit
 
 from ssl_zoo import config, results
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, one_line
 
 if __package__:
     from benchmarks.render import FORMATS, Cell, Gain, Published, Score, Table
@@ -290,7 +290,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(made)
         return 0
     except (InputError, OSError) as error:
-        print(f"table.py: {error}", file=sys.stderr)
+        print(f"table.py: {one_line(error)}", file=sys.stderr)
         return 2
 
 

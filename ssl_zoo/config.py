@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import inspect
 import json
+import os
 import re
 import textwrap
 import typing
@@ -18,6 +19,7 @@ from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, Registry
 from ssl_zoo.settings import RunSettings
 
 BUDGETS = "budgets"  # of a recipe: settings by name of a budget, laid on top of the recipe where that budget is asked for
+PARTS = 100_000  # values in a recipe, with what its aliases stand for
 SHORT = "short"  # the budget of a recipe as it stands
 SECTIONS = {"datasets": DATASETS, "nets": NETS, "algorithms": ALGORITHMS}  # options by registered name
 
@@ -50,11 +52,31 @@ def parse_yaml(text: str, where: str) -> Any:
         InputError: Not YAML; the message says where, in one line.
     """
     try:
-        return yaml.load(text, _Loader)
+        value = yaml.load(text, _Loader)
+        _count(value, where)
+        return value
     except yaml.YAMLError as error:
         raise InputError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
     except (TypeError, ValueError, RecursionError) as error:  # a mapping as a key; a date that does not exist
         raise InputError(f"{where} is not usable YAML: {error}") from error
+
+
+def _count(value: Any, where: str) -> None:
+    """Refuse what a few aliases can make of a small file: a value without end, or of more parts than memory holds."""
+    seen: dict[int, int] = {}  # of mappings and sequences, by identity, the parts with all that is in them; 0: not known yet
+
+    def parts(part: Any) -> int:
+        if not isinstance(part, dict | list):
+            return 1
+        if seen.get(id(part)) == 0:
+            raise InputError(f"{where} holds a value that contains itself")
+        if id(part) not in seen:
+            seen[id(part)] = 0
+            seen[id(part)] = 1 + sum(map(parts, part.values() if isinstance(part, dict) else part))
+        return seen[id(part)]
+
+    if parts(value) > PARTS:
+        raise InputError(f"{where} holds more than {PARTS:,} values, which no recipe needs")
 
 
 def read_recipe(name: str, folder: Path) -> dict[str, Any]:
@@ -65,7 +87,7 @@ def read_recipe(name: str, folder: Path) -> dict[str, Any]:
     """
     known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     path = known.get(name, Path(name))
-    if not path.is_file():
+    if not os.path.isfile(path):  # not of pathlib, for which a name can be too long to be no file
         raise InputError(
             f"no recipe is called '{name}' and no such file exists; {near_miss(name, list(known))}known: {', '.join(known)}"
         )

@@ -1,5 +1,7 @@
 """Errors that are the user's to mend, each one line without a traceback on the command line."""
 
+LONGEST = 1500  # characters of a line
+
 
 class InputError(ValueError):
     """What the user gave cannot be used. The message says what is wrong and how to mend it. Exit status 2."""
@@ -24,6 +26,12 @@ class Interrupted(RunError):
     def __init__(self, message: str, number: int):
         super().__init__(message)
         self.number = number
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, as one line of printable characters, however it came to have others: from a name, a value, a file."""
+    text = "".join(c if c.isprintable() else " " if c in "\r\n\t" else c.encode("unicode_escape").decode() for c in str(error))
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
 def between(name: str, value: float, low: float, high: float = float("inf")) -> float:

@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -136,7 +137,7 @@ def _check(registry: Registry, entry: Entry) -> None:
 
 
 def _import_file(path: Path) -> None:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"there is no such file in {Path.cwd()}")
     name = path.stem
     if not name.isidentifier():

@@ -55,7 +55,7 @@ class _Family(NamedTuple):
 
     def entry(self, name: str) -> Entry | None:
         match = self.pattern.fullmatch(name.strip().casefold())
-        if match is None:
+        if match is None or len(name) > 100:  # a number of thousands of digits is no number to Python
             return None
         fixed = {key: int(value) if value.isdecimal() else value.replace("-", "_") for key, value in match.groupdict().items()}
         return Entry(self.template.format(**fixed), self.target, fixed, self.origin)
@@ -110,7 +110,7 @@ class Registry:
         """
 
         def decorate(target: Any) -> Any:
-            family = _Family(template, re.compile(pattern), example, target, self._origin_of(target))
+            family = _Family(template, re.compile(pattern, re.ASCII), example, target, self._origin_of(target))
             if any(other.template == template for other in self._families):
                 raise InputError(f"{self.kind} family '{template}' is registered already; choose another name")
             taken = self._find(example)

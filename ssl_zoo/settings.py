@@ -21,8 +21,8 @@ class BatchSettings:
     labeled_in_unlabeled: bool = True
 
     def __post_init__(self):
-        between("batch.labeled", self.labeled, 1)
-        between("batch.unlabeled", self.unlabeled, 1)
+        between("batch.labeled", self.labeled, 1, 100_000)
+        between("batch.unlabeled", self.unlabeled, 1, 100_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +111,8 @@ class EvaluationSettings:
 
     def __post_init__(self):
         for name in ("every", "batch", "last_k", "log_every"):
-            between(f"evaluation.{name}", getattr(self, name), 1)
-        between("evaluation.unlabeled", self.unlabeled, 0)
+            between(f"evaluation.{name}", getattr(self, name), 1, 2**31)
+        between("evaluation.unlabeled", self.unlabeled, 0, 2**31)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +179,7 @@ class RunSettings:
     algorithms: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self):
-        between("steps", self.steps, 1)
+        between("steps", self.steps, 1, 100_000_000)
         if not self.data_root:
             raise InputError("data_root is empty; give the folder of the data")
         if self.labels != "all":

@@ -19,7 +19,7 @@ class Perceptron(nn.Module):
         self, num_classes: int, in_chans: int, image_size: tuple[int, int], *, width: int = 64, bn_momentum: float = 0.1
     ):
         super().__init__()
-        between("width", width, 1)
+        between("width", width, 1, 10_000)
         between("bn_momentum", bn_momentum, 0, 1)
         layers: list[nn.Module] = [nn.Flatten()]
         for before in (in_chans * image_size[0] * image_size[1], width):

@@ -106,7 +106,7 @@ class WideResNet(ConvNet):
         first_stride: int = 1,
     ):
         groups, blocks = groups_and_blocks(depth)
-        between("width", width, 1)
+        between("width", width, 1, 100)
         between("drop_rate", drop_rate, 0, 1)
         between("bn_momentum", bn_momentum, 0, 1)
         between("bn_eps", bn_eps, 0)
