@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +34,13 @@ else:
     import run
     from engines import last_line
 
+EARLY = 0.15  # of the kills fall in the start of a process
 TIMES = ("seconds", "seconds_training", "images_per_second", "peak_memory")  # what may differ between two equal runs
 _FORKS = multiprocessing.get_context("forkserver")  # children of a process that has torch imported and has computed nothing
 _FORKS.set_forkserver_preload(["torch", "torchvision", "jsonargparse", "sklearn.metrics", "torch.utils.tensorboard"])
 
 
-def _child(argv: Sequence[str], log: str, reached: "Synchronized[int]") -> None:
+def _child(argv: Sequence[str], log: str, reached: Any) -> None:
     batch = Pipeline.batch
 
     def counted(self: Pipeline, step: int) -> Any:
@@ -62,7 +62,7 @@ class Run:
     """
 
     def __init__(self, argv: Sequence[str], log: Path):
-        self._reached = _FORKS.Value("q", -1)
+        self._reached = _FORKS.RawValue("q", -1)  # no lock, which a killed process could keep
         self._process = _FORKS.Process(target=_child, args=(list(argv), str(log), self._reached))
         self._process.start()
 
@@ -156,14 +156,21 @@ def soak(argv: Sequence[str], kills: int, folder: Path, seed: int) -> dict[str, 
     if Run([*argv, "--out", str(alone)], log).wait() != 0:
         raise InputError(f"the run does not go through when it is left alone: {last_line(log)}")
     whole = time.perf_counter() - began
-    longest = 1.4 * _row(alone)["seconds"] / kills  # at most 0.7 of the run, on average, under fire: it is not over before
-    argv = [*argv, "--set", f"checkpoint_seconds={longest / 4:.3g}"]
-    lost = []
+    steps, seconds = _row(alone)["steps"], _row(alone)["seconds"]
+    if steps < 5 * kills:
+        raise InputError(f"{steps} steps are too few for {kills} kills; give it more --steps, or fewer kills")
+    argv = [*argv, "--set", f"checkpoint_seconds={seconds / kills / 3:.3g}"]
+    lost, saved = [], 0
     while len(lost) < kills:
         shot = Run([*argv, "--out", str(killed)], log)
-        while shot.step < 0 and shot.wait(0.01) is None and draw.random() > 0.002:
-            pass
-        status = shot.wait(draw.uniform(0, longest))
+        if draw.random() < EARLY:  # while it starts
+            shot.wait(draw.uniform(0, whole - seconds))
+        else:  # on average, 0.7 of the run is over after all of them
+            target = saved + draw.uniform(0, 1.4 * steps / kills)
+            while shot.step < target and shot.wait(0.001) is None:
+                pass
+            shot.wait(draw.uniform(0, seconds / steps))
+        status = shot.wait(0)
         if status is None:
             status = shot.send(signal.SIGKILL)
         if status == 0:
@@ -171,14 +178,15 @@ def soak(argv: Sequence[str], kills: int, folder: Path, seed: int) -> dict[str, 
         if status != -signal.SIGKILL:
             raise InputError(f"the run failed after {len(lost)} kills: {last_line(log)}")
         state = Checkpoints(killed).load(torch.device("cpu"))
-        lost.append(max(0, shot.step - (0 if state is None else state["step"])))  # 0: it was killed before its first step
+        saved = 0 if state is None else state["step"]
+        lost.append(max(0, shot.step - saved))  # 0: it was killed before its first step
     if Run([*argv, "--out", str(killed)], log).wait() != 0:
         raise InputError(f"the run does not come to its end after {kills} kills: {last_line(log)}")
     found = differences(alone, killed)
     return {
         "kills": kills,
         "different": found,
-        "steps": _row(alone)["steps"],
+        "steps": steps,
         "steps_lost_mean": statistics.mean(lost),
         "steps_lost_max": max(lost),
         "seconds_alone": whole,
@@ -188,6 +196,16 @@ def soak(argv: Sequence[str], kills: int, folder: Path, seed: int) -> dict[str, 
         "versions": results.versions(),
         "commit": results.commit(),
     }
+
+
+def sentence(figures: dict[str, Any]) -> str:
+    """The figures in words."""
+    different = f"in {', '.join(figures['different'])}" if figures["different"] else "0"
+    return (
+        f"{figures['kills']} kills survived in a run of {figures['steps']} steps; bytes different at the end: {different}; steps "
+        f"lost per kill: {figures['steps_lost_mean']:.1f} on average, {figures['steps_lost_max']} at most "
+        f"({figures['cores']} cores, {figures['device'].rpartition(',')[0]}, torch {figures['versions']['torch']})"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -207,11 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"soak.py: {one_line(error)}", file=sys.stderr)
         return 2
-    print(
-        f"{figures['kills']} kills survived in {figures['steps']} steps; "
-        f"different at the end: {', '.join(figures['different']) or 0}; "
-        f"steps lost per kill: {figures['steps_lost_mean']:.1f} on average, {figures['steps_lost_max']} at most"
-    )
+    print(sentence(figures))
     if flags.save:
         files.replace_text(flags.save, json.dumps(figures, indent=1) + "\n")
     return 1 if figures["different"] else 0

@@ -1,8 +1,10 @@
 """What the README shows must work as printed."""
 
+import json
 import re
 from pathlib import Path
 
+from benchmarks import soak
 from ssl_zoo import new
 from ssl_zoo.testing.check import CHECKS
 from tests.algorithms.mutants import MUTANTS
@@ -40,3 +42,9 @@ def test_the_names_and_files_that_it_mentions_exist():
     for path in re.findall(r"`((?:ssl_zoo|benchmarks|tests|configs)/[\w./]+)`", TEXT):
         assert (ROOT / path).exists(), path
     assert not re.search(r"@[A-Z]+@", TEXT), "a placeholder is left"
+
+
+def test_the_figures_of_the_soak():
+    figures = json.loads((ROOT / "benchmarks/results/soak.json").read_text())
+    assert figures["different"] == [] and figures["kills"] >= 50 and not figures["commit"].endswith("-dirty")
+    assert soak.sentence(figures) in " ".join(TEXT.split())

@@ -164,7 +164,7 @@ NUMBERS = {
     int: [-1, 0, 1, 2, 3, 1000, 10**9, 2**31, 2**63, 10**30],
     float: [-1.0, 0.0, 1e-30, 0.5, 1.0, 2.0, 1e30, math.inf, math.nan],
     bool: [True, False],
-    str: ["", "x", "é\n", "null"],
+    str: ["", "x", "é\n"],
 }
 PLAIN = config.flatten(config.plain(config.resolve({"alg": "tempens", "net": "smallnet"})))
 LEFT = ("steps", "data_root", "alg", "net", "dataset", "device", "split_file")  # names; and steps, which would take long
