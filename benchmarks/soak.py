@@ -14,6 +14,7 @@ import signal
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from ssl_zoo import files, results
 from ssl_zoo.data.pipeline import Pipeline
@@ -41,6 +43,7 @@ _FORKS.set_forkserver_preload(["torch", "torchvision", "jsonargparse", "sklearn.
 
 
 def _child(argv: Sequence[str], log: str, reached: Any) -> None:
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
     batch = Pipeline.batch
 
     def counted(self: Pipeline, step: int) -> Any:
