@@ -76,7 +76,7 @@ def test_numbers_as_people_write_them(tmp_path):
         ({"labels": "some"}, "labels = 'some' is not of the type"),
         ({"labels": True}, "labels = True is not of the type"),
         ({"steps": 1.5}, "steps = 1.5 is not of the type int"),
-        ({"steps": 0}, "steps = 0 is out of range: it must be at least 1"),
+        ({"steps": 0}, "steps = 0 is out of range: it must be from 1 to 100000000"),
         ({"optimizer": {"lr": float("nan")}}, "optimizer.lr = nan is out of range"),
         ({"schedule": {"warmup": 3}}, "schedule.warmup = 3.0 is out of range"),
         ({"batch": {"labeled": 0}}, "batch.labeled = 0"),

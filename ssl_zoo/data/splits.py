@@ -135,8 +135,7 @@ def write_split(split: Split, path: Path, validation: Sequence[int] = ()) -> Non
         "hash": split.hash,
         "rows": split.rows.tolist(),
         "classes": split.classes.tolist(),
-        "validation": [int(row) for row in validation],
-    }
+    } | ({"validation": [int(row) for row in validation]} if len(validation) else {})
     lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())  # one line a key
     path.parent.mkdir(parents=True, exist_ok=True)
     files.replace_text(path, f"{{\n{lines}\n}}\n")

@@ -106,9 +106,11 @@ class Trainer:
             Interrupted: A signal asked the run to end; a checkpoint is written.
         """
         try:
-            with contextlib.closing(RunLog(self.folder, self._log_offset, self.start)) as log:
-                self._run(log)
-                self.checkpoints.wait()
+            try:
+                with contextlib.closing(RunLog(self.folder, self._log_offset, self.start)) as log:
+                    self._run(log)
+            finally:
+                self.checkpoints.wait()  # whatever ended the run: while it is written the folder is not another's
         except OSError as error:
             raise RunError(
                 f"{self.folder} cannot be written ({error}); {self._kept()}; the same command goes on when it can"
