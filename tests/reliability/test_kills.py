@@ -4,8 +4,10 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ import torch
 from benchmarks import run, soak
 from ssl_zoo import ALGORITHMS, files
 from ssl_zoo.train import evaluate, logs
-from ssl_zoo.train.checkpoint import LAST, PREVIOUS
+from ssl_zoo.train.checkpoint import LAST, PREVIOUS, Checkpoints
 
 QUICK = [
     *("--net", "smallnet", "--steps", "24", "--device", "cpu"),
@@ -41,21 +43,20 @@ def alone(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALGORITHMS.names())
 def test_random_kills_change_no_bit(name, alone, tmp_path):
-    """With a checkpoint in every step, so that many a kill hits one; steps are slow enough to be hit by any."""
+    """With a checkpoint in every step, so that many a kill hits one."""
     draw = random.Random(name)
     argv = ["--alg", name, *QUICK, "--set", "checkpoint_seconds=0", "--out", str(tmp_path / "run")]
     whole = alone(name)
-    reached = []
-    for _ in range(4):
-        shot = soak.Run(argv, tmp_path / "log")
-        while shot.step < 0:
-            assert shot.wait(0.002) is None, (tmp_path / "log").read_text()
-        if shot.wait(draw.uniform(0, 0.06)) is None:
+    for kill in range(4):
+        shot, target = soak.Run(argv, tmp_path / "log"), draw.randrange(5 * kill, 5 * kill + 5)
+        while shot.step < target:
+            assert shot.wait(0.0005) is None, (tmp_path / "log").read_text()
+        if shot.wait(draw.uniform(0, 0.01)) is None:
             shot.send(signal.SIGKILL)
-        reached.append(shot.step)
     assert soak.Run(argv, tmp_path / "log").wait() == 0
     assert soak.differences(whole, tmp_path / "run") == []
-    assert reached[-1] > reached[0], "nothing was gone on with"
+    begun = [int(step) for step in re.findall(r"from step (\d+), ", (tmp_path / "log").read_text())]
+    assert len(begun) == 5 and begun == sorted(begun) and begun[-1] > 0, "nothing was gone on with"
 
 
 def die_at(owner, name, number, counts=lambda *args: True, first=lambda *args: None):
@@ -74,11 +75,22 @@ def die_at(owner, name, number, counts=lambda *args: True, first=lambda *args: N
         if counts(*args):
             calls.append(1)
             if len(calls) == number:
+                if threading.current_thread() is threading.main_thread():
+                    for checkpoints in BEGUN:  # else it is up to the disk which one the next process finds
+                        checkpoints.wait()
                 first(*args)
                 os.kill(os.getpid(), signal.SIGKILL)
         return inner(*args, **kwargs)
 
     setattr(owner, name, dying)
+
+
+BEGUN: list[Checkpoints] = []  # in the process that dies: whose thread has had something to write
+
+
+def saving(checkpoints, state, inner=Checkpoints.save):
+    inner(checkpoints, state)
+    BEGUN[:] = [checkpoints]
 
 
 def half_a_file(state, file):
@@ -109,6 +121,7 @@ MOMENTS = {  # where the process dies, and the step that the next one goes on fr
 
 
 def dying_child(moment, argv, log):
+    Checkpoints.save = saving
     die_at(*MOMENTS[moment][1:])
     with open(log, "w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         status = run.main(argv)
