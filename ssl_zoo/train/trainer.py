@@ -85,6 +85,8 @@ class Trainer:
             self.average = Teacher(algorithm.net, settings.eval_ema, bn="ema").to(device)
         self.guard = TermGuard(algorithm, settings.steps, settings.algorithms.get(settings.alg, {}))
         self.finite = FiniteGuard(settings.steps, device)
+        self._parameters = [p for p in algorithm.parameters() if p.requires_grad]
+        self._clock = torch.linspace(0, 1, settings.steps + 1, device=device)  # progress of each step, with no copy per step
         self.start = self.skipped = self._skipped_in_a_row = 0
         self.evaluations: list[dict[str, float]] = []
         self.confusion: list[list[int]] = []
@@ -122,8 +124,6 @@ class Trainer:
 
     def _run(self, log: RunLog) -> None:
         s = self.settings
-        parameters = [p for p in self.algorithm.parameters() if p.requires_grad]
-        clock = torch.linspace(0, 1, s.steps + 1, device=self.device)  # progress of each step, with no copy per step
         pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between redraws; a log file wants few
         bar = tqdm(total=s.steps, initial=self.start, desc=s.alg, unit="step", dynamic_ncols=True, mininterval=pause)
         self.algorithm.train()
@@ -131,37 +131,51 @@ class Trainer:
         with bar, asked_to_end() as asked:
             self._evaluate_if_due(log, bar, self.start)  # the run may have ended between a step and its evaluation
             for step in range(self.start, s.steps):
-                batch = self.batches.batch(step)
-                lr = set_lr(self.optimizer, s.optimizer.lr, s.schedule, step / s.steps)
-                seed_global(mix(s.seed, step, "loss", rank()))  # so that a resumed run draws the same dropout
-                statistics = self._statistics() if s.on_nan == "skip" else []
-                with autocast(self.device, self.precision):
-                    out = self.algorithm.loss(batch, clock[step])
                 done = step + 1
                 logs = self._due(done) or done % s.evaluation.log_every == 0
-                watched = self.guard.look(out) if logs else {}
-                self.optimizer.zero_grad(set_to_none=True)
-                out.total.backward()
-                average_gradients(parameters)
-                if s.on_nan == "stop" or self._usable(parameters, statistics, done):
-                    if s.optimizer.clip is not None:
-                        nn.utils.clip_grad_norm_(parameters, s.optimizer.clip)
-                    self.optimizer.step()
-                    with torch.no_grad():
-                        self.algorithm.after_step({name: gather_rows(rows) for name, rows in out.seen.items()})
-                        if self.average is not None:
-                            self.average.update(self.algorithm.net)
-
+                terms, watched = self.step(step, watch=logs)
                 bar.update()
-                self.finite.look(done, {"total": out.total, **out.terms})
                 if logs:
-                    self._log(log, bar, done, {"total": out.total, **out.terms}, watched, lr)
+                    self._log(log, bar, done, terms, watched)
                 if asked.by is not None:
                     self._end(log, done, asked.by)
                 if self._due(done) or time.perf_counter() - self._saved_at >= s.checkpoint_seconds:
                     self._save(log, done)
                 self._evaluate_if_due(log, bar, done)  # while the checkpoint is being written
         self._lap(training=True)
+
+    def step(self, step: int, watch: bool = False) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """One update of everything that a run changes. Does not wait for the device, unless by --on-nan skip.
+
+        Args:
+            step: Its number, from 0.
+            watch: Whether to measure what the loss's terms do, as at a log point.
+
+        Returns:
+            The loss and its terms, and what was measured.
+        """
+        s, parameters = self.settings, self._parameters
+        batch = self.batches.batch(step)
+        set_lr(self.optimizer, s.optimizer.lr, s.schedule, step / s.steps)
+        seed_global(mix(s.seed, step, "loss", rank()))  # so that a resumed run draws the same dropout
+        statistics = self._statistics() if s.on_nan == "skip" else []
+        with autocast(self.device, self.precision):
+            out = self.algorithm.loss(batch, self._clock[step])
+        watched = self.guard.look(out) if watch else {}
+        self.optimizer.zero_grad(set_to_none=True)
+        out.total.backward()
+        average_gradients(parameters)
+        if s.on_nan == "stop" or self._usable(parameters, statistics, step + 1):
+            if s.optimizer.clip is not None:
+                nn.utils.clip_grad_norm_(parameters, s.optimizer.clip)
+            self.optimizer.step()
+            with torch.no_grad():
+                self.algorithm.after_step({name: gather_rows(rows) for name, rows in out.seen.items()})
+                if self.average is not None:
+                    self.average.update(self.algorithm.net)
+        terms = {"total": out.total, **out.terms}
+        self.finite.look(step + 1, terms)
+        return terms, watched
 
     def _due(self, done: int) -> bool:
         """Whether there is an evaluation after so many steps."""
@@ -174,9 +188,7 @@ class Trainer:
         self.seconds_training += now - self._mark if training else 0.0
         self._mark = now
 
-    def _log(
-        self, log: RunLog, bar: tqdm, done: int, terms: Mapping[str, Tensor], watched: Mapping[str, Tensor], lr: float
-    ) -> None:
+    def _log(self, log: RunLog, bar: tqdm, done: int, terms: Mapping[str, Tensor], watched: Mapping[str, Tensor]) -> None:
         tensors = [*terms.values(), *watched.values()]
         values = torch.stack([tensor.detach().float() for tensor in tensors]).tolist()  # the only wait for the device
         numbers = dict(zip(terms, values, strict=False))
@@ -190,8 +202,9 @@ class Trainer:
             )
             shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
             raise self._diverged(f"the loss is not finite ({terms_first}; at step {done}: {shown})")
-        skipped = {"train/skipped": self.skipped} if self.settings.on_nan == "skip" else {}
-        log.write(done, {**{f"train/{name}": value for name, value in numbers.items()}, "train/lr": lr, **skipped})
+        other = {"train/lr": self.optimizer.param_groups[0]["lr"]}
+        other |= {"train/skipped": self.skipped} if self.settings.on_nan == "skip" else {}
+        log.write(done, {**{f"train/{name}": value for name, value in numbers.items()}, **other})
         for warning in self.guard.judge(done, dict(zip(watched, values[len(terms) :], strict=True))):
             bar.write(f"WARNING: {warning}", file=sys.stderr)
 
