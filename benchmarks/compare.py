@@ -12,7 +12,7 @@ from ssl_zoo.errors import InputError, one_line
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
     """Lines about settings, split and data, code and versions, and scores: of each kind what differs, or that nothing does."""
     yield from _differing("settings", config.flatten(a["config"]), config.flatten(b["config"]))
-    same = ("split_hash", "data_hash", "plugins", "commit", "precision", "device")
+    same = ("split_hash", "data_hash", "plugins", "commit", "source", "code", "history", "precision", "device")
     yield from _differing("split, data, code, device", {k: a.get(k) for k in same}, {k: b.get(k) for k in same})
     yield from _differing("versions", a["versions"], b["versions"])
     yield "scores:"

@@ -45,6 +45,8 @@ class Engine(Protocol):
 
     def close(self) -> None: ...
 
+    def kill(self) -> None: ...
+
 
 class LocalEngine:
     """Processes on this machine.
@@ -79,16 +81,25 @@ class LocalEngine:
     def close(self) -> None:
         """Stop what still runs, as Ctrl-C would; a run goes on from its checkpoint the next time."""
         self._closing.set()
+        self._send(signal.SIGINT)
+        self._pool.shutdown(cancel_futures=True)
+
+    def kill(self) -> None:
+        """Stop it at once."""
+        self._send(signal.SIGKILL)
+        self._pool.shutdown(cancel_futures=True)
+
+    def _send(self, number: signal.Signals) -> None:
         for process in list(self._processes):
             with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT)
-        self._pool.shutdown(cancel_futures=True)
+                process.send_signal(number)
 
     def _run(self, job: Job) -> Ended:
         device = self._devices.get()
         try:
             job.log.parent.mkdir(parents=True, exist_ok=True)
-            with job.log.open("wb") as log:
+            with job.log.open("ab") as log:  # with what it printed before
+                before = log.tell()
                 process = subprocess.Popen(
                     [sys.executable, str(RUN), *job.argv],
                     env={**os.environ, "OMP_NUM_THREADS": self._threads, "CUDA_VISIBLE_DEVICES": device},
@@ -102,7 +113,7 @@ class LocalEngine:
                 process.send_signal(signal.SIGINT)
             status = process.wait()
             self._processes.discard(process)
-            return Ended(status, last_line(job.log))
+            return Ended(status, last_line(job.log, before))
         finally:
             self._devices.put(device)
 
@@ -115,30 +126,38 @@ class RayEngine:
 
     Args:
         address: Of a cluster; None starts one on this machine.
-        gpu: Whether a task needs a GPU.
-        jobs_per_device: Tasks to a GPU; without one, tasks to this machine's share of threads.
-        threads: Of each task.
+        device: auto, cpu or cuda; auto is the GPUs if the cluster has any.
+        jobs_per_device: Tasks to a GPU, 1 unless said otherwise; without GPUs, `threads` say how many fit.
+        threads: Of each task, without GPUs.
 
     Raises:
-        InputError: Ray is not installed, or there is no cluster at the address.
+        InputError: Ray is not installed, or there is no cluster at the address, or it has no GPU.
     """
 
-    def __init__(self, address: str | None, gpu: bool, jobs_per_device: int, threads: int):
+    def __init__(self, address: str | None, device: str, jobs_per_device: int | None, threads: int):
         try:
             import ray
         except ImportError as error:
-            raise InputError('--engine ray needs Ray: pip install "ssl_zoo[ray]"') from error
-        self.ray, self.threads, self.gpu = ray, threads, gpu
-        self.share = {"num_gpus": 1 / jobs_per_device} if gpu else {}
+            raise InputError('--engine ray needs Ray: pip install -e ".[ray]"') from error
+        self.ray = ray
         self._ours = not ray.is_initialized()
-        _reachable(address)
+        self._active: set[Any] = set()
         if self._ours:
+            _reachable(address)
             try:
-                ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+                ray.init(address=address or "local", log_to_driver=False, include_dashboard=False, logging_level="ERROR")
             except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
                 first = str(error).strip().splitlines()[0]
                 raise InputError(f"there is no Ray cluster at {address} ({first}); start one with `ray start --head`") from error
-        self._task = ray.remote(max_calls=1, max_retries=5, num_cpus=threads, **self.share)(_on_worker)
+        there = ray.cluster_resources()
+        self.gpu = device != "cpu" and there.get("GPU", 0) > 0
+        if device == "cuda" and not self.gpu:
+            self.close()
+            raise InputError("--device cuda: the Ray cluster has no GPU; --device cpu runs on its processors")
+        each = jobs_per_device or 1
+        self.threads = max(1, int(there.get("CPU", 1) // (there["GPU"] * each))) if self.gpu else threads
+        self.share = {"num_gpus": 1 / each} if self.gpu else {}
+        self._task = ray.remote(max_calls=1, max_retries=5, num_cpus=self.threads, **self.share)(_on_worker)
 
     @property
     def slots(self) -> int:
@@ -149,32 +168,47 @@ class RayEngine:
 
     def submit(self, job: Job) -> Any:
         """Hand a job to the cluster; returns a handle."""
-        return self._task.remote(job, str(RUN.parent.parent), os.getcwd(), self.threads)
+        handle = self._task.remote(job, str(RUN.parent.parent), os.getcwd(), self.threads)
+        self._active.add(handle)
+        return handle
 
     def ended(self, handles: Iterable[Any], timeout: float) -> Iterator[tuple[Any, Ended]]:
         """Those that have ended, after waiting at most `timeout` seconds for the first."""
         done, _ = self.ray.wait(list(handles), timeout=timeout)
         for handle in done:
+            self._active.discard(handle)
             try:
                 yield handle, Ended(*self.ray.get(handle))
             except self.ray.exceptions.RayError as error:
                 yield handle, Ended(1, f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}")
 
     def close(self) -> None:
+        """Ask what still runs to end, as Ctrl-C would, wait for it, and leave the cluster."""
+        for handle in self._active:
+            self.ray.cancel(handle)
+        if self._active:
+            self.ray.wait(list(self._active), num_returns=len(self._active), timeout=60)
+        self.kill()
+
+    def kill(self) -> None:
         """Leave the cluster, which stops what it still runs for us."""
         if self._ours:
             self.ray.shutdown()
 
 
 def _reachable(address: str | None) -> None:
-    """Ray itself tries for minutes before it says that nobody is there."""
-    match = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address or "")
+    """Ray itself tries for minutes before it says that nobody is there, or that it is not Ray."""
+    match = re.fullmatch(r"(ray://)?(.+):(\d+)", address or "")
     if match is None:
         return
     try:
-        socket.create_connection((match[1], int(match[2])), timeout=5).close()
-    except OSError as error:
-        raise InputError(f"there is no Ray cluster at {address} ({error}); start one with `ray start --head`") from error
+        socket.create_connection((match[2], int(match[3])), timeout=5).close()
+        if match[1] is None:  # a client's server has another protocol
+            command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+            subprocess.run(command, capture_output=True, check=True, timeout=60)
+    except (OSError, OverflowError, UnicodeError, subprocess.SubprocessError) as error:
+        said = "what answers is not Ray" if isinstance(error, subprocess.SubprocessError) else error
+        raise InputError(f"there is no Ray cluster at {address} ({said}); start one with `ray start --head`") from error
 
 
 def _on_worker(job: Job, root: str, folder: str, threads: int) -> tuple[int, str]:
@@ -190,12 +224,13 @@ def _on_worker(job: Job, root: str, folder: str, threads: int) -> tuple[int, str
 
     job.log.parent.mkdir(parents=True, exist_ok=True)
     faulthandler.enable()
-    with job.log.open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+    with job.log.open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        before = log.tell()
         status = run.main(job.argv)
-    return status, last_line(job.log)
+    return status, last_line(job.log, before)
 
 
-def last_line(log: Path) -> str:
-    """The last line with something in it."""
-    lines = log.read_text(errors="replace").replace("\r", "\n").splitlines()
+def last_line(log: Path, start: int = 0) -> str:
+    """The last line with something in it, of what stands after so many bytes."""
+    lines = log.read_bytes()[start:].decode(errors="replace").replace("\r", "\n").splitlines()
     return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")

@@ -1,11 +1,12 @@
 """Pictures of finished runs: python benchmarks/plot.py runs/digits-20 --kind curves --out curves.png
 
-curves: test accuracy against step, a line a method. labels: error rate against the number of labels, with the bound of all of
-them. confusion: of each method, summed over its runs. moons: what nets of runs on the data set `moons` have learned, of one seed.
-Needs matplotlib: pip install ".[plot]".
+curves: test accuracy against step, a panel for each number of labels. labels: error rate against the number of labels, with the
+bound of all of them. confusion: of each method and number of labels, summed over its runs. moons: what nets of runs on the data
+set `moons` have learned, of one seed. Needs matplotlib: pip install -e ".[plot]".
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,24 +23,38 @@ from ssl_zoo.train.evaluate import predict
 
 if __package__:
     from benchmarks import run
-    from benchmarks.table import by_cell, curve, make_table, sound
+    from benchmarks.table import by_cell, make_table, sound
 else:
     import run
-    from table import by_cell, curve, make_table, sound
+    from table import by_cell, make_table, sound
 
 Rows = Sequence[Mapping[str, Any]]
+MOST_ACROSS = 4  # panels beside each other
 
 
-def draw_curves(rows: Rows, axes: Any) -> None:
-    """Test accuracy against step, the mean over seeds with a band of one standard deviation."""
-    for (algorithm, labels), cell in sorted(by_cell(rows).items(), key=str):
-        steps, means, deviations = (np.array(part) for part in zip(*curve(cell), strict=True))
-        (line,) = axes.plot(steps, means, label=f"{algorithm}, {labels} labels (n = {len(cell)})")
-        axes.fill_between(steps, means - deviations, means + deviations, color=line.get_color(), alpha=0.15, linewidth=0)
-    title = f"{rows[0]['dataset']}, {rows[0]['net']}: mean and standard deviation over seeds"
-    axes.set(xlabel="step", ylabel="test accuracy, %", title=title)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+def draw_curves(rows: Rows, panels: Sequence[Any]) -> None:
+    """Test accuracy against step, a panel for each number of labels: the mean over seeds with a band of one standard deviation.
+
+    Raises:
+        InputError: Runs of a method were never evaluated at the same step.
+    """
+    table = make_table(rows, [], [])
+    colors = {method: f"C{place}" for place, method in enumerate(table.cells)}
+    for axes, labels in zip(panels, table.labels, strict=True):
+        for method, cells in table.cells.items():
+            if labels not in cells:
+                continue
+            if not cells[labels].curve:
+                raise InputError(f"the runs of {method} with {labels} labels have no evaluation at the same step")
+            steps, means, deviations = (np.array(part) for part in zip(*cells[labels].curve, strict=True))
+            style = {"color": colors[method], "marker": "o" if len(steps) < 10 else None, "markersize": 3}
+            axes.plot(steps, means, label=f"{method} (n = {cells[labels].n})", **style)
+            axes.fill_between(steps, means - deviations, means + deviations, color=colors[method], alpha=0.15, linewidth=0)
+        axes.set(xlabel="step", title=f"{labels} labels", xlim=(0, None))
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, loc="lower right", fontsize="small")
+    panels[0].set(ylabel="test accuracy, %")
+    panels[0].figure.suptitle(f"{table.title}: mean and standard deviation over seeds", fontsize="medium")
 
 
 def draw_labels(rows: Rows, axes: Any) -> None:
@@ -52,15 +67,19 @@ def draw_labels(rows: Rows, axes: Any) -> None:
     counts = [int(labels) for labels in table.labels if labels != "all"]
     if not counts:
         raise InputError("all runs have all labels; --kind labels wants runs of several numbers of labels")
-    for method, cells in table.cells.items():
+    styles = iter(("--", ":", "-.") * len(table.cells))
+    for place, (method, cells) in enumerate(table.cells.items()):
         found = [(count, cells[str(count)].error) for count in counts if str(count) in cells]
         if found:
             numbers, errors = zip(*found, strict=True)
             spread = [error.std or 0.0 for error in errors]
-            axes.errorbar(numbers, [error.mean for error in errors], spread, marker="o", capsize=3, label=method)
+            aside = 1 + 0.02 * (place - (len(table.cells) - 1) / 2)  # so that no bar hides another
+            axes.errorbar(
+                [n * aside for n in numbers], [error.mean for error in errors], spread, marker="o", capsize=3, label=method
+            )
         if "all" in cells:
             label = f"{method}, all labels"
-            axes.axhline(cells["all"].error.mean, linestyle="--", color="grey", label=label)
+            axes.axhline(cells["all"].error.mean, linestyle=next(styles), color="grey", label=label)
     axes.set(xscale="log", xlabel="labelled images", ylabel="test error rate, %", title=table.title)
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.minorticks_off()
@@ -71,6 +90,8 @@ def draw_labels(rows: Rows, axes: Any) -> None:
 def draw_confusion(rows: Rows, panels: Sequence[Any]) -> None:
     """For each method and number of labels, the share of each true class (row) given each class (column)."""
     for axes, ((algorithm, labels), cell) in zip(panels, sorted(by_cell(rows).items(), key=str), strict=True):
+        if len({len(row["confusion"]) for row in cell}) > 1:
+            raise InputError(f"the runs of {algorithm} with {labels} labels have different numbers of classes")
         matrix = np.sum([row["confusion"] for row in cell], axis=0).astype(float)
         matrix /= matrix.sum(axis=1, keepdims=True).clip(min=1)
         axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
@@ -108,21 +129,36 @@ def draw_moons(folders: Sequence[Path], panels: Sequence[Any]) -> None:
 
 
 def moons_of(paths: Sequence[Path], seed: int) -> list[Path]:
-    """The run folders at the given paths that hold a finished run on `moons` of one seed, one for each method.
+    """The run folders at the given paths that hold a finished run on `moons` of one seed, one for each method, of one recipe.
 
     Raises:
         InputError: There is none.
     """
-    found: dict[str, Path] = {}
-    for path in paths:
-        for file in sorted(path.rglob("result.json")) if path.is_dir() else []:
+    rows: list[Any] = []
+    folders, problems = {}, []
+    for file in (file for path in paths if path.is_dir() for file in sorted(path.rglob("result.json"))):
+        try:
             (row,) = results.read_rows([file])
-            if row["dataset"] == "moons" and row["seed"] == seed:
-                found.setdefault(row["algorithm"], file.parent)
-    if not found:
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        if row["dataset"] == "moons" and row["seed"] == seed:
+            rows.append(row)
+            folders[id(row)] = file.parent
+    if not rows:
         raise InputError(f"no run's folder on the data set `moons` with seed {seed} is there; --kind moons needs the folders")
-    order = ["supervised", *sorted(name for name in found if name != "supervised")]
-    return [found[name] for name in order if name in found]
+    kept, left, _ = sound(rows)
+    say(problems, left)
+    found: dict[str, Path] = {}
+    for row in sorted(kept, key=lambda row: (row["algorithm"] != "supervised", row["algorithm"])):
+        found.setdefault(row["algorithm"], folders[id(row)])
+    return list(found.values())
+
+
+def say(*lists: Sequence[str]) -> None:
+    """Lines about what is left out or odd."""
+    for line in itertools.chain(*lists):
+        print(f"plot.py: {one_line(InputError(line))}", file=sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -134,10 +170,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.png|.svg", help="the picture")
     try:
         flags = parser.parse_args(argv)
+        if flags.out.suffix not in (".png", ".svg"):
+            raise InputError(f"--out {flags.out} must end in .png or .svg")
         try:
             import matplotlib
         except ImportError as error:
-            raise InputError('pictures need matplotlib: pip install "ssl_zoo[plot]"') from error
+            raise InputError('pictures need matplotlib: pip install -e ".[plot]"') from error
         matplotlib.use("Agg")
         from matplotlib import pyplot
 
@@ -149,21 +187,30 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
             draw_moons(folders, panels[0])
         else:
-            rows, problems = results.read_sound_rows(flags.paths)
-            kept, left = sound(rows)
-            for line in (*problems, *left):
-                print(f"plot.py: {line}", file=sys.stderr)
+            rows, *lines = results.read_sound_rows(flags.paths)
+            kept, left, _ = sound(rows)
+            say(*lines, left)
             if flags.kind == "confusion":
                 count = len(by_cell(kept))
-                figure, panels = pyplot.subplots(1, count, figsize=(4.2 * count, 4.4), layout="constrained", squeeze=False)
-                draw_confusion(kept, panels[0])
+                down, across = -(-count // MOST_ACROSS), min(count, MOST_ACROSS)
+                figure, panels = pyplot.subplots(
+                    down, across, figsize=(4.2 * across, 4.4 * down), layout="constrained", squeeze=False
+                )
+                draw_confusion(kept, panels.flat[:count])
+                for axes in panels.flat[count:]:
+                    axes.remove()
+            elif flags.kind == "curves":
+                count = len({row["labels"] for row in kept})
+                size = (7 if count == 1 else 4.2 * count, 4)
+                figure, panels = pyplot.subplots(1, count, figsize=size, layout="constrained", squeeze=False, sharey=True)
+                draw_curves(kept, panels[0])
             else:
                 figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
-                (draw_curves if flags.kind == "curves" else draw_labels)(kept, axes)
+                draw_labels(kept, axes)
         try:
             figure.savefig(flags.out, dpi=140)
-        except ValueError as error:
-            raise InputError(f"{flags.out} cannot be drawn: {error}") from error
+        except OSError as error:
+            raise InputError(f"{flags.out} cannot be written ({error}); choose another --out") from error
         pyplot.close(figure)
         return 0
     except (InputError, OSError) as error:

@@ -3,7 +3,8 @@
 import csv
 import html
 import io
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 
@@ -23,9 +24,12 @@ class Gain(NamedTuple):
     mean: float
     low: float
     high: float
+    n: int  # pairs
 
-    def __str__(self) -> str:
-        return f"{self.mean:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
+    def shown(self, runs: int) -> str:
+        """In words; of how many pairs, where that is not the number of runs."""
+        pairs = "" if self.n == runs else f", {self.n} pairs"
+        return f"{self.mean:+.1f} ({self.low:+.1f} to {self.high:+.1f}) points{pairs}"
 
 
 class Cell(NamedTuple):
@@ -71,10 +75,11 @@ def markdown(tables: Sequence[Table], oracle: bool) -> str:
         lines.append(f"| - |{' -: |' * len(table.labels)}")
         for method, cells in table.cells.items():
             shown = [_markdown_cell(cells.get(labels), oracle) for labels in table.labels]
-            lines.append(f"| {method} | {' | '.join(shown)} |")
-        for row in _published_rows(table, "<br>"):
-            lines.append(f"| {' | '.join(row)} |")
-        blocks.append("\n".join([*([f"**{table.title}**", ""] if len(tables) > 1 else []), *lines, "", *table.caption]))
+            lines.append(f"| {_md(method)} | {' | '.join(shown)} |")
+        for name, *numbers in _published_rows(table):
+            lines.append(f"| {_md(name).replace('; ', '<br>')} | {' | '.join(numbers)} |")
+        head = [f"**{_md(table.title)}**", ""] if len(tables) > 1 else []
+        blocks.append("\n".join([*head, *lines, "", *map(_md, table.caption)]))
     return "\n\n".join(blocks)
 
 
@@ -83,22 +88,34 @@ def _markdown_cell(cell: Cell | None, oracle: bool) -> str:
         return ""
     parts = [f"**{cell.error}**", f"median {cell.median.mean:.1f}, n = {cell.n}"]
     if cell.gain is not None:
-        parts.append(f"{cell.gain} points")
+        parts.append(cell.gain.shown(cell.n))
     if oracle:
-        parts.append(f"oracle {cell.oracle}")
+        parts.append(f"oracle {cell.oracle}, not a result")
     return "<br>".join(parts)
 
 
-def _published_rows(table: Table, newline: str) -> list[list[str]]:
-    """Published numbers, one row for each method, protocol and source."""
-    rows: dict[tuple[str, str, str], dict[str, Published]] = {}
+def _md(text: str) -> str:
+    """A name or a line that stays in its place in Markdown."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _published_rows(table: Table) -> list[list[str]]:
+    """Published numbers, one row for each method, protocol and source; a second number in a place gets a row of its own."""
+    rows: list[tuple[str, dict[str, Published]]] = []
     for number in table.published:
-        rows.setdefault((number.method, number.protocol, number.source), {})[number.labels] = number
-    made = []
-    for (method, protocol, source), numbers in rows.items():
-        name = f"{method}, published: {source}{newline}{protocol}"
-        made.append([name, *(str(numbers[k].error) if k in numbers else "" for k in table.labels)])
-    return made
+        name = f"{number.method}, published: {number.source}; {number.protocol}"
+        place = next((numbers for other, numbers in rows if other == name and number.labels not in numbers), None)
+        if place is None:
+            place = {}
+            rows.append((name, place))
+        place[number.labels] = number
+    return [[name, *(_published(numbers.get(labels)) for labels in table.labels)] for name, numbers in rows]
+
+
+def _published(number: Published | None) -> str:
+    if number is None:
+        return ""
+    return f"{number.error}, n = {number.n}" if number.n else str(number.error)
 
 
 def as_csv(tables: Sequence[Table], oracle: bool) -> str:
@@ -111,15 +128,15 @@ def as_csv(tables: Sequence[Table], oracle: bool) -> str:
                 scores = {"error": cell.error, "median": cell.median, "student": cell.student}
                 for name, score in {**scores, **({"oracle": cell.oracle} if oracle else {})}.items():
                     row |= {f"{name}_mean": f"{score.mean:.4f}", f"{name}_std": "" if score.std is None else f"{score.std:.4f}"}
-                gain = ("", "", "") if cell.gain is None else (f"{number:.4f}" for number in cell.gain)
-                row |= dict(zip(("gain_mean", "gain_low", "gain_high"), gain, strict=True)) | {"seconds": f"{cell.seconds:.1f}"}
+                gain = [""] * 4 if cell.gain is None else [f"{number:.4f}" for number in cell.gain[:3]] + [cell.gain.n]
+                row |= dict(zip(("gain_mean", "gain_low", "gain_high", "gain_n"), gain, strict=True))
+                row |= {"seconds": f"{cell.seconds:.1f}"}
                 rows.append({**row, "published": ""})
         for number in table.published:
             error = {"error_mean": number.error.mean, "error_std": "" if number.error.std is None else number.error.std}
-            source = f"{number.source}; {number.protocol}"
-            rows.append(
-                {**table.csv, "method": number.method, "labels": number.labels, "n": number.n, **error, "published": source}
-            )
+            ours = {"dataset": table.csv["dataset"], "net": table.csv["net"]}  # and nothing else of what ours were made with
+            paper = {"method": number.method, "labels": number.labels, "n": number.n}
+            rows.append({**ours, **paper, **error, "published": f"{number.source}; {number.protocol}"})
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()
@@ -128,28 +145,34 @@ def as_csv(tables: Sequence[Table], oracle: bool) -> str:
 
 
 def latex(tables: Sequence[Table], oracle: bool) -> str:
-    """With booktabs' rules; below each method its paired differences in a smaller size."""
+    """With booktabs' rules; below each method its median and number of runs and its paired differences, in a smaller size."""
     blocks = []
     for table in tables:
+        width = 1 + len(table.labels)
         lines = [r"\begin{tabular}{l" + "r" * len(table.labels) + "}", r"\toprule"]
         lines.append(" & ".join(["error rate, \\%", *(f"{_tex(labels)} labels" for labels in table.labels)]) + r" \\")
         lines.append(r"\midrule")
         for method, cells in table.cells.items():
             found = [cells.get(labels) for labels in table.labels]
-            lines.append(" & ".join([_tex(method), *("" if c is None else _tex_score(c.error) for c in found)]) + r" \\")
-            if any(c is not None and c.gain is not None for c in found):
-                gains = ["" if c is None or c.gain is None else rf"\small {c.gain}" for c in found]
-                lines.append(" & ".join([r"\quad\small points against supervised", *gains]) + r" \\")
+
+            def line(name: str, show: Callable[[Cell], str], found: Sequence[Cell | None] = found) -> str:
+                return " & ".join([name, *("" if cell is None else show(cell) for cell in found)]) + r" \\"
+
+            lines.append(line(_tex(method), lambda cell: _tex_score(cell.error)))
+            lines.append(line(r"\quad\small median", lambda cell: rf"\small {cell.median.mean:.1f}, $n$ = {cell.n}"))
+            if any(cell is not None and cell.gain is not None for cell in found):
+                gains = line(r"\quad\small against supervised", lambda c: rf"\small {c.gain.shown(c.n)}" if c.gain else "")
+                lines.append(gains)
             if oracle:
-                best = ["" if c is None else rf"\small {_tex_score(c.oracle)}" for c in found]
-                lines.append(" & ".join([r"\quad\small oracle, not a result", *best]) + r" \\")
+                lines.append(line(r"\quad\small oracle, not a result", lambda cell: rf"\small {_tex_score(cell.oracle)}"))
         if table.published:
             lines.append(r"\midrule")
-            rows = _published_rows(table, "; ")
-            lines += [
-                " & ".join([_tex(name), *(_tex(n).replace("±", r"$\pm$") for n in numbers)]) + r" \\" for name, *numbers in rows
-            ]
-        lines += [r"\bottomrule", r"\end{tabular}", *(f"% {line}" for line in (table.title, *table.caption) if line)]
+            for name, *numbers in _published_rows(table):
+                shown = " & ".join(_tex(number).replace("±", r"$\pm$") for number in numbers)
+                lines.append(rf"\multicolumn{{{width}}}{{p{{.9\linewidth}}}}{{\footnotesize {_tex(name)}}} \\")
+                lines.append(rf" & {shown} \\")
+        lines += [r"\bottomrule", r"\end{tabular}"]
+        lines += [f"% {' '.join(line.split())}" for line in (table.title, *table.caption) if line]
         blocks.append("\n".join(lines))
     return "\n\n".join(["% \\usepackage{booktabs}", *blocks])
 
@@ -159,8 +182,9 @@ def _tex_score(score: Score) -> str:
 
 
 def _tex(text: str) -> str:
-    escapes = {"\\": r"\textbackslash{}", "_": r"\_", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}
-    return "".join(escapes.get(letter, letter) for letter in text)
+    escapes = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+    escapes |= {letter: f"\\{letter}" for letter in "_&%#${}"}
+    return "".join(escapes.get(letter, letter) for letter in " ".join(text.split()))
 
 
 STYLE = """
@@ -169,15 +193,17 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2.5rem }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; min-width: 100% }
-th, td { padding: .45rem .8rem; text-align: right; border-bottom: 1px solid var(--line); vertical-align: top }
+th, td { padding: .45rem .8rem; text-align: right; white-space: nowrap; vertical-align: top }
+th, td { border-bottom: 1px solid var(--line) }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: Canvas }
-@media (max-width: 40rem) { th, td { padding: .4rem .35rem } td small { font-size: .75rem } }
 th button { font: inherit; font-weight: 600; border: 0; background: none; color: inherit; cursor: pointer; padding: 0 }
 th[aria-sort=ascending] button::after { content: " \\2191" } th[aria-sort=descending] button::after { content: " \\2193" }
 td small { display: block; color: var(--grey) } tr.published td { color: var(--grey) }
+tr.published td:first-child { white-space: normal; min-width: 12rem; max-width: 24rem; font-size: .85rem }
 figure { margin: 1rem 0 } svg { width: 100%; height: auto; max-width: 44rem } svg text { font-size: 12px; fill: currentColor }
 p.caption { color: var(--grey); font-size: .9rem } .key { display: inline-block; margin-right: 1rem; white-space: nowrap }
 .key i { display: inline-block; width: 1.2em; height: .3em; margin-right: .4em; vertical-align: middle }
+@media (max-width: 40rem) { th, td { padding: .4rem .35rem } td small { font-size: .75rem } svg text { font-size: 20px } }
 """
 SCRIPT = """
 document.querySelectorAll("th button").forEach(button => button.addEventListener("click", () => {
@@ -196,14 +222,16 @@ COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e3
 def page(tables: Sequence[Table], oracle: bool) -> str:
     """One self-contained page: sortable tables and learning curves, without anything from elsewhere."""
     parts = []
+    methods = dict.fromkeys(method for table in tables for method in table.cells)  # each has one colour on the whole page
+    colors = dict(zip(methods, COLORS * len(methods), strict=False))
     for table in tables:
         heads = ["method", *(f"{labels} labels" for labels in table.labels)]
         head = "".join(f'<th scope="col"><button type="button">{html.escape(name)}</button></th>' for name in heads)
         body = "".join(_html_row(method, cells, table.labels, oracle) for method, cells in table.cells.items())
-        for name, *numbers in _published_rows(table, "; "):
-            found = "".join(f'<td data-value="{number.split(" ")[0]}">{number}</td>' for number in numbers)
+        for name, *numbers in _published_rows(table):
+            found = "".join(f'<td data-value="{number.partition(" ")[0].strip(",")}">{number}</td>' for number in numbers)
             body += f'<tr class="published"><td data-value="{html.escape(name)}">{html.escape(name)}</td>{found}</tr>'
-        curves = "".join(_figure(table, labels) for labels in table.labels)
+        curves = "".join(_figure(table, labels, colors) for labels in table.labels)
         caption = "".join(f'<p class="caption">{html.escape(line)}</p>' for line in table.caption if line)
         parts.append(
             f'<h2>{html.escape(table.title)}</h2><p>Error rate in percent; click a column to sort.</p><div class="wide">'
@@ -223,35 +251,39 @@ def _html_row(method: str, cells: dict[str, Cell], labels: Sequence[str], oracle
         if cell is None:
             made += '<td data-value=""></td>'
             continue
-        more = [f"median {cell.median.mean:.1f}, n = {cell.n}", *([f"{cell.gain} points"] if cell.gain else [])]
+        more = [f"median {cell.median.mean:.1f}, n = {cell.n}", *([cell.gain.shown(cell.n)] if cell.gain else [])]
         more += [f"oracle {cell.oracle}, not a result"] if oracle else []
         small = "".join(f"<small>{html.escape(line)}</small>" for line in more)
         made += f'<td data-value="{cell.error.mean:.6f}">{cell.error}{small}</td>'
     return f"<tr>{made}</tr>"
 
 
-def _figure(table: Table, labels: str) -> str:
+def _figure(table: Table, labels: str, colors: Mapping[str, str]) -> str:
     """Learning curves of every method at one number of labels: the mean with a band of one standard deviation."""
     curves = {method: cells[labels].curve for method, cells in table.cells.items() if labels in cells}
     points = [point for curve in curves.values() for point in curve]
     if not points:
         return ""
-    low = max(0.0, min(mean - std for _, mean, std in points) - 1)
-    high = min(100.0, max(mean + std for _, mean, std in points) + 1)
+    low, high = max(0.0, min(m - d for _, m, d in points)), min(100.0, max(m + d for _, m, d in points))
+    unit = next(size for size in (1, 2, 5, 10, 20, 25) if high - low <= 5 * size)
+    low, high = unit * math.floor(low / unit), max(unit * math.ceil(high / unit), unit * math.floor(low / unit) + unit)
     last = max(step for step, *_ in points)
 
     def at(step: float, value: float) -> str:
         return f"{45 + 640 * step / last:.1f},{260 - 240 * (value - low) / max(high - low, 1e-9):.1f}"
 
     drawn, keys = "", ""
-    for method, color in zip(curves, COLORS * len(curves), strict=False):
+    for method, color in ((method, colors[method]) for method in curves):
         band = [at(s, m + d) for s, m, d in curves[method]] + [at(s, m - d) for s, m, d in reversed(curves[method])]
         line = " ".join(at(s, m) for s, m, _ in curves[method])
         name = html.escape(method)
         drawn += f'<polygon points="{" ".join(band)}" fill="{color}" opacity=".15"/>'
         drawn += f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"><title>{name}</title></polyline>'
+        if len(curves[method]) < 10:  # a line through few points hides where they are, and through one it is none
+            dots = (at(s, m).split(",") for s, m, _ in curves[method])
+            drawn += "".join(f'<circle cx="{x}" cy="{y}" r="3" fill="{color}"/>' for x, y in dots)
         keys += f'<span class="key"><i style="background:{color}"></i>{name}</span>'
-    axes = "".join(_grid_line(at, low + (high - low) * k / 4) for k in range(5))
+    axes = "".join(_grid_line(at, value) for value in range(low, high + 1, unit))
     axes += "".join(f'<text x="{45 + 160 * k}" y="280" text-anchor="middle">{last * k // 4}</text>' for k in range(5))
     what = f"Test accuracy in percent against step, {labels} labels"
     return (

@@ -70,6 +70,7 @@ def parser() -> config.Parser:
     p.add_argument("--steps", metavar="N", help="updates of the net")
     p.add_argument("--device", metavar="D", help="auto, cpu, cuda or cuda:N")
     p.add_argument("--deterministic", action="store_true", help="give the same bits every time on a GPU too, which takes longer")
+    p.add_argument("--compile", action="store_true", help="compile the loss, which takes up to a minute at the start")
     p.add_argument("--on-nan", metavar="stop|skip", help="what a loss that is not finite does")
     p.add_argument(
         "--out",
@@ -119,7 +120,7 @@ def read_settings(flags: argparse.Namespace) -> RunSettings:
         config.put(given, f"datasets.{dataset}.image_size", config.parse_yaml(flags.image_size, "--image-size"))
     if flags.skip_broken:
         config.put(given, f"datasets.{dataset}.skip_broken", True)
-    given |= {key: True for key in ("strict", "deterministic") if getattr(flags, key)}
+    given |= {key: True for key in ("strict", "deterministic", "compile") if getattr(flags, key)}
     return config.resolve(given)
 
 
@@ -158,7 +159,7 @@ def prepare_folder(out: Path, settings: RunSettings) -> None:
     now = config.flatten(config.plain(settings))
     differ = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key) and key not in ANYWHERE]
     if differ:
-        shown = ", ".join(f"{key} {before.get(key)} there and {now.get(key)} here" for key in differ[:3])
+        shown = ", ".join(f"{key} {before.get(key, 'not')} there and {now.get(key, 'not')} here" for key in differ[:3])
         more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
         raise InputError(f"{out} holds a run with other settings ({shown}{more}); choose another --out")
 
@@ -269,7 +270,8 @@ def assemble(settings: RunSettings, inputs: Inputs, out: Path, identity: dict[st
         seed=settings.seed,
     )
     evaluator = make_evaluator(settings, inputs, images, View([], mean, std))
-    return Trainer(algorithm, pipeline, evaluator, settings, device, out, identity), pipeline
+    environment = {"torch": results.versions()["torch"], "device": results.device_name(device)}
+    return Trainer(algorithm, pipeline, evaluator, settings, device, out, identity, environment), pipeline
 
 
 def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
@@ -324,6 +326,17 @@ def locked(out: Path) -> Iterator[None]:
             (out / LOCK).unlink(missing_ok=True)
             for folder in made:
                 folder.rmdir()
+
+
+def is_locked(out: Path) -> bool:
+    """Whether another process is at work on a run's folder, at this moment."""
+    if not (out / LOCK).exists():
+        return False
+    try:
+        with FileLock(out / LOCK, blocking=False):
+            return False
+    except Timeout:
+        return True
 
 
 def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
@@ -393,6 +406,7 @@ def identity_of(settings: RunSettings, inputs: Inputs) -> dict[str, str]:
         "data_hash": fingerprint(inputs.data),
         "plugins": plugins_of(settings),
         "code": plugins.code([ALGORITHMS.resolve(settings.alg).target, NETS.resolve(settings.net).target]),
+        "source": plugins.source(Path(__file__)),
     }
 
 
@@ -416,6 +430,8 @@ def make_row(settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Ou
         "labeled_in_unlabeled": settings.batch.labeled_in_unlabeled,
         "warnings": outcome.warnings,
         "skipped_steps": outcome.skipped,
+        "seconds_compiling": trainer.seconds_compiling,
+        **({"history": outcome.history} if outcome.history else {}),
         "images_seen": images_seen,
         "images_per_second": images_seen / outcome.seconds_training,
         "seconds": outcome.seconds,

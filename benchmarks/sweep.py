@@ -7,6 +7,7 @@ the seed of the label split, so at one seed every method gets the same labels, b
 
 import argparse
 import collections
+import contextlib
 import itertools
 import json
 import os
@@ -23,6 +24,7 @@ import torch
 from tqdm import tqdm
 
 from ssl_zoo import config, plugins, results
+from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.errors import BusyError, InputError, one_line
 from ssl_zoo.settings import RunSettings
 
@@ -35,6 +37,7 @@ else:
 
 MOST_SEEDS = 10_000  # in a range
 BUSY, BAD_INPUT = 3, 2  # exit statuses of run.py
+SWEPT = {"alg": "--algs", "net": "--nets", "labels": "--labels", "seed": "--seeds", "split_seed": "--seeds"}
 
 
 class Cell(NamedTuple):
@@ -130,12 +133,19 @@ def grid(flags: argparse.Namespace, out: Path) -> list[Cell]:
     given = [*(("--recipe", name) for name in flags.recipe), *(("--plugin", name) for name in flags.plugin)]
     given += [("--set", assignment) for assignment in flags.set]
     given += [
-        (f"--{name.replace('_', '-')}", getattr(flags, name)) for name in ("budget", "steps", "data_root") if getattr(flags, name)
+        (f"--{name.replace('_', '-')}", getattr(flags, name))
+        for name in ("budget", "steps", "data_root")
+        if getattr(flags, name) is not None
     ]
+    given += [("--device", flags.device)] if flags.device != "auto" else []
+    for assignment in flags.set:
+        key = assignment.partition("=")[0].strip()
+        if key in SWEPT:
+            raise InputError(f"--set {key} would be overridden by the grid; give {SWEPT[key]}")
     shared = [word for pair in given for word in pair]
     default = run.read_settings(run.parse(shared))
-    nets = listed(flags.nets, "--nets") if flags.nets else [default.net]
-    labels = listed(flags.labels, "--labels") if flags.labels else [str(default.labels)]
+    nets = listed(flags.nets, "--nets") if flags.nets is not None else [default.net]
+    labels = listed(flags.labels, "--labels") if flags.labels is not None else [str(default.labels)]
     cells: dict[Path, Cell] = {}
     for seed, count, net, alg in itertools.product(seeds(flags.seeds), labels, nets, listed(flags.algs, "--algs")):
         own = ["--alg", alg, "--net", net, "--labels", count, "--seed", str(seed), "--split-seed", str(seed)]
@@ -147,15 +157,53 @@ def grid(flags: argparse.Namespace, out: Path) -> list[Cell]:
 
 
 def split_cells(cells: Sequence[Cell]) -> tuple[list[Cell], list[Cell], dict[str, str]]:
-    """Finished cells, those to be run, and those that cannot be, with the reason."""
+    """Finished cells, those to be run, and those that cannot be, with the reason.
+
+    Raises:
+        InputError: None can be, for one reason.
+    """
     done, todo, refused = [], [], {}
+    known: dict[str, str | None] = {}  # what is wrong with the data and labels of settings, by these
     for cell in cells:
         try:
             run.prepare_folder(cell.folder, cell.settings)
+            if cell.row is None:
+                key = data_of(cell.settings)
+                if key not in known:
+                    known[key] = _problem_with_data(cell.settings)
+                if known[key] is not None:
+                    raise InputError(known[key])
             (todo if cell.row is None else done).append(cell)
         except InputError as error:
             refused[cell.job.name] = str(error)
+    if len(refused) == len(cells) and len({*refused.values()}) == 1:
+        raise InputError(next(iter(refused.values())))
     return done, todo, refused
+
+
+def data_of(settings: RunSettings) -> str:
+    """What of the settings decides the data and the labels, as text."""
+    parts = [settings.dataset, settings.data_root, settings.datasets, settings.labels, settings.val_fraction, settings.split_file]
+    return json.dumps(parts, sort_keys=True, default=str)
+
+
+def _problem_with_data(settings: RunSettings) -> str | None:
+    try:
+        _inputs(settings)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+_loaded: dict[str, Dataset] = {}  # the last data set used
+
+
+def _inputs(settings: RunSettings) -> run.Inputs:
+    key = json.dumps([settings.dataset, settings.data_root, settings.datasets], sort_keys=True, default=str)
+    if key not in _loaded:
+        _loaded.clear()
+        _loaded[key] = run.load_data(settings)
+    return run.choose_labels(settings, _loaded[key])
 
 
 class Clock:
@@ -164,7 +212,6 @@ class Clock:
     def __init__(self, done: Sequence[Cell], threads: int):
         self.threads = threads
         self._seconds: dict[tuple[str, str], list[float]] = {}
-        self._inputs: dict[str, run.Inputs] = {}  # the last ones used
         self.unknown: dict[str, str] = {}  # methods that did not get through the measurement, with what they said
         for cell in done:
             self.learn(cell)
@@ -183,20 +230,16 @@ class Clock:
                 self._seconds[key] = [self._measure(cell.settings)]
             except Exception as error:  # a method's own, which its cell will report; the others are still planned
                 self._seconds[key] = [0.0]
-                self.unknown[f"{cell.settings.alg} with {cell.settings.net}"] = f"{type(error).__name__}: {error}"
+                self.unknown[f"{cell.settings.alg} with {cell.settings.net}"] = one_line(error)
         known = sorted(self._seconds[key])
         return known[len(known) // 2] * (cell.settings.steps - cell.progress[0]) + 8  # the start of a process
 
     def _measure(self, settings: RunSettings) -> float:
         """Seconds of a step, with its share of the evaluations."""
-        parts = [settings.dataset, settings.datasets, settings.labels, settings.split_seed, settings.val_fraction]
-        key = json.dumps(parts, sort_keys=True, default=str)
-        if key not in self._inputs:
-            self._inputs = {key: run.choose_labels(settings, run.load_data(settings))}
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
-            return run.seconds_per_step(settings, self._inputs[key])
+            return run.seconds_per_step(settings, _inputs(settings))
         finally:
             torch.set_num_threads(before)
 
@@ -224,8 +267,8 @@ class Display:
         for cell in running:
             step, accuracy = cell.progress
             score = "" if accuracy is None else f" {100 * accuracy:.1f} %"
-            parts.append(f"{cell.job.name} {step}/{cell.settings.steps}{score}")
-        text = f"{done}/{total} cells, {shown(left)} left: {', '.join(parts) or 'starting'}"
+            parts.append(f"{cell.job.name} {f'{step}/{cell.settings.steps}' if step else 'starts'}{score}")
+        text = f"{done}/{total} cells, {shown(left)} left{': ' * bool(parts)}{', '.join(parts)}"
         self.bar.set_description_str(text[: max(20, (self.bar.ncols or 120) - 1)])
 
     def say(self, text: str) -> None:
@@ -248,10 +291,15 @@ def drive(todo: Sequence[Cell], engine: Engine, clock: Clock, display: Display, 
     while waiting or active:
         for _ in range(len(waiting)):
             cell = waiting.popleft()
-            if len(active) < engine.slots and again.get(cell.job.name, 0) <= time.monotonic():
+            due = len(active) < engine.slots and again.get(cell.job.name, 0) <= time.monotonic()
+            if due and run.is_locked(cell.folder):
+                if cell.job.name not in again:
+                    display.say(f"{cell.job.name} is being run by another process; waiting for it")
+                again[cell.job.name] = time.monotonic() + 2
+            elif due:
                 active[engine.submit(cell.job)] = cell
-            else:
-                waiting.append(cell)
+                continue
+            waiting.append(cell)
         if not active:
             time.sleep(0.5)
             continue
@@ -293,8 +341,14 @@ def _problem(cell: Cell, ended: Ended) -> str | None:
 def plan(cells: Sequence[Cell], todo: Sequence[Cell], refused: dict[str, str], clock: Clock, slots: int) -> Iterator[str]:
     """What will be run, and how long it should take."""
     kinds = {name: len({getattr(cell.settings, name) for cell in cells}) for name in ("alg", "net", "labels", "seed")}
-    words = {"alg": "methods", "net": "nets", "labels": "numbers of labels", "seed": "seeds"}
-    yield f"{len(cells)} cells: {' x '.join(f'{count} {words[name]}' for name, count in kinds.items())}"
+    words = {
+        "alg": ("method", "methods"),
+        "net": ("net", "nets"),
+        "labels": ("number of labels", "numbers of labels"),
+        "seed": ("seed", "seeds"),
+    }
+    many = "s" * (len(cells) != 1)
+    yield f"{len(cells)} cell{many}: {' x '.join(f'{count} {words[name][count != 1]}' for name, count in kinds.items())}"
     begun = sum(cell.progress[0] > 0 for cell in todo)
     finished = len(cells) - len(todo) - len(refused)
     yield f"{finished} finished, {len(todo)} to run ({begun} of them half-done), {slots} at a time"
@@ -311,7 +365,7 @@ def make_engine(flags: argparse.Namespace) -> tuple[Engine | None, int, int]:
     """The engine (none for a dry run on Ray's account), how many runs at a time, and the threads of each."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = 0 if flags.device == "cpu" else torch.cuda.device_count()
-    if flags.device == "cuda" and not gpus:
+    if flags.device == "cuda" and not gpus and flags.engine == "local":
         raise InputError("--device cuda: there is no GPU here; --device cpu runs on the processor")
     if flags.jobs_per_device is not None and flags.jobs_per_device < 1:
         raise InputError(f"--jobs-per-device is {flags.jobs_per_device}; it must be at least 1")
@@ -320,52 +374,93 @@ def make_engine(flags: argparse.Namespace) -> tuple[Engine | None, int, int]:
     if flags.address is not None and flags.engine != "ray":
         raise InputError("--address is that of a Ray cluster; add --engine ray")
     if flags.engine == "ray" and not flags.dry_run:
-        engine: Engine = RayEngine(flags.address, gpu=gpus > 0, jobs_per_device=each, threads=threads)
-        return engine, engine.slots, threads
+        engine: Engine = RayEngine(flags.address, flags.device, flags.jobs_per_device, threads)
+        return engine, engine.slots, engine.threads
     if flags.dry_run:
         return None, each * max(1, gpus), threads
-    engine = LocalEngine([str(k) for k in range(gpus)] or [""], each, threads)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # which GPUs are ours, where somebody has said so
+    numbers = visible.split(",")[:gpus] if visible else [str(k) for k in range(gpus)]
+    engine = LocalEngine(numbers or [""], each, threads)
     return engine, engine.slots, threads
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal asked the sweep to end."""
+
+    number = signal.SIGINT
+
+
+def stop(number: int, frame: Any) -> None:
+    """Handler of the signals that end a sweep."""
+    stopped = Stopped()
+    stopped.number = signal.Signals(number)
+    raise stopped
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit status: 0; 1: some cells failed; 2: bad input; 130: interrupted."""
-    engine = None
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs, and their runs, ignore it
+    """The command. Returns the exit status: 0; 1: some cells failed; 2: bad input; 128 + n: ended by signal n."""
+    if threading.current_thread() is threading.main_thread():  # a shell lets its background jobs, and their runs, ignore SIGINT
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), stop)
     try:
-        flags = parser().parse_args(sys.argv[1:] if argv is None else argv)
-        plugins.load_installed()
-        for plugin in flags.plugin:
-            plugins.load_plugin(plugin)
-        out = flags.out or Path("runs") / "-".join(["sweep", Path(flags.recipe[-1]).stem, *filter(None, [flags.budget])])
-        cells = grid(flags, out)
-        done, todo, refused = split_cells(cells)
-        engine, slots, threads = make_engine(flags)
-        clock = Clock(done, threads)
-        for line in plan(cells, todo, refused, clock, slots):
-            print(line, flush=True)
-        if flags.dry_run:
-            return 0
-        display = Display(len(cells) - len(refused), len(done))
-        try:
-            failed = drive(todo, engine, clock, display, len(done)) if engine is not None else {}
-        finally:
-            display.close()
-        finished = len(cells) - len(refused) - len(failed)
-        print(f"{finished} of {len(cells)} cells are finished, in {out}/; a table: python benchmarks/table.py {out}")
-        for name, reason in {**refused, **failed}.items():
-            print(f"not finished: {name}: {reason}", file=sys.stderr)
-        return 1 if refused or failed else 0
-    except (InputError, BusyError) as error:
+        with contextlib.ExitStack() as engines:
+            return sweep(parser().parse_args(sys.argv[1:] if argv is None else argv), engines)
+    except (InputError, BusyError, OSError) as error:
         print(f"sweep.py: {one_line(error)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("sweep.py: interrupted; the same command goes on", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stopped:
+        number = getattr(stopped, "number", signal.SIGINT)
+        print(f"sweep.py: ended by {number.name}; the same command goes on", file=sys.stderr)
+        return 128 + number
+
+
+def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
+    """Plan the grid and run it.
+
+    Args:
+        flags: Of the command line.
+        engines: Ends what still runs, whatever happens.
+    """
+    plugins.load_installed()
+    for plugin in flags.plugin:
+        plugins.load_plugin(plugin)
+    out = flags.out or Path("runs") / "-".join(["sweep", Path(flags.recipe[-1]).stem, *filter(None, [flags.budget])])
+    blocked = next((place for place in (out, *out.parents) if place.exists()), out)
+    if not blocked.is_dir():
+        raise InputError(f"--out {out}: {blocked} is not a folder; choose another --out")
+    cells = grid(flags, out)
+    done, todo, refused = split_cells(cells)
+    engine, slots, threads = make_engine(flags)
+    if engine is not None:
+        engines.callback(close, engine)
+    clock = Clock(done, threads)
+    for line in plan(cells, todo, refused, clock, slots):
+        print(line, flush=True)
+    if engine is None:
+        return 1 if refused else 0
+    display = Display(len(cells) - len(refused), len(done))
+    try:
+        failed = drive(todo, engine, clock, display, len(done))
     finally:
-        if engine is not None:
-            engine.close()
+        display.close()
+    finished = len(cells) - len(refused) - len(failed)
+    table = f"; a table: python benchmarks/table.py {out}" if finished else ""
+    print(f"{finished} of {len(cells)} cells are finished, in {out}/{table}")
+    for name, reason in {**refused, **failed}.items():
+        print(f"not finished: {name}: {reason}", file=sys.stderr)
+    return 1 if refused or failed else 0
+
+
+def close(engine: Engine) -> None:
+    """End what still runs: with a checkpoint, or, when asked a second time, at once."""
+    try:
+        engine.close()
+    except KeyboardInterrupt:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        engine.kill()
+        raise
 
 
 if __name__ == "__main__":

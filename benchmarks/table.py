@@ -10,9 +10,9 @@ import json
 import re
 import statistics
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from scipy.special import stdtrit
@@ -49,47 +49,79 @@ def recipe_of(row: Row) -> dict[str, Any]:
     """What all runs of a table must share."""
     settings = {f"setting {k}": v for k, v in config.flatten(row["config"]).items() if k.split(".")[0] not in OWN}
     plugins = [part for part in row.get("plugins", "").split("; ") if part and not part.startswith("algorithm ")]
-    same = {name: row[name] for name in ("data_hash", "device", "precision", "commit")}
-    return {**settings, **same, "torch": row["versions"]["torch"], "plugins": plugins}
+    same = {name: row[name] for name in ("data_hash", "device", "precision")} | {"history": row.get("history", [])}
+    # the hash of the sources, where the row has one: commits may differ in a text, and a dirty one says nothing
+    code = {"source": row["source"]} if "source" in row else {"commit": row["commit"]}
+    return {**settings, **same, **code, **{name: row["versions"][name] for name in ("ssl_zoo", "torch")}, "plugins": plugins}
 
 
 def method_of(row: Row) -> dict[str, Any]:
     """What all runs of one method must share besides."""
     plugins = [part for part in row.get("plugins", "").split("; ") if part.startswith("algorithm ")]
-    return {**{f"option {k}": v for k, v in config.flatten(row["config"]["algorithms"]).items()}, "plugins": plugins}
+    options = {f"option {k}": v for k, v in config.flatten(row["config"]["algorithms"]).items()}
+    return {**options, "plugins": plugins, "code": row.get("code", "")}
 
 
-def sound(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
-    """The rows that belong together: those whose recipe most of them have, and of each method, whose options; no seed twice.
+class Sorted(NamedTuple):
+    """Rows that belong together, and what is said of the others."""
 
-    Returns:
-        They, and a line about each of the others: which run it disagrees with, and on what.
+    kept: list[Row]
+    lines: list[str]  # which runs are left out, and why
+    notes: list[str]  # the same, shorter, for a caption
+
+
+def sound(rows: Sequence[Row]) -> Sorted:
+    """The rows that belong together: those whose recipe most of them have, of each method, whose options, and at each number of
+    labels and seed, whose label split; no seed twice. The others are named, with what they disagree on.
     """
-    kept, left = _agreeing(rows, recipe_of)
-    for method in dict.fromkeys(row["algorithm"] for row in kept):
-        _, odd = _agreeing([row for row in kept if row["algorithm"] == method], method_of)
-        left |= odd
+    said = Sorted([], [], [])
+    kept = _agreeing(rows, recipe_of, said)
+    by_method = [[row for row in kept if row["algorithm"] == method] for method in dict.fromkeys(r["algorithm"] for r in kept)]
+    kept = [row for group in by_method for row in _agreeing(group, method_of, said)]
+    by_place = [
+        [row for row in kept if (row["labels"], row["seed"]) == place]
+        for place in dict.fromkeys((row["labels"], row["seed"]) for row in kept)
+    ]
+    kept = [row for group in by_place for row in _agreeing(group, lambda row: {"split_hash": row["split_hash"]}, said)]
     seen: dict[Hashable, Row] = {}
+    twice = []
     for row in kept:
-        if id(row) not in left:
-            first = seen.setdefault((row["algorithm"], row["labels"], row["seed"], row["split_hash"]), row)
-            if first is not row:
-                left[id(row)] = f"{name_of(row)} is there twice; the first is shown"
-    return [row for row in kept if id(row) not in left], list(left.values())
+        if seen.setdefault((row["algorithm"], row["labels"], row["seed"]), row) is not row:
+            twice.append(row)
+    if twice:
+        said.lines.append(f"{_and_more(twice)} there twice; the first is shown")
+        said.notes.append(f"{counted(len(twice), 'run')} there twice")
+    left = set(map(id, rows)) - {id(row) for row in seen.values()}
+    said.kept.extend(row for row in rows if id(row) not in left)
+    return said
 
 
-def _agreeing(rows: Sequence[Row], what: Any) -> tuple[list[Row], dict[int, str]]:
-    keys = [json.dumps(what(row), sort_keys=True) for row in rows]
+def _agreeing(rows: Sequence[Row], what: Callable[[Row], dict[str, Any]], said: Sorted) -> list[Row]:
+    """Those whose facts most of them have."""
+    facts = [what(row) for row in rows]
+    keys = [json.dumps(fact, sort_keys=True) for fact in facts]
     most = collections.Counter(keys).most_common(1)[0][0]
-    example = rows[keys.index(most)]
-    left = {}
-    for row, key in zip(rows, keys, strict=True):
+    place = keys.index(most)
+    for key in dict.fromkeys(keys):
         if key != most:
-            mine, theirs = what(row), what(example)
-            differ = [f"{k} ({mine.get(k)}, {theirs.get(k)})" for k in sorted({*mine, *theirs}) if mine.get(k) != theirs.get(k)]
-            more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
-            left[id(row)] = f"{name_of(row)} is left out: it differs from {name_of(example)} in {', '.join(differ[:3])}{more}"
-    return [row for row, key in zip(rows, keys, strict=True) if key == most], left
+            odd = [row for row, other in zip(rows, keys, strict=True) if other == key]
+            mine, theirs = facts[keys.index(key)], facts[place]
+            names = [name for name in sorted({*mine, *theirs}) if mine.get(name) != theirs.get(name)]
+            differ = [f"{name} ({mine.get(name, 'none')}, {theirs.get(name, 'none')})" for name in names[:3]]
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            said.lines.append(f"{_and_more(odd)} left out: other than {name_of(rows[place])} in {', '.join(differ)}{more}")
+            said.notes.append(f"{counted(len(odd), 'run')} left out, other in {', '.join(names[:3])}{more}")
+    return [row for row, key in zip(rows, keys, strict=True) if key == most]
+
+
+def _and_more(rows: Sequence[Row]) -> str:
+    more = f" and {len(rows) - 1} more are" if len(rows) > 1 else " is"
+    return f"{name_of(rows[0])}{more}"
+
+
+def counted(n: int, thing: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{n} {thing}{'s' * (n != 1)}"
 
 
 def by_cell(rows: Sequence[Row]) -> dict[tuple[str, Any], list[Row]]:
@@ -113,7 +145,7 @@ def difference(rows: Sequence[Row], reference: Sequence[Row]) -> Gain | None:
         return None
     half = float(stdtrit(len(pairs) - 1, 0.975)) * statistics.stdev(pairs) / len(pairs) ** 0.5
     mean = statistics.mean(pairs)
-    return Gain(mean, mean - half, mean + half)
+    return Gain(mean, mean - half, mean + half, len(pairs))
 
 
 def curve(rows: Sequence[Row]) -> list[tuple[int, float, float]]:
@@ -128,7 +160,7 @@ def make_cell(rows: Sequence[Row], reference: Sequence[Row]) -> Cell:
     """The numbers of one method at one number of labels."""
 
     def errors(name: str) -> list[float]:
-        return [1 - row.get(name, row["accuracy"]) for row in rows]
+        return [1 - row[name] for row in rows]
 
     return Cell(
         len(rows),
@@ -179,9 +211,9 @@ def caption(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
     seeds = sorted({row["seed"] for row in rows})
     drawn = [row for row in rows if row["labels"] != "all"]
     splits, seeded = {row["split_hash"] for row in drawn}, {(row["labels"], row["seed"]) for row in drawn}
-    own = "each with a label split of its own" if len(splits) >= len(seeded) else f"over {len(splits)} label splits"
+    own = "each with a label split of its own" if len(splits) == len(seeded) else f"over {len(splits)} label splits"
     versions = ", ".join(f"{name} {row['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
-    commit = (row["commit"] or "none").partition("-")
+    commits = [(commit or "none").partition("-") for commit in dict.fromkeys(row["commit"] for row in rows)]
     times = ", ".join(
         f"{alg} {statistics.median(r['seconds'] for r in rows if r['algorithm'] == alg):.0f}"
         for alg in dict.fromkeys(r["algorithm"] for r in rows)
@@ -193,8 +225,16 @@ def caption(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
         f"{row['dataset']}, {row['net']}, {row['steps']} steps; error rate of {chosen} on {tested} test images, mean "
         f"± standard deviation over n runs (seeds {', '.join(map(str, seeds))}, {own}); median: of the last "
         f"{row.get('accuracy_median_of', 1)} evaluations; points: paired difference in accuracy to supervised, 95 % interval. "
-        f"Seconds a run: {times}. {row['device']}; {versions}; commit {commit[0][:10]}{commit[1]}{commit[2]}.",
+        f"Seconds a run: {times}. {row['device']}; {versions}; "
+        f"commit {', '.join(name[:10] + dash + dirty for name, dash, dirty in commits)}.",
     ]
+    alone = {(row["labels"], row["seed"]) for row in rows if row["algorithm"] == "supervised"}
+    others = {row["algorithm"] for row in rows if (row["labels"], row["seed"]) not in alone and row["algorithm"] != "supervised"}
+    if others:
+        lines += [
+            "",
+            f"Without a run of supervised on the same split, so without a pair, some runs of: {', '.join(sorted(others))}.",
+        ]
     warned = sorted({f"{row['algorithm']} with seed {row['seed']}" for row in rows if row.get("warnings")})
     if warned:
         lines += ["", f"Warned while they ran that a loss term trained nothing (see their result.json): {', '.join(warned)}."]
@@ -206,44 +246,51 @@ def caption(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
     return lines
 
 
-def read_published(dataset: str, net: str, labels: Sequence[Any]) -> list[Published]:
+def read_published(dataset: str, net: str, labels: Collection[Any]) -> list[Published]:
     """Numbers of papers for a data set, a net and numbers of labels: those read in a source, and none that is marked unusable."""
     wanted = {str(count) for count in labels}
     found = []
     for entry in yaml.safe_load(PUBLISHED.read_text(encoding="utf-8")):
-        usable = entry.get("usable", True) and entry["verified"]
+        usable = entry.get("usable", True) and entry["verified"] and entry.get("kind") != "replication"  # which has no source
         if usable and entry["dataset"] == dataset and entry["net"] == SHORT.get(net) and str(entry["labels"]) in wanted:
-            protocol = [
-                entry["net"],
-                entry.get("augmentation"),
-                str(entry.get("metric") or "evaluation not said").replace("_", " "),
-            ]
-            protocol += [f"{entry['seen']} source"] if "seen" in entry else []
-            found.append(
-                Published(
-                    entry["algorithm"],
-                    str(entry["labels"]),
-                    Score(entry["error_mean"], entry.get("error_std")),
-                    entry.get("runs"),
-                    ", ".join(filter(None, protocol)),
-                    entry["source"],
-                )
-            )
+            deviation = entry.get("error_std") if entry.get("std_verified", True) else None
+            error = Score(entry["error_mean"], deviation)
+            number = (entry["algorithm"], str(entry["labels"]), error, entry.get("runs"), protocol(entry), entry["source"])
+            found.append(Published(*number))
     return found
 
 
+def protocol(entry: Mapping[str, Any]) -> str:
+    """What one must know of a published number to compare with it."""
+    metric = str(entry.get("metric") or "evaluation not said").replace("_", " ")
+    parts = [entry["net"], entry.get("net_note"), entry.get("augmentation"), metric, entry.get("kind")]
+    parts += [f"{entry['steps']:,} steps"] if "steps" in entry else []
+    parts += [f"unlabelled: {entry['unlabeled']}"] if entry["dataset"] == "svhn" and "unlabeled" in entry else []
+    parts += [f"{entry['seen']} source" + (f" ({entry['seen_ref']})" if "seen_ref" in entry else "")] if "seen" in entry else []
+    return ", ".join(filter(None, parts))
+
+
 def make_tables(rows: Sequence[Row], problems: Sequence[str] = (), published: bool = False) -> tuple[list[Table], list[str]]:
-    """A table for each data set and net; and every line about what is not in them."""
+    """A table for each data set and net; and every line about what is not in them.
+
+    Args:
+        rows: Of runs.
+        problems: Lines about results that could not be read.
+        published: Whether to set numbers of papers beside them.
+    """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row["dataset"], row["net"]), []).append(row)
     tables, said = [], list(problems)
     for (dataset, net), group in groups.items():
-        kept, left = sound(group)
-        said += left
-        notes = [f"{len(left)} runs are left out, which differ"] if left else []
-        notes += [f"{len(problems)} results could not be read"] if problems else []
-        numbers = read_published(dataset, net, [row["labels"] for row in kept]) if published else []
+        kept, lines, notes = sound(group)
+        said += lines
+        notes += [f"{counted(len(problems), 'result')} could not be read"] if problems else []
+        methods, labels = ({row[name] for row in kept} for name in ("algorithm", "labels"))
+        numbers = [n for n in read_published(dataset, net, labels) if n.method in methods] if published else []
+        said += [f"no published number is known for {dataset} with {net} and these methods and numbers of labels"] * (
+            published and not numbers
+        )
         tables.append(make_table(kept, notes, numbers))
     return tables, said
 
@@ -264,7 +311,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0, or 2 for bad input."""
     parser = config.Parser(prog="table.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, folders of them, or .jsonl files of rows")
-    parser.add_argument("--format", choices=FORMATS, default="md", help="Markdown, CSV, LaTeX (booktabs) or one HTML page")
+    parser.add_argument("--format", choices=FORMATS, help="Markdown (unless said otherwise), CSV, LaTeX (booktabs), HTML")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write it there instead of showing it")
     parser.add_argument("--published", action="store_true", help="numbers of papers beside ours, with protocol and source")
     parser.add_argument("--oracle", action="store_true", help="also the best score on the test set, which is not a result")
@@ -274,11 +321,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         flags = parser.parse_args(argv)
-        rows, problems = results.read_sound_rows(flags.paths)
+        if flags.into and (flags.out or flags.format not in (None, "md")):
+            raise InputError("--into writes Markdown into a file; leave out --out and --format")
+        rows, problems, remarks = results.read_sound_rows(flags.paths)
         tables, said = make_tables(rows, problems, flags.published)
-        for line in said:
-            print(f"table.py: {line}", file=sys.stderr)
-        made = FORMATS["md" if flags.into else flags.format](tables, flags.oracle)
+        for line in (*said, *remarks):
+            print(f"table.py: {one_line(InputError(line))}", file=sys.stderr)
+        made = FORMATS[flags.format or "md"](tables, flags.oracle)
         if flags.jsonl:
             flags.jsonl.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         if flags.into:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import textwrap
+import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -181,6 +182,14 @@ def _canonical_key(key: str) -> str:
 
 
 def _shown(annotation: Any) -> str:
+    """A type in words: int or 'all'."""
+    parts = typing.get_args(annotation)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return " or ".join(map(_shown, parts))
+    if typing.get_origin(annotation) is typing.Literal:
+        return " or ".join(map(repr, parts))
+    if annotation is type(None):
+        return "null"
     return re.sub(r"typing\.", "", inspect.formatannotation(annotation))
 
 

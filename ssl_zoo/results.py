@@ -4,42 +4,128 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import math
 import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ssl_zoo import files
 from ssl_zoo.errors import InputError
+from ssl_zoo.registry import near_miss
 
-ROW = (  # what every row of a results file has
-    "algorithm",
-    "net",
-    "dataset",
-    "labels",
-    "seed",
-    "split_seed",
-    "split_hash",
-    "data_hash",
-    "steps",
-    "accuracy",
-    "accuracy_student",
-    "error_rate",
-    "balanced_accuracy",
-    "macro_f1",
-    "confusion",
-    "evaluations",
-    "precision",
-    "seconds",
-    "images_per_second",
-    "device",
-    "versions",
-    "commit",
-    "config",
-)
+Check = Callable[[Any], bool]
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _number(low: float = -math.inf, high: float = math.inf) -> Check:
+    return lambda value: type(value) in (int, float) and low <= value <= high and abs(value) < 1e300  # a NaN fails
+
+
+def _whole(low: int = 0) -> Check:
+    return lambda value: type(value) is int and low <= value < 1 << 63
+
+
+def _or(check: Check, *others: Any) -> Check:
+    return lambda value: any(value is other or (isinstance(other, str) and value == other) for other in others) or check(value)
+
+
+def _texts_only(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_text, value))
+
+
+def _versions(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_text, value.values())) and {"ssl_zoo", "torch", "python"} <= {*value}
+
+
+def _confusion(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) > 0
+        and all(isinstance(line, list) and len(line) == len(value) for line in value)
+        and all(type(count) is int and 0 <= count < 1 << 53 for line in value for count in line)
+    )
+
+
+def _evaluations(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) > 0
+        and all(isinstance(point, dict) and _step(point.get("step")) and _share(point.get("accuracy")) for point in value)
+        and all(_share(score) for point in value for name, score in point.items() if name != "step")
+    )
+
+
+def _config(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("algorithms"), dict)
+
+
+_share, _seconds, _step = _number(0, 1), _number(0), _whole(1)
+ROW: dict[str, Check] = {  # what every row of a results file has, and which values it may have
+    "algorithm": _text,
+    "net": _text,
+    "dataset": _text,
+    "labels": _or(_whole(1), "all"),
+    "seed": _whole(-(1 << 63)),
+    "split_seed": _whole(-(1 << 63)),
+    "split_hash": _text,
+    "data_hash": _text,
+    "steps": _step,
+    "accuracy": _share,
+    "accuracy_student": _share,
+    "accuracy_median": _share,
+    "accuracy_median_of": _whole(1),
+    "accuracy_oracle": _share,
+    "error_rate": _share,
+    "balanced_accuracy": _share,
+    "macro_f1": _share,
+    "confusion": _confusion,
+    "evaluations": _evaluations,
+    "precision": _text,
+    "images_seen": _whole(),
+    "seconds": _seconds,
+    "images_per_second": _seconds,
+    "device": _text,
+    "versions": _versions,
+    "commit": _or(_text, None),
+    "config": _config,
+}
+MORE: dict[str, Check] = {  # what it may have besides; some are younger than the first results, some are not always known
+    "calibration_error": _share,
+    "classes": _texts_only,
+    "code": _text,
+    "history": lambda value: isinstance(value, list) and all(isinstance(part, dict) for part in value),
+    "labeled_in_unlabeled": lambda value: isinstance(value, bool),
+    "leaked_test_images": _whole(),
+    "parameters": _whole(),
+    "peak_memory": _or(_whole(), None),
+    "plugins": _text,
+    "recipe_hash": _text,
+    "seconds_compiling": _or(_seconds, None),
+    "seconds_training": _seconds,
+    "selected_step": _step,
+    "selection": _text,
+    "skipped_images": _whole(),
+    "skipped_steps": _whole(),
+    "source": _text,
+    "unlabeled_accuracy": _share,
+    "validation_accuracy": _share,
+    "warnings": _texts_only,
+}
+
+
+class Found(NamedTuple):
+    """Rows, and lines about what stood beside them."""
+
+    rows: list[dict[str, Any]]
+    problems: list[str]  # what could not be read
+    remarks: list[str]  # what is odd about rows that could
 
 
 @functools.cache
@@ -121,8 +207,9 @@ def headline(evaluations: Sequence[Mapping[str, float]], last_k: int, chosen: in
 
 
 def write_json(path: Path, row: Mapping[str, Any]) -> None:
-    """Write a mapping, as a whole or not at all."""
-    files.replace_text(path, json.dumps(row, indent=1) + "\n")
+    """Write a mapping with a line for each key, as a whole or not at all."""
+    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in row.items())
+    files.replace_text(path, f"{{\n{lines}\n}}\n")
 
 
 def read_rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -134,22 +221,34 @@ def read_rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return [_row(text, where) for path in paths for text, where in _texts(path)]
 
 
-def read_sound_rows(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[str]]:
-    """As `read_rows`, but rows that cannot be read are named in the second part, and the others are used.
+def read_sound_rows(paths: Sequence[Path]) -> Found:
+    """As `read_rows`, but what cannot be read is named, and the rest is used.
 
     Raises:
         InputError: Nothing can be used.
     """
-    rows, problems = [], []
+    found = Found([], [], [])
+    unknown: dict[str, list[str]] = {}
     for path in paths:
-        for text, where in _texts(path):
-            try:
-                rows.append(_row(text, where))
-            except InputError as error:
-                problems.append(str(error))
-    if not rows:
-        raise InputError(problems[0] if problems else "no finished run is there")
-    return rows, problems
+        try:
+            for text, where in _texts(path):
+                try:
+                    row = _row(text, where)
+                except InputError as error:
+                    found.problems.append(str(error))
+                    continue
+                found.rows.append(row)
+                for name in row.keys() - ROW.keys() - MORE.keys():
+                    unknown.setdefault(name, []).append(where)
+        except InputError as error:
+            found.problems.append(str(error))
+    for name, places in sorted(unknown.items()):
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        near = near_miss(name, [*ROW, *MORE])
+        found.remarks.append(f"{places[0]}{more}: the field '{name}' is unknown; {near}it is not used")
+    if not found.rows:
+        raise InputError(found.problems[0] if found.problems else "no finished run is there")
+    return found
 
 
 def recipe_hash(settings: Mapping[str, Any]) -> str:
@@ -159,23 +258,36 @@ def recipe_hash(settings: Mapping[str, Any]) -> str:
 
 def _texts(path: Path) -> Iterator[tuple[str, str]]:
     """The text of every row at a path, with where it stands."""
-    found = sorted(path.rglob("result.json")) if path.is_dir() else [path]
-    if not found or not path.exists():
-        raise InputError(f"{path} holds no finished run; give a run's folder, a folder of them, or a .jsonl file of rows")
-    for file in found:
-        text = file.read_text(encoding="utf-8", errors="replace")
-        if file.suffix == ".jsonl":
-            yield from ((line, f"{file}:{number}") for number, line in enumerate(text.splitlines(), start=1))
-        else:
-            yield text, str(file)
+    try:
+        found = sorted(path.rglob("result.json")) if path.is_dir() else [path]
+        if not found or not path.exists():
+            raise InputError(f"{path} holds no finished run; give a run's folder, a folder of them, or a .jsonl file of rows")
+        for file in found:
+            text = file.read_text(encoding="utf-8", errors="replace")
+            if file.suffix == ".jsonl":
+                lines = enumerate(text.split("\n"), start=1)
+                yield from ((line, f"{file}:{number}") for number, line in lines if line.strip())
+            else:
+                yield text, str(file)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
 
 
 def _row(text: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where} is not JSON ({error}); remove it or run it again") from error
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
+        raise InputError(
+            f"{where} is not JSON ({error}); if it is a run's, remove it and give the run's command again"
+        ) from error
     missing = [name for name in ROW if not isinstance(row, dict) or name not in row]
     if missing:
         raise InputError(f"{where} is not the row of a run: it lacks {', '.join(missing)}")
+    for name, check in {**ROW, **MORE}.items():
+        if name in row and not check(row[name]):
+            shown = json.dumps(row[name])
+            shown = shown if len(shown) <= 60 else f"{shown[:60]} ..."
+            raise InputError(f"{where} is not the row of a run: its {name} cannot be {shown}")
+    if abs(1 - row["accuracy"] - row["error_rate"]) > 1e-6:
+        raise InputError(f"{where} is not the row of a run: its error_rate is not 1 - accuracy")
     return row

@@ -135,6 +135,7 @@ class RunSettings:
         steps: Updates of the net.
         device: auto (a GPU if there is one), cpu, cuda or cuda:N.
         deterministic: Use only operations whose result is the same every time, which on a GPU takes longer; a CPU's always are.
+        compile: Compile the loss and its gradient, which takes up to a minute at the start; on a GPU, replay them as CUDA graphs.
         precision: auto (bf16 where the device is fast in it, otherwise fp32), bf16 or fp32. Parameters and losses stay fp32.
         on_nan: What a loss that is not finite does: stop the run, or skip the step, undo what it wrote and count it, which waits
             for the device in every step.
@@ -165,6 +166,7 @@ class RunSettings:
     steps: int = 1000
     device: str = "auto"
     deterministic: bool = False
+    compile: bool = False
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     on_nan: Literal["stop", "skip"] = "stop"
     checkpoint_seconds: float = 60.0

@@ -29,7 +29,15 @@ def test_each_kind_of_difference(tmp_path, capsys):
     settings = row()["config"] | {"optimizer": {"lr": 0.2}, "extra": 1}
     one = write(tmp_path, "a", evaluations=points[0])
     two = write(
-        tmp_path, "b", evaluations=points[1], config=settings, split_hash="x", versions={"torch": "3"}, accuracy=0.9, commit="d"
+        tmp_path,
+        "b",
+        evaluations=points[1],
+        config=settings,
+        split_hash="x",
+        versions=row()["versions"] | {"torch": "3"},
+        accuracy=0.9,
+        error_rate=0.1,
+        commit="d",
     )
     assert compare.main([one, two]) == 0
     out = capsys.readouterr().out

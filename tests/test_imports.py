@@ -21,7 +21,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "data": {"data", "batch", "files", "registry", "seeds", "errors"},
     "train": {"train", "files", "algorithms.base", "batch", "ema", "ranks", "schedules", "seeds", "losses", "settings", "errors"},
     "config": {"registry", "settings", "errors"},
-    "results": {"errors", "files", ""},
+    "results": {"errors", "files", "registry", ""},
     "plugins": {"algorithms.base", "data.augment", "registry", "errors"},
     "testing": {"", "testing", "algorithms.base", "batch", "data", "ema", "ranks", "nets", "registry", "seeds", "errors"},
     "new": {"registry", "errors"},

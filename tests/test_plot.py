@@ -47,7 +47,8 @@ def test_moons_restores_the_trained_nets(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"), [(["--kind", "pie"], "invalid choice: 'pie'"), (["--out", "c.nothing"], "c.nothing cannot be drawn")]
+    ("words", "message"),
+    [(["--kind", "pie"], "invalid choice: 'pie'"), (["--out", "c.nothing"], "--out c.nothing must end in .png or .svg")],
 )
 def test_bad_input(words, message, rows, capsys):
     assert plot.main([rows, "--out", "c.png", *words]) == 2 and message in capsys.readouterr().err

@@ -1,7 +1,9 @@
 """A grid of runs: planned, interrupted, gone on with, shared, and on two engines with the same result."""
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,7 +64,7 @@ def test_numbers_and_ranges():
 def test_a_dry_run_shows_the_plan_and_leaves_nothing(capsys):
     assert sweep.main(grid("--dry-run", algs="supervised,meanteacher", labels="20,all", seeds="0-2")) == 0
     out = capsys.readouterr().out
-    assert "12 cells: 2 methods x 1 nets x 2 numbers of labels x 3 seeds" in out and "0 finished, 12 to run" in out
+    assert "12 cells: 2 methods x 1 net x 2 numbers of labels x 3 seeds" in out and "0 finished, 12 to run" in out
     assert "estimated time: " in out and not Path("grid").exists()
 
 
@@ -78,6 +80,14 @@ def test_a_dry_run_shows_the_plan_and_leaves_nothing(capsys):
         (["--address", "x:1"], "add --engine ray"),
         (["--engine", "slurm"], "invalid choice"),
         (["--recipe", "none"], "no recipe is called 'none'"),
+        (["--nets", ""], "--nets is empty"),
+        (["--labels", ""], "--labels is empty"),
+        (["--steps", ""], "steps"),
+        (["--set", "seed=7"], "--set seed would be overridden by the grid; give --seeds"),
+        (["--labels", "1000000"], "1000000"),
+        (["--recipe", "cifar10"], "data"),
+        (["--engine", "ray", "--address", f"{'a' * 70}:1"], "there is no Ray cluster at"),
+        (["--out", f"{__file__}/x"], "is not a folder; choose another --out"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(flags, message, capsys):
@@ -93,7 +103,7 @@ def test_an_interrupted_sweep_goes_on_and_ends_as_one_that_was_left_alone(capsys
         time.sleep(0.1)
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert "interrupted; the same command goes on" in process.communicate(timeout=60)[1] and process.returncode == 130
+    assert "ended by SIGINT; the same command goes on" in process.communicate(timeout=60)[1] and process.returncode == 130
     assert len(rows("grid")) < 4
     done = subprocess.run([*SWEEP, *grid(steps=40)], capture_output=True, text=True)
     assert done.returncode == 0 and "4 of 4 cells are finished" in done.stdout
@@ -101,6 +111,37 @@ def test_an_interrupted_sweep_goes_on_and_ends_as_one_that_was_left_alone(capsys
     assert alone.returncode == 0 and rows("grid") == rows("alone") and len(rows("alone")) == 4
     assert len({row["split_hash"] for row in rows("grid").values()}) == 2, "one split a seed, whatever the method"
     assert sweep.main(grid(steps=40)) == 0 and "4 finished, 0 to run" in capsys.readouterr().out
+
+
+def children(pid):
+    """Processes below one, with all that they have started."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout.split()[2:]
+    parents = dict(zip(map(int, listed[::2]), map(int, listed[1::2]), strict=True))
+    return [child for child, parent in parents.items() if parent == pid]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "second"), [("SIGTERM", None), ("SIGINT", "SIGINT")])
+def test_a_signal_leaves_no_run_behind(first, second):
+    """One signal lets runs write a checkpoint; a second one does not wait for them. Neither leaves a process or a traceback."""
+    command = [*SWEEP, *grid("--jobs-per-device", "2", steps=3000, algs="supervised", seeds="0-1")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    folders = [Path(f"grid/supervised-smallnet-20-s{seed}") for seed in (0, 1)]
+    while not all((folder / "metrics.jsonl").exists() and (folder / "metrics.jsonl").stat().st_size for folder in folders):
+        time.sleep(0.1)
+        assert process.poll() is None
+    runs = children(process.pid)
+    assert len(runs) == 2
+    process.send_signal(getattr(signal, first))
+    if second:
+        time.sleep(0.05)
+        process.send_signal(getattr(signal, second))
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + getattr(signal, first) and "Traceback" not in error
+    assert f"ended by {first}; the same command goes on" in error
+    assert not any(os.path.exists(f"/proc/{run}") for run in runs)
+    if not second:
+        assert all((folder / "checkpoint.pt").exists() for folder in folders)
 
 
 @pytest.mark.slow
@@ -120,12 +161,12 @@ def test_a_failing_cell_is_tried_twice_and_reported_while_the_rest_goes_on():
     subprocess.run([*other, "--out", "grid/supervised-smallnet-20-s1"], check=True, capture_output=True)
     done = subprocess.run([*SWEEP, *grid("--plugin", "failing.py", algs="failing,supervised")], capture_output=True, text=True)
     assert done.returncode == 1 and "1 of 4 cells are finished" in done.stdout
-    assert "no estimate for failing with smallnet: ValueError: half-way" in done.stdout
+    assert "no estimate for failing with smallnet: half-way" in done.stdout
     assert "cannot be run: supervised-smallnet-20-s1: " in done.stdout and "holds a run with other settings" in done.stdout
     for seed in (0, 1):
         assert f"failing-smallnet-20-s{seed} failed and is tried once more: ValueError: half-way" in done.stderr
         assert f"not finished: failing-smallnet-20-s{seed}: ValueError: half-way" in done.stderr
-    assert "ValueError: half-way" in Path("grid/logs/failing-smallnet-20-s0.txt").read_text()
+    assert Path("grid/logs/failing-smallnet-20-s0.txt").read_text().count("\nValueError: half-way") == 2, "both tries"
 
 
 def test_a_folder_belongs_to_one_process_at_a_time(capsys):
@@ -166,16 +207,50 @@ def test_ray_gives_the_same_rows_though_a_worker_is_killed():
         cluster.wait_for_nodes()
         flags = ["--engine", "ray", "--address", cluster.address, "--jobs-per-device", str(len(os.sched_getaffinity(0)))]
         process = subprocess.Popen([*SWEEP, *grid(*flags, steps=120, out="ray")], stderr=subprocess.PIPE, text=True)
-        while not list(Path("ray").glob("*/checkpoint.pt")):
+        while not (begun := list(Path("ray").glob("*/checkpoint.pt"))):
             time.sleep(0.02)
             assert process.poll() is None, process.stderr.read()
-        subprocess.run(["pkill", "-KILL", "-o", "-f", "ray::_on_worker"], check=True)
+        killed = begun[0].parent
+        os.kill(worker_on(killed), signal.SIGKILL)
         errors = process.communicate(timeout=200)[1]
         assert process.returncode == 0, errors
     finally:
         ray.shutdown()
         cluster.shutdown()
     assert rows("ray") == rows("local") and len(rows("ray")) == 4
+    starts = re.findall(r"from step (\d+), ", Path(f"ray/logs/{killed.name}.txt").read_text())
+    assert len(starts) == 2 and int(starts[0]) == 0 < int(starts[1]), "the cell of the killed worker was gone on with"
+
+
+def worker_on(folder):
+    """The process that holds a cell's lock."""
+    lock = (folder / run.LOCK).resolve()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if any(link.resolve() == lock for link in (process / "fd").iterdir()):
+                return int(process.name)
+    raise AssertionError(f"nobody is at work on {folder}")
+
+
+@pytest.mark.slow
+def test_ray_on_this_machine_ends_with_checkpoints():
+    """Without an address it starts a cluster of its own; Ctrl-C asks its tasks to end, and the same command goes on."""
+    pytest.importorskip("ray", reason='needs pip install "ssl_zoo[ray]"')
+    command = [*SWEEP, *grid("--engine", "ray", steps=400, algs="supervised", seeds="0", out="ray")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    metrics = Path("ray/supervised-smallnet-20-s0/metrics.jsonl")
+    while not (metrics.exists() and metrics.stat().st_size):
+        time.sleep(0.02)
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(signal.SIGINT)
+    assert "ended by SIGINT" in process.communicate(timeout=100)[1] and process.returncode == 130
+    log = Path("ray/logs/supervised-smallnet-20-s0.txt").read_text()
+    assert "run.py: ended by SIGINT after step" in log
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "1 of 1 cells are finished" in done.stdout, done.stderr
+    log = Path("ray/logs/supervised-smallnet-20-s0.txt").read_text()
+    step = int(re.search(r"ended by SIGINT after step (\d+)", log)[1])
+    assert f"from step {step}, " in log and step > 0
 
 
 def test_an_address_without_a_cluster_is_one_line(capsys):

@@ -2,6 +2,7 @@ import csv
 import io
 import itertools
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -17,7 +18,8 @@ ROOT = Path(__file__).parent.parent
 
 def row(alg="supervised", seed=0, accuracy=0.8, **more):
     config = {"alg": alg, "net": "n", "steps": 5, "labels": 20, "seed": seed, "algorithms": {alg: {}}, "optimizer": {"lr": 0.1}}
-    base = dict.fromkeys(results.ROW, 0) | {
+    scores = ("accuracy", "accuracy_student", "accuracy_median", "accuracy_oracle", "balanced_accuracy", "macro_f1")
+    base = dict.fromkeys(scores, accuracy) | {
         "algorithm": alg,
         "net": "n",
         "dataset": "d",
@@ -25,11 +27,16 @@ def row(alg="supervised", seed=0, accuracy=0.8, **more):
         "seed": seed,
         "split_seed": seed,
         "split_hash": f"h{seed}",
-        "accuracy": accuracy,
-        "accuracy_student": accuracy,
+        "data_hash": "d",
+        "steps": 5,
+        "accuracy_median_of": 1,
         "error_rate": 1 - accuracy,
         "evaluations": [{"step": 5, "accuracy": accuracy}],
         "confusion": [[1, 2], [3, 4]],
+        "precision": "fp32",
+        "images_seen": 100,
+        "images_per_second": 10.0,
+        "seconds": 1,
         "device": "cpu",
         "versions": {"ssl_zoo": "0", "torch": "2", "python": "3"},
         "commit": "abc",
@@ -51,7 +58,7 @@ def test_numbers_done_by_hand():
     assert list(made) == ["supervised", "x"] and not said and one.gain is None
     assert str(one.error) == "25.0 ± 7.1" and str(two.error) == "12.0 ± 11.3" and (one.n, two.n) == (2, 2)
     # differences 10 and 16: mean 13, s = 4.243, t(.975, 1) = 12.706, half = 38.1
-    assert str(two.gain) == "+13.0 (-25.1 to +51.1)"
+    assert two.gain.shown(2) == "+13.0 (-25.1 to +51.1) points"
     assert two.curve == [(5, pytest.approx(88.0), pytest.approx(11.3137, abs=1e-3))]
 
 
@@ -61,10 +68,45 @@ def test_median_student_and_oracle_stand_beside_the_last():
     assert [str(part) for part in made["supervised"]["20"][1:5]] == ["20.0", "30.0", "40.0", "10.0"]
 
 
-def test_differences_are_paired_by_split():
-    rows = [row(seed=0, accuracy=0.7), row(seed=1, accuracy=0.8), row("x", 0, 0.8, split_hash="other"), row("x", 1, 0.96)]
-    made, _ = cells(rows)
-    assert made["x"]["20"].gain is None and made["x"]["20"].n == 2
+def test_differences_are_paired_and_say_of_how_many_pairs():
+    rows = [row(seed=s, accuracy=0.7 + s / 100) for s in range(2)] + [row("x", s, 0.9 + s / 100) for s in range(3)]
+    (made,), said = table.make_tables(rows)
+    cell = made.cells["x"]["20"]
+    assert cell.n == 3 and cell.gain.n == 2 and not said
+    assert cell.gain.shown(3) == "+20.0 (+20.0 to +20.0) points, 2 pairs" and cell.gain.shown(2).endswith(" points")
+    assert "without a pair, some runs of: x." in made.caption[-1]
+    (alone,), _ = table.make_tables([row("x", 0), row("x", 1)])
+    assert alone.cells["x"]["20"].gain is None and "without a pair, some runs of: x." in alone.caption[-1]
+    (whole,), _ = table.make_tables([row(), row("x")])
+    assert "without a pair" not in "".join(whole.caption)
+
+
+def test_one_label_split_a_seed():
+    """A run on another split is not averaged with the others, and is named."""
+    rows = [row(seed=0, accuracy=0.7), row("y", 0, 0.8), row("x", 0, 0.8, split_hash="other")]
+    made, (said,) = cells(rows)
+    assert (
+        list(made) == ["supervised", "y"]
+        and "x with 20 labels and seed 0 is left out" in said
+        and "split_hash (other, h0)" in said
+    )
+
+
+def test_code_is_told_by_the_sources_where_they_are_known():
+    same = [row(seed=0, commit="a", source="s"), row(seed=1, commit="b-dirty", source="s")]
+    made, said = cells(same)
+    assert made["supervised"]["20"].n == 2 and not said
+    assert "commit a, b-dirty" in table.caption(same, [])[0]
+    for other in (
+        {"source": "t"},
+        {"code": "t"},
+        {"versions": {"ssl_zoo": "1", "torch": "2", "python": "3"}},
+        {"history": [{}, {}]},
+    ):
+        made, (said,) = cells([*same, row(seed=2, source="s") | other])
+        assert (
+            made["supervised"]["20"].n == 2 and {"versions": "ssl_zoo (1, 0)"}.get(next(iter(other)), next(iter(other))) in said
+        )
 
 
 def test_the_caption_says_when_splits_were_shared_and_who_was_warned():
@@ -83,7 +125,7 @@ def test_numbers_of_labels_are_columns_and_all_comes_last():
 def test_each_net_has_a_table():
     other = row()["config"] | {"net": "m"}
     tables, said = table.make_tables([row(), row(net="m", config=other)])
-    assert [t.title for t in tables] == ["d, n, 0 steps", "d, m, 0 steps"] and not said
+    assert [t.title for t in tables] == ["d, n, 5 steps", "d, m, 5 steps"] and not said
 
 
 @pytest.mark.parametrize(
@@ -92,7 +134,7 @@ def test_each_net_has_a_table():
         ({"config": row()["config"] | {"optimizer": {"lr": 0.2}}}, r"setting optimizer.lr \(0.2, 0.1\)"),
         ({"commit": "def"}, r"commit \(def, abc\)"),
         ({"data_hash": "x"}, "data_hash"),
-        ({"config": row()["config"] | {"algorithms": {"supervised": {"a": 1}}}}, r"option supervised.a \(1, None\)"),
+        ({"config": row()["config"] | {"algorithms": {"supervised": {"a": 1}}}}, r"option supervised.a \(1, none\)"),
         ({"plugins": "net n: my_net.py 123"}, "plugins"),
         ({"plugins": "algorithm supervised: my.py 123"}, "plugins"),
         ({"seed": 0}, "is there twice; the first is shown"),
@@ -106,7 +148,7 @@ def test_runs_that_differ_are_named_and_never_averaged(other, message):
     assert re.search(message, line) and f"supervised with 20 labels and seed {odd['seed']}" in line
     assert made["supervised"]["20"].n == 2 and str(made["supervised"]["20"].error) == "20.0 ± 0.0"
     (partial,), _ = table.make_tables([row(seed=0), row(seed=1), odd])
-    assert "Partial: 1 runs are left out, which differ." in partial.caption
+    assert re.search(r"Partial: 1 run (left out, other in .+|there twice)\.", partial.caption[-1])
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_used(tmp_path, capsys):
@@ -132,7 +174,23 @@ def test_markdown(capsys):
     lines = render.markdown([made], oracle=False).splitlines()
     assert lines[0] == "| error rate, % | 20 labels |" and lines[2] == "| supervised | **29.5 ± 0.7**<br>median 29.5, n = 2 |"
     assert lines[3].startswith("| my_method | **10.0 ± 0.0**<br>median 10.0, n = 2<br>+19.5 (") and "oracle" not in "".join(lines)
-    assert "oracle 1.0 ± 0.0" in render.markdown([made], oracle=True)
+    assert "oracle 1.0 ± 0.0, not a result" in render.markdown([made], oracle=True)
+
+
+@pytest.mark.parametrize("name", ["a|b", "a\nb", "<img src=x onerror=alert(1)>", "\\input{/etc/passwd}", "~^&%$#_{}"])
+def test_names_stay_in_their_places(name):
+    made, _ = table.make_tables([row(name, s, dataset=name, net=name, device=name) for s in range(2)])
+    markdown = render.markdown(made, True)
+    assert all(line.replace("\\|", "").count("|") == 3 for line in markdown.splitlines()[:3]) and "<img" not in markdown
+    assert len(markdown.splitlines()) == 3 + 1 + 3
+    assert "<img" not in render.page(made, True)
+    latex = render.latex(made, True)
+    body = [line for line in latex.splitlines() if line and not line.startswith("%")]
+    assert all(line.startswith("\\") or line.count("&") == 1 for line in body)
+    assert not re.search(r"(?<!\\)[_&#$](?! )", body[4].replace(" & ", "").replace("$\\pm$", "")) and "\\input" not in "".join(
+        body
+    )
+    assert next(csv.DictReader(io.StringIO(render.as_csv(made, True))))["method"] == name
 
 
 def test_csv():
@@ -151,6 +209,8 @@ def test_latex():
     (made,), _ = table.make_tables(ROWS)
     text = render.latex([made], oracle=False)
     assert r"my\_method & 10.0 $\pm$ 0.0 \\" in text and r"\toprule" in text and text.count("{tabular}") == 2
+    assert r"\quad\small median & \small 10.0, $n$ = 2 \\" in text
+    assert r"oracle, not a result & \small 1.0 $\pm$ 0.0 \\" in render.latex([made], oracle=True) and "oracle" not in text
     body = text[text.index(r"\midrule") : text.index(r"\bottomrule")].splitlines()[1:]
     assert all(line.count("&") == 1 and line.endswith(r"\\") for line in body if line), "as many columns as the head"
 
@@ -171,6 +231,96 @@ def test_published_numbers_stand_apart_with_protocol_and_source():
     for render_as in render.FORMATS.values():
         text = render_as([made], False)
         assert "arXiv" in text and "best on test" in text
+    lines = list(csv.DictReader(io.StringIO(render.as_csv([made], False))))
+    papers = [line for line in lines if line["published"]]
+    assert papers and all(line["commit"] == line["device"] == line["steps"] == "" and line["net"] == "wrn28_2" for line in papers)
+    assert {line["n"] for line in papers} == {str(number.n or "") for number in made.published}
+    _, said = table.make_tables([row()], published=True)
+    assert said == ["no published number is known for d with n and these methods and numbers of labels"]
+
+
+def test_what_was_not_read_in_a_source_is_not_shown(tmp_path, monkeypatch):
+    entry = {"dataset": "svhn", "labels": 40, "algorithm": "m", "net": "wrn-28-2", "error_mean": 9, "error_std": 2, "source": "S"}
+    known = [
+        {**entry, "verified": False},
+        {**entry, "verified": True, "usable": False, "note": "x"},
+        {**entry, "verified": True, "std_verified": False, "unlabeled": "train+extra", "net_note": "inferred", "steps": 20000},
+        {**entry, "verified": True, "std_verified": False, "unlabeled": "train+extra", "net_note": "inferred", "steps": 20000},
+    ]
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(known))
+    monkeypatch.setattr(table, "PUBLISHED", tmp_path / "p.yaml")
+    found = table.read_published("svhn", "wrn28_2", [40])
+    assert [str(number.error) for number in found] == ["9.0", "9.0"]
+    assert found[0].protocol == "wrn-28-2, inferred, evaluation not said, 20,000 steps, unlabelled: train+extra"
+    (made,), _ = table.make_tables([row("m", dataset="svhn", net="wrn28_2", labels=40)], published=True)
+    assert len(render._published_rows(made)) == 2, "none hides the other"
+
+
+def test_our_copy_of_published_numbers_is_whole():
+    """Every field that the sources' notes need is there."""
+    known = yaml.safe_load(table.PUBLISHED.read_text())
+    fields = {name for entry in known for name in entry}
+    assert {"std_verified", "net_note", "unlabeled", "steps", "kind", "seen_ref", "usable", "metric", "verified"} <= fields
+    assert len(known) == 559 and sum(not entry.get("usable", True) for entry in known) == 9
+
+
+HARMED = [
+    None,
+    True,
+    "20",
+    "",
+    -1,
+    1.5,
+    10**400,
+    math.nan,
+    math.inf,
+    [],
+    {},
+    [1],
+    [{}],
+    [[1, 2], [3]],
+    {"a": 1},
+    "\u0000",
+    [None],
+    "x" * 10_000,
+]
+
+
+def test_a_row_with_a_wrong_value_is_named_or_harmless(tmp_path, capsys):
+    """Whatever stands in whichever field: no format and no picture fails, and what is sound is used."""
+    whole = {**row(seed=7), "classes": ["a", "b"], "history": [{}], "peak_memory": 1, "warnings": [], "plugins": ""}
+    named = 0
+    for name, value in itertools.product(whole, HARMED):
+        path = tmp_path / "rows.jsonl"
+        path.write_text(f"{json.dumps(row())}\n{json.dumps(whole | {name: value})}\n\n")
+        found = results.read_sound_rows([path])
+        assert len(found.rows) + len(found.problems) == 2
+        named += len(found.problems)
+        tables, _ = table.make_tables(found.rows, found.problems)
+        for render_as in render.FORMATS.values():
+            assert "supervised" in render_as(tables, True)
+        assert all("rows.jsonl:2 is not" in problem and f"its {name} cannot be" in problem for problem in found.problems)
+    assert named > 300
+
+
+def test_an_unknown_field_is_named_and_the_row_is_used(tmp_path, capsys):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row(seed=s, acuracy_oracle=1)) + "\n" for s in range(3)))
+    assert table.main([str(path)]) == 0
+    out, error = capsys.readouterr()
+    assert "n = 3" in out and len(error.splitlines()) == 1
+    assert "rows.jsonl:1 and 2 more: the field 'acuracy_oracle' is unknown; did you mean 'accuracy_oracle'" in error
+
+
+def test_a_path_without_rows_does_not_hide_the_others(tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row()))
+    (tmp_path / "empty").mkdir()
+    for other in ("nowhere", "empty"):
+        assert table.main([str(tmp_path / "rows.jsonl"), str(tmp_path / other)]) == 0
+        out, error = capsys.readouterr()
+        assert "n = 1" in out and "Partial: 1 result could not be read." in out and "holds no finished run" in error
+    assert table.main([str(tmp_path / "rows.jsonl"), "--into", "x", "--format", "csv"]) == 2
+    assert "leave out --out and --format" in capsys.readouterr().err
 
 
 def test_a_thousand_runs_make_one_page(tmp_path):

@@ -3,6 +3,7 @@
 import functools
 import io
 import os
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -294,7 +295,9 @@ def _decode_all(
             pixels[i] = image
         return len(chunk)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(paths), desc="decoding", unit="image", delay=1) as bar:
+    pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between redraws; a log file wants few
+    progress = tqdm(total=len(paths), desc="decoding", unit="image", delay=1, mininterval=pause)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, progress as bar:
         for done in pool.map(fill, range(0, len(paths), _CHUNK)):  # in order, so it is always the same broken image that is named
             bar.update(done)
     return pixels, dict(sorted(broken.items()))

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from ssl_zoo.ranks import average_gradients, gather_rows, rank
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.checkpoint import Checkpoints
+from ssl_zoo.train.compile import compiled
 from ssl_zoo.train.device import autocast, pick_precision
 from ssl_zoo.train.evaluate import Evaluator, chosen
 from ssl_zoo.train.guard import FiniteGuard, TermGuard
@@ -47,6 +48,7 @@ class Outcome(NamedTuple):
     seconds_training: float  # without evaluations and checkpoints
     warnings: list[str]  # of terms that trained nothing
     skipped: int  # steps without a finite gradient, under --on-nan skip
+    history: list[dict[str, Any]]  # the environments of its parts, each with its first step, where there was more than one
 
 
 class Trainer:
@@ -60,6 +62,7 @@ class Trainer:
         device: Where all of them are.
         folder: Of the run; holds the checkpoint, metrics.jsonl and TensorBoard's files.
         identity: What must be the same for a checkpoint to be gone on from, such as the hash of the split.
+        environment: What may have changed then, but is told with the result, such as the device's name.
 
     Raises:
         InputError: The folder's checkpoint is of a run with another identity.
@@ -74,6 +77,7 @@ class Trainer:
         device: torch.device,
         folder: Path,
         identity: dict[str, str],
+        environment: dict[str, str] | None = None,
     ):
         self.algorithm, self.batches, self.evaluator = algorithm, batches, evaluator
         self.settings, self.device, self.precision = settings, device, pick_precision(device, settings.precision)
@@ -85,6 +89,8 @@ class Trainer:
             self.average = Teacher(algorithm.net, settings.eval_ema, bn="ema").to(device)
         self.guard = TermGuard(algorithm, settings.steps, settings.algorithms.get(settings.alg, {}))
         self.finite = FiniteGuard(settings.steps, device)
+        self._compiled = compiled(algorithm.loss, device) if settings.compile else None  # never put back into the method
+        self.seconds_compiling: float | None = None  # with the first step
         self._parameters = [p for p in algorithm.parameters() if p.requires_grad]
         self._clock = torch.linspace(0, 1, settings.steps + 1, device=device)  # progress of each step, with no copy per step
         self.start = self.skipped = self._skipped_in_a_row = 0
@@ -92,9 +98,12 @@ class Trainer:
         self.confusion: list[list[int]] = []
         self.seconds = self.seconds_training = 0.0
         self._log_offset = 0
+        self.history: list[dict[str, Any]] = []
         self._mark = self._saved_at = 0.0  # of the clock: the last lap, the last checkpoint
         self._bar_scores: dict[str, str] = {}
         self._resume()
+        if not self.history or {**self.history[-1], "step": None} != {**(environment or {}), "step": None}:
+            self.history.append({"step": self.start, **(environment or {})})
 
     def eval_net(self) -> nn.Module:
         """The net that is scored."""
@@ -118,9 +127,9 @@ class Trainer:
                 f"{self.folder} cannot be written ({error}); {self._kept()}; the same command goes on when it can"
             ) from error
         chosen_one = chosen(self.evaluations, self.settings.selection)
-        return Outcome(
-            self.evaluations, chosen_one, self.confusion, self.seconds, self.seconds_training, self.guard.warnings, self.skipped
-        )
+        seconds = (self.seconds, self.seconds_training)
+        history = self.history if len(self.history) > 1 else []
+        return Outcome(self.evaluations, chosen_one, self.confusion, *seconds, self.guard.warnings, self.skipped, history)
 
     def _run(self, log: RunLog) -> None:
         s = self.settings
@@ -136,7 +145,7 @@ class Trainer:
                 terms, watched = self.step(step, watch=logs)
                 bar.update()
                 if logs:
-                    self._log(log, bar, done, terms, watched)
+                    self.log(log, bar, done, terms, watched)
                 if asked.by is not None:
                     self._end(log, done, asked.by)
                 if self._due(done) or time.perf_counter() - self._saved_at >= s.checkpoint_seconds:
@@ -159,11 +168,16 @@ class Trainer:
         set_lr(self.optimizer, s.optimizer.lr, s.schedule, step / s.steps)
         seed_global(mix(s.seed, step, "loss", rank()))  # so that a resumed run draws the same dropout
         statistics = self._statistics() if s.on_nan == "skip" else []
+        began = time.perf_counter()
+        if self._compiled is not None and self.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()  # what the step before returned may be written over
         with autocast(self.device, self.precision):
-            out = self.algorithm.loss(batch, self._clock[step])
+            out = (self._compiled or self.algorithm.loss)(batch, self._clock[step])
         watched = self.guard.look(out) if watch else {}
         self.optimizer.zero_grad(set_to_none=True)
         out.total.backward()
+        if self._compiled is not None and self.seconds_compiling is None:
+            self.seconds_compiling = time.perf_counter() - began
         average_gradients(parameters)
         if s.on_nan == "stop" or self._usable(parameters, statistics, step + 1):
             if s.optimizer.clip is not None:
@@ -188,7 +202,7 @@ class Trainer:
         self.seconds_training += now - self._mark if training else 0.0
         self._mark = now
 
-    def _log(self, log: RunLog, bar: tqdm, done: int, terms: Mapping[str, Tensor], watched: Mapping[str, Tensor]) -> None:
+    def log(self, log: RunLog, bar: tqdm, done: int, terms: Mapping[str, Tensor], watched: Mapping[str, Tensor]) -> None:
         tensors = [*terms.values(), *watched.values()]
         values = torch.stack([tensor.detach().float() for tensor in tensors]).tolist()  # the only wait for the device
         numbers = dict(zip(terms, values, strict=False))
@@ -277,6 +291,7 @@ class Trainer:
             "guard": self.guard.state(),
             "skipped": self.skipped,
             "identity": self.identity,
+            "history": self.history,
         }
         self.checkpoints.save(state)
         self._lap(training=False)
@@ -300,7 +315,7 @@ class Trainer:
             raise InputError(
                 f"the checkpoint in {self.folder} does not fit the method and net ({first}); use another --out"
             ) from error
-        self.start = state["step"]
+        self.start, self.history = state["step"], state["history"]
         self.guard.load(state["guard"])
         self.evaluations, self.confusion = state["evaluations"], state["confusion"]
         self.seconds, self.seconds_training = state["seconds"], state["seconds_training"]

@@ -1,0 +1,25 @@
+"""A method's loss as one compiled graph."""
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ssl_zoo.errors import InputError
+
+
+def compiled(loss: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+    """The same function, compiled when it is first called, which takes up to a minute. On a GPU it is replayed as CUDA graphs.
+
+    One graph or an error: a loss that falls apart into several would be slower than it looks. Batches must not change in shape.
+
+    Raises:
+        InputError: It cannot be compiled on this machine.
+    """
+    if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX") or "g++", "clang++", "c++", "cl"))):
+        raise InputError("--compile needs a C++ compiler on the CPU, and none was found; install g++, or go on without --compile")
+    torch._functorch.config.donated_buffer = False  # gradients of single terms are taken as well, at log points
+    mode = "reduce-overhead" if device.type == "cuda" else "default"  # the former records CUDA graphs
+    return torch.compile(loss, fullgraph=True, dynamic=False, mode=mode)
