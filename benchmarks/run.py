@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import io
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.device import autocast, deterministic, pick_device, pick_precision
 from ssl_zoo.train.evaluate import Evaluator
-from ssl_zoo.train.trainer import Outcome, Trainer
+from ssl_zoo.train.trainer import Outcome, Trainer, differing
 
 RECIPES = Path(__file__).parent.parent / "configs"
 LOCK = ".lock"  # in a run's folder, of the process that is at work there
@@ -107,6 +108,21 @@ def read_settings(flags: argparse.Namespace) -> RunSettings:
         else next((value for key, _, value in reversed(pairs) if key.strip() == "dataset"), "digits")
     )
     given = config.read_recipes(flags.recipe or [_recipe_of(dataset)], RECIPES, flags.budget)
+    for key in (
+        "alg",
+        "net",
+        "dataset",
+        "data_root",
+        "device",
+        "on_nan",
+        "labels",
+        "val_fraction",
+        "seed",
+        "split_seed",
+        "steps",
+    ):
+        if getattr(flags, key) is not None and any(name.strip() == key for name, _, _ in pairs):
+            raise InputError(f"{key} is given twice, by --{key.replace('_', '-')} and by --set; keep one")
     for assignment in flags.set:
         config.put_assignment(given, assignment)
     for key in ("alg", "net", "dataset", "data_root", "device", "on_nan"):
@@ -151,7 +167,7 @@ def prepare_folder(out: Path, settings: RunSettings) -> None:
     record = out / "config.yaml"
     if not record.exists():
         if any(parent.exists() and not parent.is_dir() for parent in out.parents) or (
-            out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir()))
+            out.exists() and (not out.is_dir() or not all(_of_nothing(path) for path in out.iterdir()))
         ):
             raise InputError(f"{out} exists and is not the folder of a run; choose another --out")
         return
@@ -164,29 +180,57 @@ def prepare_folder(out: Path, settings: RunSettings) -> None:
         raise InputError(f"{out} holds a run with other settings ({shown}{more}); choose another --out")
 
 
+def _of_nothing(path: Path) -> bool:
+    """Whether a file is what a process leaves that was killed before it had written anything."""
+    return path.name == LOCK or path.name.endswith(".partial")
+
+
 def load_data(settings: RunSettings) -> Dataset:
-    """The images."""
-    return DATASETS.create(settings.dataset, Path(settings.data_root), **settings.datasets[settings.dataset])
+    """The images.
+
+    Raises:
+        InputError: They cannot be read.
+    """
+    root = Path(os.path.expanduser(settings.data_root))
+    try:
+        return DATASETS.create(settings.dataset, root, **settings.datasets[settings.dataset])
+    except OSError as error:  # a path that no file can have, or that nobody may look at
+        raise InputError(f"data_root '{root}' cannot be read ({error.strerror or error})") from error
 
 
-def check_data(settings: RunSettings, data: Dataset) -> int:
-    """Say which files were left out, and how many test images are also training images; returns that number.
+def check_data(settings: RunSettings, inputs: "Inputs") -> int:
+    """Say which files were left out, and which images of the test set, or held out, are also trained on.
+
+    Returns:
+        How many of the test set are.
 
     Raises:
         InputError: There are such images, and `strict` is set.
     """
+    data, held_out = inputs.data, inputs.held_out
     if data.skipped:
-        print(f"WARNING: {len(data.skipped)} files are left out, such as: {data.skipped[0]}", file=sys.stderr)
-    found = leaks(data)
-    if found:
-        test, train = found[0]
-        names = (data.names[len(data.images) + test], data.names[train]) if data.names else (f"test row {test}", f"row {train}")
-        count = f"{len(found)} of {len(data.test_images)} test images are also training images"
-        said = f"{count}, such as {names[0]}, which is {names[1]}"
+        print(f"WARNING: {len(data.skipped)} files are left out, such as: {one_line(data.skipped[0])}", file=sys.stderr)
+    names = data.names or [
+        *(f"row {i}" for i in range(len(data.images))),
+        *(f"test row {i}" for i in range(len(data.test_images))),
+    ]
+    of_test = leaks(data.images, data.test_images)
+    learnt = np.setdiff1d(np.arange(len(data.images)), held_out)
+    of_held_out = leaks(data.images[learnt], data.images[held_out]) if len(held_out) else []
+    for kind, count, found in (
+        ("test", len(data.test_images), [(len(data.images) + one, other) for one, other in of_test]),
+        ("validation", len(held_out), [(held_out[one], learnt[other]) for one, other in of_held_out]),
+    ):
+        if not found:
+            continue
+        one, other = found[0]
+        said = one_line(
+            f"{len(found)} of {count} {kind} images are also training images, such as {names[one]}, which is {names[other]}"
+        )
         if settings.strict:
             raise InputError(f"{said}; remove them from the training set, or go on without --strict")
         print(f"WARNING: {said}: the score counts what was learnt by heart; --strict refuses such data", file=sys.stderr)
-    return len(found)
+    return len(of_test)
 
 
 class Inputs(NamedTuple):
@@ -283,9 +327,20 @@ def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
         RunError: The run cannot go on.
     """
     pick_device(settings.device)
-    prepare_folder(out, settings)
+    try:
+        prepare_folder(out, settings)
+    except OSError as error:  # a path that no folder can have, or that nobody may look at
+        raise InputError(f"{out} cannot be used ({error.strerror or error}); choose another --out") from error
     with locked(out), deterministic(settings.deterministic):
-        return _execute(settings, out)
+        try:
+            return _execute(settings, out)
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+                raise RunError(
+                    "out of memory; lower batch.labeled, batch.unlabeled or evaluation.batch, make the images smaller, or choose "
+                    "a smaller net"
+                ) from error
+            raise
 
 
 def seconds_per_step(settings: RunSettings, inputs: Inputs) -> float:
@@ -316,6 +371,10 @@ def locked(out: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout as error:
         raise BusyError(f"another process is at work on {out}; wait for it, or choose another --out") from error
+    except NotImplementedError as error:
+        raise InputError(
+            f"the file system of {out} has no locks, which keep two processes apart; choose another --out"
+        ) from error
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error}); choose another --out") from error
     try:
@@ -343,7 +402,7 @@ def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     commit = results.commit()
     inputs = choose_labels(settings, load_data(settings))
     data, facts, identity = inputs.data, inputs.facts, identity_of(settings, inputs)
-    leaked = check_data(settings, data)
+    leaked = check_data(settings, inputs)
     if (out / "result.json").exists():
         return finished(out / "result.json", identity)
     trainer, pipeline = assemble(settings, inputs, out, identity)
@@ -358,16 +417,10 @@ def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
         f"from step {trainer.start}, {results.device_name(trainer.device)}, {trainer.precision}",
         flush=True,
     )
-    try:
-        outcome = trainer.run()
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
-            raise RunError(
-                "out of memory; lower batch.labeled, batch.unlabeled or evaluation.batch, or choose a smaller net"
-            ) from error
-        raise
+    outcome = trainer.run()
     images_seen = settings.steps * sum(pipeline.sizes.values())
     row = make_row(settings, data, trainer, outcome, images_seen) | identity | {"commit": commit}
+    del row["settings"]  # they are all there
     row |= {"skipped_images": len(data.skipped), "leaked_test_images": leaked}
     with writing(out):
         results.write_json(out / "result.json", row)
@@ -400,8 +453,10 @@ def restore(folder: Path) -> tuple[RunSettings, Inputs, Trainer]:
 
 
 def identity_of(settings: RunSettings, inputs: Inputs) -> dict[str, str]:
-    """What must be the same for a run to be gone on with, beside its settings."""
+    """What must be the same for a run to be gone on with."""
+    kept = {name: value for name, value in config.plain(settings).items() if name not in ANYWHERE}
     return {
+        "settings": results.recipe_hash(kept),
         "split_hash": inputs.split.hash,
         "data_hash": fingerprint(inputs.data),
         "plugins": plugins_of(settings),
@@ -460,10 +515,9 @@ def finished(path: Path, identity: dict[str, str]) -> dict[str, Any]:
         InputError: It is of other data or another split.
     """
     (row,) = results.read_rows([path])
-    for name, what in {"data_hash": "other images", "split_hash": "another label split", "plugins": "other plug-in code"}.items():
-        if row.get(name, "") != identity[name]:  # results of 0.1.0 may have no "plugins"
-            there, now = row.get(name) or "none", identity[name] or "none"
-            raise InputError(f"{path} is of a run with {what} ({name} {there}, now {now}); choose another --out")
+    differs = differing(row, {name: identity[name] for name in ("data_hash", "split_hash", "plugins")})
+    if differs:
+        raise InputError(f"{path} is of a run with {differs}; choose another --out")
     return row
 
 
@@ -471,11 +525,12 @@ def summary(row: dict[str, Any], out: Path) -> str:
     """The lines at the end: what was wrong, the scores, where things are, how to see them."""
     student = "" if row["accuracy"] == row["accuracy_student"] else f" (its student {100 * row['accuracy_student']:.2f} %)"
     warned = "".join(f"WARNING: {warning}\n" for warning in row.get("warnings", ()))
+    shown = one_line(str(out))
     return (
         f"{warned}accuracy {100 * row['accuracy']:.2f} %{student}, error rate {100 * row['error_rate']:.2f} %, "
         f"after {row['steps']} steps in {row['seconds']:.0f} s\n"
-        f"result, settings, split, metrics and checkpoint: {out}/\n"
-        f"curves: tensorboard --logdir {out}"
+        f"result, settings, split, metrics and checkpoint: {shown}/\n"
+        f"curves: tensorboard --logdir {shown}"
     )
 
 

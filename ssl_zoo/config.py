@@ -36,14 +36,22 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML, in which 5e-4 is a number (YAML 1.2; in 1.1 it is a word) and a key that stands twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for place, key in enumerate(keys):
-            if key in keys[:place]:
-                raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' stands twice", node.start_mark)
+        seen = set()
+        for key, _ in node.value:
+            name = "<<" if key.tag == "tag:yaml.org,2002:merge" else self.construct_object(key, deep=True)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key '{name}' stands twice", node.start_mark)
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+0123456789."))
+class _Dumper(yaml.SafeDumper):
+    """What `_Loader` reads as it was: the word '1e3' in quotes."""
+
+
+for side in (_Loader, _Dumper):
+    number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+    side.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -58,7 +66,9 @@ def parse_yaml(text: str, where: str) -> Any:
         return value
     except yaml.YAMLError as error:
         raise InputError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
-    except (TypeError, ValueError, RecursionError) as error:  # a mapping as a key; a date that does not exist
+    except InputError:
+        raise
+    except Exception as error:  # a mapping as a key, a date that does not exist; under a tag, a text may fail as anything
         raise InputError(f"{where} is not usable YAML: {error}") from error
 
 
@@ -226,7 +236,7 @@ def resolve_options(where: str, target: Callable[..., Any], given: Any, skip: fr
         try:
             parser.parse_object({name: value})
             wrong = value is None and type(None) not in typing.get_args(hints[name])  # the parser lets null through
-        except ArgumentError:
+        except (ArgumentError, OverflowError):  # a whole number beyond what a float holds
             wrong = True
         if wrong:
             raise InputError(f"{at}{name} = {value!r} is not of the type {_shown(hints[name])}")
@@ -263,6 +273,8 @@ def _views(given: Any) -> dict[str, dict[str, dict[str, Any]]]:
     for view, steps in given.items():
         if steps is None:
             raise InputError(f"views.{view} is null; write {{}} for a view without augmentation")
+    if len({str(view) for view in given}) < len(given):
+        raise InputError(f"views names a view twice, as a number and as a text: {', '.join(map(str, given))}; keep one")
     resolved = {str(view): _by_name(f"views.{view}", AUGMENTATIONS, steps) for view, steps in given.items()}
     for steps in resolved.values():
         for name, options in steps.items():
@@ -311,7 +323,7 @@ def plain(settings: RunSettings) -> dict[str, Any]:
 
 def dump(settings: RunSettings) -> str:
     """The settings as YAML, which is itself a recipe."""
-    return yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True)
+    return yaml.dump(plain(settings), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -28,8 +28,8 @@ class Interrupted(RunError):
         self.number = number
 
 
-def one_line(error: BaseException) -> str:
-    """What an error says, as one line of printable characters, however it came to have others: from a name, a value, a file."""
+def one_line(error: BaseException | str) -> str:
+    """A text, or what an error says, as one line of printable characters; others come from a name, a value, a file."""
     text = "".join(c if c.isprintable() else " " if c in "\r\n\t" else c.encode("unicode_escape").decode() for c in str(error))
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 

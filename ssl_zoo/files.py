@@ -16,7 +16,9 @@ def replace(path: Path, write: Callable[[BinaryIO], object], keep: Path | None =
         keep: What `path` was is renamed to this.
 
     Raises:
-        OSError: It could not be written, as when the disk is full. `path` is then what it was, and the part is removed.
+        OSError: It could not be written, as when the disk is full.
+
+    Whatever is raised, `path` is then what it was, and the part is removed.
     """
     partial = path.with_name(f".{path.name}.partial")  # one name: what a killed process leaves, the next one writes over
     try:
@@ -27,7 +29,7 @@ def replace(path: Path, write: Callable[[BinaryIO], object], keep: Path | None =
         if keep is not None and path.exists():
             path.replace(keep)
         partial.replace(path)
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)  # its room is needed
         raise

@@ -246,3 +246,10 @@ def test_a_budget_lies_on_top_of_its_recipe_and_below_the_next(tmp_path):
 def test_budgets_that_are_none(tmp_path, text):
     with pytest.raises(InputError, match="budgets must be a mapping from names to settings"):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize("word", ["1e3", "1.e-4", "yes", "null", "0x10", "007", "é", "a: b", "- x", ""])
+def test_a_text_is_read_back_as_a_text(word):
+    """Of YAML's two ideas of a number, ours takes 1e3 for one: so what is written must be in quotes."""
+    settings = config.resolve({"split_file": word})
+    assert config.resolve(config.parse_yaml(config.dump(settings), "it")) == settings

@@ -36,7 +36,7 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "algorithms": {"torch"},
     "nets": {"torch", "torchvision"},
     "data": {"torch", "torchvision", "numpy", "PIL", "sklearn", "tqdm", "scipy"},
-    "train": {"torch", "numpy", "sklearn", "tqdm"},
+    "train": {"torch", "numpy", "sklearn", "tensorboard", "tqdm"},
     "config": {"yaml", "jsonargparse", "docstring_parser"},
     "results": {"torch"},
     "plugins": set(),

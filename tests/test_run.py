@@ -116,9 +116,14 @@ def test_print_config_is_a_recipe(capsys, tmp_path):
     assert call(capsys, "--recipe", "mine.yaml", "--print-config")[1] == out
 
 
-def test_flags_beat_set_and_set_beats_the_recipe(capsys):
-    out = call(capsys, "--set", "steps=7", "--set", "seed=4", "--steps", 9, "--print-config")[1]
-    assert (yaml.safe_load(out)["steps"], yaml.safe_load(out)["seed"]) == (9, 4)
+def test_flags_and_set_beat_the_recipe(capsys):
+    out = call(capsys, "--set", "labels=40", "--set", "labels=30", "--steps", 9, "--print-config")[1]
+    assert (yaml.safe_load(out)["steps"], yaml.safe_load(out)["labels"]) == (9, 30)
+
+
+def test_what_is_given_by_a_flag_and_by_set_is_refused(capsys):
+    status, _, error = call(capsys, "--set", "steps=7", "--steps", 9, "--print-config")
+    assert status == 2 and error == "run.py: steps is given twice, by --steps and by --set; keep one\n"
 
 
 @pytest.mark.parametrize("name", ALGORITHMS.names())

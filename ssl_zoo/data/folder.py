@@ -1,17 +1,17 @@
 """A user's own images: class folders, or an archive of them, decoded once and then kept in a cache."""
 
 import functools
+import gzip
 import io
+import lzma
 import os
 import sys
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -25,17 +25,10 @@ from ssl_zoo.registry import DATASETS
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz")
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 PARTS = ("train", "test", "unlabeled")
-LARGEST = 1 << 29  # bytes of a member of an archive
-DAMAGED = (  # what reading an archive may raise
-    OSError,
-    EOFError,
-    RuntimeError,  # it is encrypted; or, a RecursionError, links in a circle
-    KeyError,  # a link to what is not there
-    LZMAError,
-    zlib.error,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-)
+# What image files are; Pillow knows more formats, of which one runs a program to read a file.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+LARGEST = 1 << 29  # bytes of a file
+LARGEST_ARCHIVE = 1 << 32  # bytes of all images in an archive, which are held in memory until they are decoded
 PIXELS = 89_478_485  # of an image: where Pillow begins to warn of a decompression bomb
 _LAYOUT = "expected train/<class>/<image>, test/<class>/<image> and, optionally, unlabeled/<image>"
 _CHUNK = 64  # images of one task of the thread pool
@@ -73,9 +66,9 @@ def folder(
 
     Raises:
         InputError: No such folder, another layout, a class without images, a broken image, images of several sizes, a link in a
-            circle, a member of an archive that would lie outside it.
+            circle or twice to one folder, a member of an archive that would lie outside it, an archive of over 4 GiB of images.
     """
-    root = Path(os.path.abspath(root.expanduser()))
+    root = Path(os.path.abspath(os.path.expanduser(root)))
     size = (image_size, image_size) if isinstance(image_size, int) else image_size and tuple(image_size)
     for side in size or ():
         between("image_size", side, 1, 4096)  # a slip of the hand could take all memory
@@ -108,34 +101,44 @@ class _Folder:
 
     def read(self, name: str) -> bytes:
         with open(f"{self.root}/{name}", "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > LARGEST:
+                raise ValueError(f"{size:,} bytes, which is no image")
             return file.read()
 
 
-def _walk(path: str, prefix: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[tuple[str, int, int]]:
+def _walk(path: str, prefix: str) -> Iterator[tuple[str, int, int]]:
     """(name, size, mtime_ns) of everything below a folder. scandir, because it must be quick with a million files.
 
     Args:
         path: Of the folder.
         prefix: Of the names.
-        above: Device and inode of the folders that it lies in, below the part's.
     """
-    with os.scandir(path) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                status = entry.stat()
-                if (status.st_dev, status.st_ino) in above:
-                    raise InputError(f"'{entry.path}' is a link to a folder that it lies in; remove it")
-                yield f"{prefix}{entry.name}/", 0, 0
-                yield from _walk(entry.path, f"{prefix}{entry.name}/", above | {(status.st_dev, status.st_ino)})
-            elif entry.is_file():
-                status = entry.stat()
-                yield prefix + entry.name, status.st_size, status.st_mtime_ns
-            elif entry.is_symlink():  # to nowhere; where it stands for an image, it is one that cannot be read
-                yield prefix + entry.name, 0, 0
-            else:
-                raise InputError(f"'{entry.path}' is neither a file nor a folder; remove it")
+    top = os.stat(path)
+    seen = {(top.st_dev, top.st_ino): path}  # each folder once: a few links can make more names than memory holds
+    waiting = [(path, prefix)]
+    while waiting:
+        path, prefix = waiting.pop()
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    status = entry.stat()
+                    other = seen.setdefault((status.st_dev, status.st_ino), entry.path)
+                    if entry.path.startswith(f"{other}/"):
+                        raise InputError(f"'{entry.path}' is a link to a folder that it lies in; remove it")
+                    if entry.path != other:
+                        raise InputError(f"'{entry.path}' and '{other}' are, by a link, one folder; remove one of them")
+                    yield f"{prefix}{entry.name}/", 0, 0
+                    waiting.append((entry.path, f"{prefix}{entry.name}/"))
+                elif entry.is_file():
+                    status = entry.stat()
+                    yield prefix + entry.name, status.st_size, status.st_mtime_ns
+                elif entry.is_symlink():  # to nowhere; where it stands for an image, it is one that cannot be read
+                    yield prefix + entry.name, 0, 0
+                else:
+                    raise InputError(f"'{entry.path}' is neither a file nor a folder; remove it")
 
 
 class _Archive:
@@ -144,7 +147,7 @@ class _Archive:
     def __init__(self, root: Path):
         if not root.exists():
             raise InputError(f"no folder or archive '{root}'; {_LAYOUT}; say where it is with --data-root")
-        if not root.name.lower().endswith(ARCHIVES):
+        if not root.name.lower().endswith(ARCHIVES) or not root.is_file():
             raise InputError(f"'{root}' is neither a folder nor an archive ({', '.join(ARCHIVES)}); {_LAYOUT}")
         self.root = root
         status = root.stat()
@@ -160,14 +163,26 @@ class _Archive:
     @functools.cached_property
     def _contents(self) -> dict[str, bytes]:
         members = _zip_members if self.root.name.lower().endswith(".zip") else _tar_members
+        found: dict[str, bytes] = {}
+        total = 0
         try:
-            read = {name: data for name, data in members(self.root) if not _hidden(name)}
-        except DAMAGED as error:
+            for member, data in members(self.root):
+                name = str(PurePosixPath(member)) + "/" * member.endswith("/")  # without "./"
+                if name.startswith("/") or ".." in PurePosixPath(name).parts or "\\" in name:
+                    raise _refused(self.root, name, ", which would lie outside it")
+                if name in found and not name.endswith("/"):
+                    raise _refused(self.root, name, " twice")
+                total += len(data)
+                if total > LARGEST_ARCHIVE:
+                    raise InputError(
+                        f"archive '{self.root}' holds over {LARGEST_ARCHIVE:,} bytes of images; unpack it into a folder"
+                    )
+                if not _hidden(member):
+                    found[name] = data
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # what a damaged one can make the decompressors raise is in no documentation
             raise InputError(f"archive '{self.root}' cannot be read ({error}): damaged, encrypted or of another kind") from error
-        found = {str(PurePosixPath(name)) + "/" * name.endswith("/"): data for name, data in read.items()}  # without "./"
-        for name in found:
-            if name.startswith("/") or ".." in PurePosixPath(name).parts or "\\" in name:
-                raise InputError(f"archive '{self.root}' has a member '{name}', which would lie outside it; make it anew without")
         tops = {name.partition("/")[0] for name in found}
         if len(tops) == 1 and not tops & set(PARTS):  # one folder around it all
             found = {name.partition("/")[2]: data for name, data in found.items()}
@@ -177,23 +192,45 @@ class _Archive:
 def _zip_members(path: Path) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            _of_a_size(path, member.filename, member.file_size)
-            yield member.filename, b"" if member.is_dir() else archive.read(member)
+            wanted = _wanted(path, member.filename, member.file_size)
+            yield member.filename, archive.read(member) if wanted else b""
+
+
+class _Bounded:
+    """A file that is read in pieces of at most `LARGEST` bytes: tarfile reads a member's headers whole, however long they are."""
+
+    def __init__(self, file: BinaryIO):
+        self.seek, self.tell, self._read = file.seek, file.tell, file.read
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= LARGEST:
+            raise ValueError(f"a header of {size:,} bytes")
+        return self._read(size)
 
 
 def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(path) as archive:
+    openers = {".xz": lzma.open, ".gz": gzip.open, ".tgz": gzip.open}
+    with openers.get(path.suffix.lower(), open)(path, "rb") as file, tarfile.open(fileobj=_Bounded(file), mode="r:") as archive:
         for member in archive:
-            _of_a_size(path, member.name, member.size)
             if member.isdir():
                 yield member.name + "/", b""
-            elif (stream := archive.extractfile(member)) is not None:  # None: a device or the like
-                yield member.name, stream.read()
+                continue
+            if not (member.isreg() or member.islnk() or member.issym()):
+                raise _refused(path, member.name, ", which is neither a file nor a folder")
+            wanted = _wanted(path, member.name, member.size)
+            stream = archive.extractfile(member) if wanted else None
+            yield member.name, stream.read() if stream is not None else b""
 
 
-def _of_a_size(path: Path, name: str, size: int) -> None:
+def _wanted(path: Path, name: str, size: int) -> bool:
+    """Whether a member is worth reading: an image by its name. Its size is bounded whatever it is."""
     if size > LARGEST:  # a few kilobytes of archive can hold as much as anybody likes
-        raise InputError(f"archive '{path}' has a member '{name}' of {size:,} bytes, which is no image; make it anew without")
+        raise _refused(path, name, f" of {size:,} bytes, which is no image")
+    return name.lower().endswith(IMAGES) and not _hidden(name)
+
+
+def _refused(path: Path, name: str, why: str) -> InputError:
+    return InputError(f"archive '{path}' has a member '{name}'{why}; make it anew without")
 
 
 def _hidden(name: str) -> bool:
@@ -281,7 +318,11 @@ def _decode_all(
     first = next((image for place in range(len(paths)) if (image := decoded(place)) is not None), None)
     if first is None:
         raise InputError(f"'{root}' has no image that can be read, such as: {broken[0]}")
-    pixels = np.zeros((len(paths), *first.shape), np.uint8)
+    try:
+        pixels = np.zeros((len(paths), *first.shape), np.uint8)
+    except MemoryError as error:
+        size = " x ".join(map(str, first.shape))
+        raise InputError(f"{len(paths):,} images of {size} are more than memory holds; give a smaller --image-size") from error
 
     def fill(start: int) -> int:
         chunk = paths[start : start + _CHUNK]
@@ -306,11 +347,14 @@ def _decode_all(
 def _decode(root: Path, path: str, read: _Read, size: _Size, mode: str) -> np.ndarray:
     """One image, (H, W, C) uint8."""
     try:
-        with Image.open(io.BytesIO(read(path))) as image:
+        with Image.open(io.BytesIO(read(path)), formats=FORMATS) as image:
+            kind = image.format
             if image.width * image.height > PIXELS:
                 raise ValueError(f"{image.width:,} x {image.height:,} pixels, which is too large; make it smaller")
             ImageOps.exif_transpose(image, in_place=True)
-            if image.mode.startswith("I;16"):  # Pillow would clip to 255, not scale
+            if image.mode.startswith("I;16") or (
+                image.mode == "I" and kind in ("PNG", "PPM")
+            ):  # 16 bits; Pillow would clip to 255
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             elif image.mode in ("I", "F"):
                 raise ValueError("32-bit pixels have no known range, save it with 8 or 16 bits")
@@ -320,6 +364,8 @@ def _decode(root: Path, path: str, read: _Read, size: _Size, mode: str) -> np.nd
             if size is not None:
                 image = ImageOps.fit(image, size[::-1], Image.Resampling.BILINEAR)  # Pillow's bilinear is antialiased
             return np.asarray(image).reshape(image.height, image.width, -1)
+    except MemoryError:  # not the file's fault
+        raise
     except Exception as error:  # a broken file makes Pillow's decoders raise nearly anything
         reason = "no known format" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
         reason = error.strerror if isinstance(error, OSError) and error.strerror else reason

@@ -4,25 +4,27 @@ import hashlib
 
 import numpy as np
 
-from ssl_zoo.data.dataset import Dataset
-
 VALUES = 16  # of which an image must have more, or two of them are equal by chance
 
 
-def leaks(dataset: Dataset) -> list[tuple[int, int]]:
+def leaks(images: np.ndarray, test_images: np.ndarray) -> list[tuple[int, int]]:
     """The test images whose pixels are, all of them, those of a training image: labelled, unlabelled, or of another class.
 
     A fifth of a second for 60,000 images of 32x32. Images that were scaled, cropped or compressed anew are not found.
 
+    Args:
+        images: (N, H, W, C) uint8, what is trained on.
+        test_images: (T, H, W, C) uint8, what is scored.
+
     Returns:
-        (row of the test set, first row of the training set), for each such test image.
+        (row of the scored images, first row of those that are trained on), for each such image.
     """
-    if dataset.images[0].size <= VALUES:
+    if images[0].size <= VALUES:
         return []
     first: dict[bytes, int] = {}
-    for row, image in enumerate(dataset.images):
+    for row, image in enumerate(images):
         first.setdefault(_content(image), row)
-    found = ((row, first.get(_content(image))) for row, image in enumerate(dataset.test_images))
+    found = ((row, first.get(_content(image))) for row, image in enumerate(test_images))
     return [(row, of) for row, of in found if of is not None]
 
 

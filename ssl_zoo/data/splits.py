@@ -156,7 +156,7 @@ def read_split(path: Path, dataset: str, labels: np.ndarray) -> Split:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"split file {path} cannot be read: {error}") from error
-    except ValueError as error:  # not JSON, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not JSON, or not UTF-8; or nested without end
         raise InputError(f"split file {path} is not JSON ({error}); write a new one") from error
     split = _parsed(path, content)
     if split.dataset != dataset:

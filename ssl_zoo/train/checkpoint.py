@@ -5,7 +5,7 @@ import json
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ class Checkpoints:
     def __init__(self, folder: Path):
         self.folder = folder
         self.step = 0  # of the last good one; 0: there is none
+        self._damaged = False  # the last one: it is not worth keeping beside the next
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[int] | None = None
 
@@ -55,9 +56,13 @@ class Checkpoints:
         Raises:
             OSError: It could not be written; the checkpoint before is intact.
         """
-        if self._pending is not None:
-            pending, self._pending = self._pending, None
-            self.step = pending.result()
+        if self._pending is None:
+            return
+        try:
+            self.step = self._pending.result()
+        finally:
+            if self._pending.done():  # not where a signal ends the waiting: whoever waits next waits for the same
+                self._pending = None
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The last good state, with its tensors on a device; None where there are no files.
@@ -78,7 +83,7 @@ class Checkpoints:
                 warnings.warn(
                     f"a checkpoint is damaged and the one before it, of step {state['step']}, is used: {reason}", stacklevel=2
                 )
-            self.step = state["step"]
+            self.step, self._damaged = state["step"], bool(damaged)
             return state
         if damaged:
             raise InputError(f"no checkpoint can be used ({'; '.join(damaged)}); remove them to begin anew, or use another --out")
@@ -88,12 +93,23 @@ class Checkpoints:
         if copied is not None:
             copied.synchronize()
         whole = state | {_DIGEST: _digest(state)}
-        files.replace(self.folder / LAST, lambda file: torch.save(whole, file), keep=self.folder / PREVIOUS)
+        keep = None if self._damaged else self.folder / PREVIOUS
+        files.replace(self.folder / LAST, lambda file: _dump(whole, file), keep=keep)
+        self._damaged = False
         return state["step"]
+
+
+def _dump(state: dict[str, Any], file: BinaryIO) -> None:
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:  # of its own, in place of what the file raised
+        raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def _read(path: Path, device: torch.device) -> dict[str, Any]:
     state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise ValueError(f"it holds a {type(state).__name__}")
     kept = state.pop(_DIGEST, None)
     if kept is None or kept != _digest(state):
         raise ValueError("its content is not what its digest says" if kept else "it has no digest")

@@ -3,8 +3,10 @@
 import json
 import math
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ssl_zoo.errors import RunError
 
@@ -26,8 +28,11 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, offset: int = 0, step: int = 0):
-        from torch.utils.tensorboard import SummaryWriter  # half a second to import, and of no use to --list and --help
+        from tensorboard.compat.proto.event_pb2 import Event  # of no use to --list and --help
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
+        self._event, self._summary = Event, Summary
         path, events = folder / "metrics.jsonl", folder / "tensorboard"
         self._file = path.open("ab+")
         if self._file.tell() < offset:
@@ -35,11 +40,18 @@ class RunLog:
         self._file.truncate(offset)
         for old in events.glob("events.out.tfevents.*"):
             old.unlink()
-        self._writer = SummaryWriter(str(events))
+        events.mkdir(exist_ok=True)
+        # Not torch's SummaryWriter, whose thread prints what the disk refuses and goes on.
+        self._events = (events / f"events.out.tfevents.{time.time():.0f}.{os.getpid()}").open("wb")
+        self._writer = RecordWriter(self._events)
+        self._add(file_version="brain.Event:2")
         self._file.seek(0)
         for line in self._file:
-            entry = json.loads(line)
-            self._show(entry.pop("step"), entry)
+            try:
+                entry = json.loads(line)
+                self._show(entry.pop("step"), entry)
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+                raise RunError(f"{path} has a line that no run has written; it was changed by hand: use another --out") from error
 
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
         """Log numbers after `step` updates. Names are TensorBoard tags, such as `loss/total`. What is not finite is null."""
@@ -50,7 +62,11 @@ class RunLog:
     def _show(self, step: int, entry: Mapping[str, float | None]) -> None:
         for name, number in entry.items():
             if number is not None:
-                self._writer.add_scalar(name, number, step)
+                value = self._summary.Value(tag=name, simple_value=number)
+                self._add(step=step, summary=self._summary(value=[value]))
+
+    def _add(self, **content: Any) -> None:
+        self._writer.write(self._event(wall_time=time.time(), **content).SerializeToString())
 
     def flush(self) -> int:
         """Push everything to the disk; returns the length of metrics.jsonl in bytes."""
@@ -61,5 +77,7 @@ class RunLog:
 
     def close(self) -> None:
         """Flush and close."""
-        self._file.close()
-        self._writer.close()
+        try:
+            self._file.close()
+        finally:
+            self._writer.close()

@@ -29,6 +29,30 @@ from ssl_zoo.train.optimizer import make_optimizer, set_lr
 from ssl_zoo.train.signals import asked_to_end
 
 TAGS = {"unlabeled_accuracy": "unlabeled/accuracy", "validation_accuracy": "validation/accuracy"}  # of scores not on test images
+KINDS = {  # of what must be the same for a run to be gone on with, the likeliest reason first
+    "data_hash": "other images",
+    "split_hash": "another label split",
+    "settings": "other settings",
+    "plugins": "other plug-in code",
+    "code": "other code of the method or net",
+    "source": "other code of ssl_zoo",
+}
+STATE = {  # of a checkpoint
+    "step": int,
+    "algorithm": dict,
+    "average": dict,
+    "optimizer": dict,
+    "evaluations": list,
+    "confusion": list,
+    "seconds": float,
+    "seconds_training": float,
+    "log_offset": int,
+    "guard": dict,
+    "skipped": int,
+    "skipped_in_a_row": int,
+    "identity": dict,
+    "history": list,
+}
 SKIPS = 100  # steps without a finite gradient in a row, after which --on-nan skip gives up
 
 
@@ -179,7 +203,7 @@ class Trainer:
         if self._compiled is not None and self.seconds_compiling is None:
             self.seconds_compiling = time.perf_counter() - began
         average_gradients(parameters)
-        if s.on_nan == "stop" or self._usable(parameters, statistics, step + 1):
+        if s.on_nan == "stop" or self._usable(out.total, statistics, step + 1):
             if s.optimizer.clip is not None:
                 nn.utils.clip_grad_norm_(parameters, s.optimizer.clip)
             self.optimizer.step()
@@ -209,18 +233,18 @@ class Trainer:
         bar.set_postfix(
             {**{name: f"{value:.3g}" for name, value in numbers.items() if name != "total"}, **self._bar_scores}, refresh=False
         )
-        found = self.finite.found()
-        if "total" in found and self.settings.on_nan == "stop":
-            terms_first = ", ".join(
-                f"{name} from step {at}" for name, at in sorted(found.items(), key=lambda item: item[0] == "total")
-            )
-            shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-            raise self._diverged(f"the loss is not finite ({terms_first}; at step {done}: {shown})")
+        self._stop_if_not_finite(f"; at step {done}: {', '.join(f'{name} {value:.4g}' for name, value in numbers.items())}")
         other = {"train/lr": self.optimizer.param_groups[0]["lr"]}
         other |= {"train/skipped": self.skipped} if self.settings.on_nan == "skip" else {}
         log.write(done, {**{f"train/{name}": value for name, value in numbers.items()}, **other})
         for warning in self.guard.judge(done, dict(zip(watched, values[len(terms) :], strict=True))):
             bar.write(f"WARNING: {warning}", file=sys.stderr)
+
+    def _stop_if_not_finite(self, more: str = "") -> None:
+        found = self.finite.found()
+        if "total" in found and self.settings.on_nan == "stop":
+            firsts = sorted(found.items(), key=lambda item: item[0] == "total")
+            raise self._diverged(f"the loss is not finite ({', '.join(f'{name} from step {at}' for name, at in firsts)}{more})")
 
     def _kept(self) -> str:
         with contextlib.suppress(OSError):  # it is the one before, then, that is kept
@@ -242,10 +266,11 @@ class Trainer:
         """What a forward pass writes, with copies: buffers of nets. Those of the method itself only `after_step` writes."""
         return [(buffer, buffer.clone()) for name, buffer in self.algorithm.named_buffers() if "." in name]
 
-    def _usable(self, parameters: list[nn.Parameter], statistics: list[tuple[Tensor, Tensor]], done: int) -> bool:
-        """Whether all gradients are finite, for --on-nan skip. If not, the step is undone and counted. Waits for the device."""
-        norms = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
-        if bool(torch.stack(norms).isfinite().all()):
+    def _usable(self, total: Tensor, statistics: list[tuple[Tensor, Tensor]], done: int) -> bool:
+        """Whether the loss and all gradients are finite, for --on-nan skip. If not, the step is undone and counted. Waits for the
+        device."""
+        norms = torch._foreach_norm([p.grad for p in self._parameters if p.grad is not None])
+        if bool(torch.stack([total.detach().float(), *norms]).isfinite().all()):
             self._skipped_in_a_row = 0
             return True
         for buffer, before in statistics:
@@ -274,9 +299,11 @@ class Trainer:
         self._lap(training=False)
 
     def _save(self, log: RunLog, done: int) -> None:
-        broken = [name for name, p in self.algorithm.named_parameters() if not p.isfinite().all()]
-        if broken:  # the loss was that of before the update; no such weights may reach a checkpoint
-            raise self._diverged(f"the weights {broken[0]} are not finite after step {done}")
+        self._stop_if_not_finite()  # else it would be forgotten by the time a resumed run comes to its next log point
+        weights = dict(self.algorithm.named_parameters())
+        finite = torch.stack([p.isfinite().all() for p in weights.values()]).tolist()
+        if not all(finite):  # the loss was that of before the update; no such weights may reach a checkpoint
+            raise self._diverged(f"the weights {[*weights][finite.index(False)]} are not finite after step {done}")
         self._lap(training=True)
         state = {
             "step": done,
@@ -290,6 +317,7 @@ class Trainer:
             "log_offset": log.flush(),
             "guard": self.guard.state(),
             "skipped": self.skipped,
+            "skipped_in_a_row": self._skipped_in_a_row,
             "identity": self.identity,
             "history": self.history,
         }
@@ -301,16 +329,21 @@ class Trainer:
         state = self.checkpoints.load(self.device)
         if state is None:
             return
-        for name, now in self.identity.items():
-            then = state["identity"].get(name, "")  # "" for what was not recorded yet and is empty now
-            if then != now:
-                raise InputError(f"{self.folder} holds a run with another {name} ({then}, now {now}); use another --out")
+        wrong = [name for name, kind in STATE.items() if not isinstance(state.get(name), kind)]
+        if wrong:
+            raise InputError(
+                f"the checkpoint in {self.folder} is of another version of ssl_zoo (it has no usable {', '.join(wrong)}); "
+                "use another --out"
+            )
+        differs = differing(state["identity"], self.identity)
+        if differs:
+            raise InputError(f"{self.folder} holds a run with {differs}; use another --out")
         try:
             self.algorithm.load_state_dict(state["algorithm"])
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError, KeyError) as error:  # other names or shapes
+            self._load_optimizer(state["optimizer"])
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:  # other names, shapes or types
             first = str(error).strip().splitlines()[0]
             raise InputError(
                 f"the checkpoint in {self.folder} does not fit the method and net ({first}); use another --out"
@@ -319,4 +352,34 @@ class Trainer:
         self.guard.load(state["guard"])
         self.evaluations, self.confusion = state["evaluations"], state["confusion"]
         self.seconds, self.seconds_training = state["seconds"], state["seconds_training"]
-        self.skipped, self._log_offset = state["skipped"], state["log_offset"]
+        self.skipped, self._skipped_in_a_row, self._log_offset = (
+            state[name] for name in ("skipped", "skipped_in_a_row", "log_offset")
+        )
+
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        """Copy its numbers into tensors of our own making: the fused kernels trust shapes, types and strides."""
+        own = self.optimizer.state_dict()
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        names = {"momentum_buffer"} if self.settings.optimizer.name == "sgd" else {"step", "exp_avg", "exp_avg_sq"}
+        for place, kept in state["state"].items():
+            if {*kept} != names:
+                raise ValueError(f"the optimiser's state of a parameter is {', '.join(kept)}")
+            shapes = {name: torch.zeros((), device=self.device) if name == "step" else parameters[place] for name in names}
+            for name, value in kept.items():
+                if value is not None and value.shape != shapes[name].shape:
+                    raise ValueError(f"{name} of the optimiser has the shape {tuple(value.shape)}")
+            own["state"][place] = {
+                name: value if value is None else torch.empty_like(shapes[name], requires_grad=False).copy_(value)
+                for name, value in kept.items()
+            }
+        self.optimizer.load_state_dict(own)
+
+
+def differing(then: Mapping[str, Any], now: Mapping[str, str]) -> str:
+    """In words, what two runs that should be one do not agree on; "" if they do. What neither knows is no difference."""
+    names = sorted(now, key=lambda name: [*KINDS, name].index(name))
+    return ", ".join(
+        f"{KINDS.get(name, f'another {name}')} ({name} {then.get(name) or 'none'}, now {now[name] or 'none'})"
+        for name in names
+        if (then.get(name) or "") != now[name]
+    )

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import signal
+import threading
 import zipfile
 from collections import OrderedDict
 
@@ -149,6 +151,78 @@ def test_one_from_a_stranger_cannot_run_code(tmp_path, make):
     with pytest.raises(InputError, match="no checkpoint can be used"):
         Checkpoints(tmp_path).load(CPU)
     assert not (tmp_path / "evil").exists()
+
+
+def test_the_good_one_outlives_the_damaged_one(tmp_path):
+    """The next save after a fallback must not put the damaged file in the place of the one that was used."""
+    save(tmp_path, 1, 2)
+    (tmp_path / LAST).write_bytes(b"damaged")
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.warns(UserWarning, match="of step 1, is used"):
+        checkpoints.load(CPU)
+    checkpoints.save(state(3))
+    checkpoints.wait()
+    assert [torch.load(tmp_path / name, weights_only=True)["step"] for name in (LAST, PREVIOUS)] == [3, 1]
+    checkpoints.save(state(4))
+    checkpoints.wait()
+    assert [torch.load(tmp_path / name, weights_only=True)["step"] for name in (LAST, PREVIOUS)] == [4, 3]
+
+
+def test_a_signal_while_waiting_ends_no_writing(tmp_path, monkeypatch):
+    """A second Ctrl-C ends the waiting; whoever waits then, as before the lock is given back, waits for the same."""
+    going, inner = threading.Event(), torch.save
+    monkeypatch.setattr(torch, "save", lambda *args: (going.wait(), inner(*args)))
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        checkpoints = Checkpoints(tmp_path)
+        checkpoints.save(state(5))
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.wait()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert checkpoints.step == 0 and not (tmp_path / LAST).exists()
+    going.set()
+    checkpoints.wait()
+    assert checkpoints.step == 5 and (tmp_path / LAST).exists()
+
+
+def test_what_is_no_state_of_a_run_is_refused(tmp_path):
+    torch.save([1, 2], tmp_path / LAST)
+    with pytest.raises(InputError, match="it holds a list"):
+        Checkpoints(tmp_path).load(CPU)
+
+
+@pytest.mark.parametrize("room", [0.95, 0.6, 0.2, 0.0])
+def test_torch_hides_no_full_disk(tmp_path, monkeypatch, room):
+    """Whatever part of the file there is room for: the system's error, not torch's about its own writer."""
+    save(tmp_path, 1)
+    left = int((tmp_path / LAST).stat().st_size * room)
+    inner = files.replace
+
+    class Full:
+        def __init__(self, file):
+            self.file, self.left = file, left
+
+        def write(self, data):
+            self.left -= len(bytes(data))
+            if self.left < 0:
+                raise OSError(28, "No space left on device")
+            return self.file.write(data)
+
+        def flush(self):
+            self.file.flush()
+
+    monkeypatch.setattr(files, "replace", lambda path, write, keep: inner(path, lambda file: write(Full(file)), keep))
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state(2))
+    with pytest.raises(OSError, match="No space left on device"):
+        checkpoints.wait()
+    assert os.listdir(tmp_path) == [LAST]
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):

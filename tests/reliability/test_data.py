@@ -1,9 +1,13 @@
 """Data as people have them: broken, hostile, odd and leaking. Each is handled, or refused by the name of the file."""
 
+import gzip
+import inspect
 import io
 import json
+import lzma
 import os
 import struct
+import sys
 import tarfile
 import warnings
 import zipfile
@@ -15,6 +19,7 @@ from PIL import Image
 
 from benchmarks import run
 from ssl_zoo import DATASETS, InputError
+from ssl_zoo.data import folder
 from ssl_zoo.data.leakage import leaks
 
 SIDE = 8
@@ -192,6 +197,68 @@ def test_links_in_a_circle_are_refused(root, to):
         load(root)
 
 
+def test_links_that_fan_out_are_refused(root):
+    """Each of 40 folders holds two links to the next: 2 ** 40 names."""
+    for i in range(40):
+        (root / f"train/ant/d{i}").mkdir()
+    for i in range(39):
+        for name in "xy":
+            (root / f"train/ant/d{i}/{name}").symlink_to(f"../d{i + 1}")
+    with pytest.raises(InputError, match=r"' and '.*' are, by a link, one folder; remove one of them"):
+        load(root)
+
+
+def test_folders_may_be_nested_deeply(root):
+    (root / "train/ant" / "/".join("d" * 200)).mkdir(parents=True)
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 100)
+    try:
+        assert len(load(root).names) == 12
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def test_a_file_of_no_image_s_size_is_not_read(root):
+    with (root / "train/ant/vast.png").open("wb") as file:
+        file.truncate(1 << 40)  # without a block on the disk
+    with pytest.raises(
+        InputError, match=r"vast\.png' is not an image that can be read \(1,099,511,627,776 bytes, which is no image\)"
+    ):
+        load(root)
+    assert len(load(root, skip_broken=True).skipped) == 1
+
+
+def test_no_program_is_run_to_read_an_image(root, monkeypatch):
+    """Pillow lets Ghostscript read EPS; what it would run is somebody else's code."""
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args: pytest.fail("Ghostscript was called"))
+    (root / "train/ant/0.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+    with pytest.raises(InputError, match="no known format"):
+        load(root)
+
+
+@pytest.mark.parametrize("largest", [1023, 65535])
+def test_grey_levels_of_more_than_8_bits(root, largest):
+    values = np.arange(64, dtype=np.uint32).reshape(8, 8) * largest // 63
+    (root / "train/ant/0.png").write_bytes(b"P5 8 8 %d\n" % largest + values.astype(">u2").tobytes())
+    assert np.abs(load(root, mode="L").images[0, ..., 0].astype(int) - values.astype(int) * 255 // largest).max() <= 1
+
+
+def test_memory_that_runs_out_is_no_broken_image(root, monkeypatch, tmp_path, capsys):
+    def none(*args, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", none)
+    with pytest.raises(MemoryError):
+        load(root, skip_broken=True)
+    monkeypatch.setenv("SSL_ZOO_CACHE", str(tmp_path / "cache"))
+    status, _, error = call(
+        capsys, "--dataset", "folder", "--data-root", str(root), "--labels", "4", "--out", str(tmp_path / "run")
+    )
+    assert status == 1 and error.startswith("run.py: out of memory; ") and len(error.splitlines()) == 1
+
+
 def test_a_link_to_nowhere_is_a_broken_image(root):
     (root / "train/ant/link.png").symlink_to("nowhere.png")
     with pytest.raises(InputError, match=r"train/ant/link\.png' is not an image that can be read \(No such file"):
@@ -215,8 +282,8 @@ def test_archives_with_paths_that_lead_out_are_refused(root, tmp_path, kind, nam
     assert sorted(tmp_path.rglob("*")) == sorted([*before, archive])  # nothing is ever unpacked
 
 
-def pack(root, folder, kind, more):
-    archive = folder / f"data.{kind}"
+def pack(root, there, kind, more):
+    archive = there / f"data.{kind}"
     contents = {f"data/{path.relative_to(root)}": path.read_bytes() for path in root.rglob("*.png")} | more
     if kind == "zip":
         with zipfile.ZipFile(archive, "w") as file:
@@ -258,6 +325,72 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused_before_it_does(root, tm
         load(archive)
 
 
+def test_an_archive_of_too_many_bytes_is_refused(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "LARGEST_ARCHIVE", 1000)
+    with pytest.raises(InputError, match="holds over 1,000 bytes of images; unpack it into a folder"):
+        load(pack(root, tmp_path, "zip", {}))
+
+
+def test_only_images_are_read_from_an_archive(root, tmp_path, monkeypatch):
+    archive = pack(root, tmp_path, "zip", {"data/train/ant/notes.txt": b"a note", "data/.hidden/x.png": b"x"})
+    read = []
+    inner = zipfile.ZipFile.read
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda file, member: (read.append(member.filename), inner(file, member))[1])
+    assert "notes.txt" in load(archive).skipped[0]
+    assert len(read) == 12 and all(name.endswith(".png") and ".hidden" not in name for name in read)
+
+
+def test_a_header_of_gigabytes_is_refused_before_it_is_read(root, tmp_path):
+    archive = tmp_path / "data.tar.gz"
+    member = tarfile.TarInfo("x")
+    member.type, member.size = tarfile.XHDTYPE, 1 << 40
+    with gzip.open(archive, "wb") as file:
+        file.write(member.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
+    with pytest.raises(InputError, match=r"cannot be read \(a header of 1,099,511,627,776 bytes\)"):
+        load(archive)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_member_that_stands_twice_is_refused(root, tmp_path, kind):
+    archive = pack(root, tmp_path, kind, {"./data/train/ant/0.png": b"another"})
+    with pytest.raises(InputError, match=r"has a member 'data/train/ant/0\.png' twice; make it anew without"):
+        load(archive)
+
+
+def test_a_device_in_an_archive_is_refused(root, tmp_path):
+    archive = pack(root, tmp_path, "tar", {})
+    with tarfile.open(archive, "a") as file:
+        member = tarfile.TarInfo("data/train/ant/pipe.png")
+        member.type = tarfile.FIFOTYPE
+        file.addfile(member)
+    with pytest.raises(InputError, match=r"pipe\.png', which is neither a file nor a folder"):
+        load(archive)
+
+
+def test_a_pipe_by_an_archive_s_name_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "data.tar")
+    with pytest.raises(InputError, match="is neither a folder nor an archive"):
+        load(tmp_path / "data.tar")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.xz"])
+def test_a_damaged_archive_is_one_line(root, tmp_path, kind):
+    """Whatever byte is changed: the images, or one line."""
+    plain = pack(root, tmp_path, kind.partition(".")[0], {}).read_bytes()
+    packed = {"tar.gz": gzip.compress, "tar.xz": lzma.compress}.get(kind, bytes)(plain)
+    archive = tmp_path / f"damaged.{kind}"
+    draw = np.random.default_rng(0)
+    for _ in range(60):
+        harmed = bytearray(packed)
+        harmed[draw.integers(len(packed))] ^= 1 << int(draw.integers(8))
+        archive.write_bytes(harmed[: draw.integers(1, len(packed))] if draw.random() < 0.2 else harmed)
+        try:
+            assert len(load(archive, skip_broken=True).images) <= 8
+        except InputError as error:
+            assert "\n" not in str(error)
+
+
 def test_what_was_left_out_is_known_from_the_cache_too(root, tmp_path, monkeypatch):
     monkeypatch.setenv("SSL_ZOO_CACHE", str(tmp_path / "cache"))
     (root / "train/ant/1.png").write_bytes(b"no")
@@ -277,17 +410,20 @@ def leak(root):
 
 
 def test_leaks_are_found_by_content(root):
-    assert leaks(load(root)) == []
+    whole = load(root)
+    assert leaks(whole.images, whole.test_images) == []
     leak(root)
     whole = load(root)
-    assert [(whole.names[8 + test], whole.names[train]) for test, train in leaks(whole)] == [
+    assert [(whole.names[8 + test], whole.names[train]) for test, train in leaks(whole.images, whole.test_images)] == [
         ("test/ant/again.bmp", "train/ant/3.png"),
         ("test/bee/9.png", "train/ant/2.png"),
     ]
 
 
 def test_points_that_are_equal_by_chance_are_no_leaks():
-    assert leaks(DATASETS.create("moons", None)) == [] and leaks(DATASETS.create("digits", None)) == []
+    for name in ("moons", "digits"):
+        data = DATASETS.create(name, None)
+        assert leaks(data.images, data.test_images) == []
 
 
 def call(capsys, *argv):
@@ -313,6 +449,25 @@ def test_a_run_reports_leaks_and_refuses_them_when_strict(root, tmp_path, monkey
     assert "WARNING: 1 files are left out, such as: " in error and "train/bee/0.png" in error
     row = json.loads((tmp_path / "run/result.json").read_text())
     assert (row["leaked_test_images"], row["skipped_images"]) == (2, 1)
+
+
+def test_a_validation_image_that_is_also_trained_on_is_a_leak(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SSL_ZOO_CACHE", str(tmp_path / "cache"))
+    argv = ["--dataset", "folder", "--data-root", str(root), "--labels", "all", "--val-fraction", "0.25"]
+    settings = run.read_settings(run.parse(argv))
+    inputs = run.choose_labels(settings, run.load_data(settings))
+    held_out = inputs.data.names[inputs.held_out[0]]
+    (root / held_out.replace("0.", "9.").replace("1.", "9.").replace("2.", "9.").replace("3.", "9.")).write_bytes(b"")
+    (root / "unlabeled").mkdir()
+    for path in root.rglob("9.png"):
+        path.rename(root / "unlabeled/copy.png")
+    (root / "unlabeled/copy.png").write_bytes((root / held_out).read_bytes())
+    said = f"1 of 2 validation images are also training images, such as {held_out}, which is unlabeled/copy.png"
+    status, _, error = call(capsys, *argv, "--strict", "--out", str(tmp_path / "run"))
+    assert status == 2 and error.startswith(f"run.py: {said}")
+    status, _, error = call(capsys, *argv, "--out", str(tmp_path / "run"))
+    assert status == 0 and f"WARNING: {said}" in error
+    assert json.loads((tmp_path / "run/result.json").read_text())["leaked_test_images"] == 0
 
 
 def test_no_warning_where_nothing_is_wrong(root, tmp_path, capsys, monkeypatch):

@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,7 @@ def half_a_line(log, step, numbers):
 TEMPENS = ALGORITHMS.resolve("tempens").target
 MOMENTS = {  # where the process dies, and the step that the next one goes on from
     "before anything is written": (0, files, "replace_text", 1),
+    "in the first file": (0, Path, "replace", 1, lambda partial, path: Path(path).name == "config.yaml"),
     "with settings and without a split": (0, run, "write_split", 1),
     "in the first step": (0, TEMPENS, "after_step", 1),
     "in a step after a checkpoint": (7, TEMPENS, "after_step", 9),
@@ -165,18 +167,46 @@ def test_metrics_hold_every_step_once_and_in_order(alone):
     assert [step for tag, step in steps if tag == "train/total"] == train
 
 
+def signalled_child(owner, name, call, number, argv, log):
+    """A signal comes in a call of a function, of that number from 1."""
+    inner, calls = getattr(owner, name), []
+
+    def signalled(*args):
+        calls.append(1)
+        if len(calls) == call:
+            os.kill(os.getpid(), number)
+            time.sleep(0.1)
+        return inner(*args)
+
+    setattr(owner, name, signalled)
+    with open(log, "w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        status = run.main(argv)
+    sys.exit(status)
+
+
+def signalled(tmp_path, *moment):
+    """The exit status and the last line of a run that a signal ends, and the command line that goes on with it."""
+    argv = ["--alg", "tempens", *QUICK, "--out", str(tmp_path / "run")]
+    process = soak._FORKS.Process(target=signalled_child, args=(*moment, argv, str(tmp_path / "signalled")))
+    process.start()
+    process.join()
+    said = (tmp_path / "signalled").read_text()
+    assert "Traceback" not in said
+    return process.exitcode, said.splitlines()[-1], argv
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_ends_a_run_with_a_checkpoint(number, alone, tmp_path):
-    argv = ["--alg", "tempens", *QUICK, "--out", str(tmp_path / "run")]
-    asked = soak.Run(argv, tmp_path / "log")
-    while asked.step < 1:
-        assert asked.wait(0.0005) is None
-    assert asked.send(number) == 128 + number
-    said = (tmp_path / "log").read_text()
-    assert (
-        f"run.py: ended by {number.name} after step " in said and "the same command goes on" in said and "Traceback" not in said
-    )
-    step = int(said.partition("after step ")[2].partition(",")[0])
+    status, said, argv = signalled(tmp_path, TEMPENS, "after_step", 5, number)
+    assert status == 128 + number
+    assert said == f"run.py: ended by {number.name} after step 5, with a checkpoint; the same command goes on"
     assert soak.Run(argv, tmp_path / "log").wait() == 0
-    assert f"from step {step}, " in (tmp_path / "log").read_text()
+    assert "from step 5, " in (tmp_path / "log").read_text()
+    assert soak.differences(alone("tempens"), tmp_path / "run") == []
+
+
+def test_a_signal_while_a_checkpoint_is_written(alone, tmp_path):
+    status, said, argv = signalled(tmp_path, torch, "save", 1, signal.SIGTERM)
+    assert status == 128 + signal.SIGTERM and "run.py: ended by SIGTERM after step " in said
+    assert soak.Run(argv, tmp_path / "log").wait() == 0, (tmp_path / "log").read_text()
     assert soak.differences(alone("tempens"), tmp_path / "run") == []

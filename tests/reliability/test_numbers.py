@@ -15,7 +15,7 @@ from benchmarks import run
 from ssl_zoo import ALGORITHMS
 from ssl_zoo.errors import RunError
 from ssl_zoo.train.checkpoint import Checkpoints
-from tests.train.test_trainer import SETTINGS, make
+from tests.train.test_trainer import SETTINGS, kill_at, make
 
 SKIP = dataclasses.replace(SETTINGS, on_nan="skip")
 
@@ -113,6 +113,47 @@ def test_skipping_gives_up_where_nothing_is_finite_any_more(tmp_path):
         trainer.run()
 
 
+def test_the_count_of_steps_that_cannot_be_used_resumes(tmp_path):
+    """A run that is killed again and again gives up where one that is left alone does."""
+    settings = dataclasses.replace(SKIP, steps=200)
+    trainer = make(tmp_path, settings=settings)
+    poison(trainer, *range(20, 200), term="supervised")
+    kill_at(trainer, 70)
+    again = make(tmp_path, settings=settings)
+    poison(again, *range(20, 200), term="supervised")
+    with pytest.raises(RunError, match="in the 100 steps up to 120: "):
+        again.run()
+
+
+def test_a_loss_that_is_not_finite_is_skipped_whatever_its_gradient(tmp_path):
+    trainer = make(tmp_path, settings=SKIP)
+    inner, calls = trainer.algorithm.loss, []
+
+    def loss(*args):
+        out = inner(*args)
+        calls.append(1)
+        return out._replace(total=out.total + math.inf) if len(calls) == 3 else out  # the gradient is that of before
+
+    trainer.algorithm.loss = loss
+    assert trainer.run().skipped == 1
+
+
+def test_no_checkpoint_is_written_of_a_loss_that_is_not_finite(tmp_path):
+    """A resumed run would have forgotten it by its next log point, and would go on where one left alone stops."""
+    settings = dataclasses.replace(SETTINGS, evaluation=dataclasses.replace(SETTINGS.evaluation, log_every=1000, every=1000))
+    trainer = make(tmp_path, settings=dataclasses.replace(settings, checkpoint_seconds=0))
+    inner, step = trainer.algorithm.loss, []
+
+    def loss(*args):
+        step.append(1)
+        out = inner(*args)
+        return out._replace(total=out.total + math.inf) if len(step) == 5 else out
+
+    trainer.algorithm.loss = loss
+    with pytest.raises(RunError, match=r"the loss is not finite \(total from step 5\); .*the checkpoint at step 4 is kept"):
+        trainer.run()
+
+
 ARGV = ["--net", "smallnet", "--steps", "12", "--device", "cpu", "--set", "evaluation.every=4"]
 
 
@@ -124,12 +165,13 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", ["config.yaml", "split.json", "metrics.jsonl", "checkpoint.pt"])
-def test_a_disk_that_fills_up(file, whole, tmp_path):
+@pytest.mark.parametrize(
+    ("file", "share"),
+    [("config.yaml", 1), ("split.json", 1), ("metrics.jsonl", 0.5), ("checkpoint.pt", 1), ("checkpoint.pt", 0.2)],
+)
+def test_a_disk_that_fills_up(file, share, whole, tmp_path):
     """Whatever there is no room for: a line that says so, nothing half-written, and with room the run goes on to the same end."""
-    size = (whole / file).stat().st_size - 1
-    if file == "metrics.jsonl":
-        size = 1000  # the first lines fit
+    size = int((whole / file).stat().st_size * share) - 1
 
     def limit():
         """No file may grow beyond this, which to a process is what a full disk is."""
@@ -139,7 +181,7 @@ def test_a_disk_that_fills_up(file, whole, tmp_path):
     begun = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit)
     last = begun.stderr.splitlines()[-1]
     assert begun.returncode == 1 and last.startswith("run.py: run cannot be written ("), begun.stderr
-    assert "the same command goes on when it can" in last
+    assert "the same command goes on when it can" in last and "Traceback" not in begun.stderr
     assert not list((tmp_path / "run").glob("*.partial"))
     if file in ("metrics.jsonl", "checkpoint.pt"):  # the first checkpoint is a little smaller than the last
         kept = re.search(r"the checkpoint at step (\d+) is kept", last)

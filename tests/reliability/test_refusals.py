@@ -1,14 +1,21 @@
 """What a folder that holds a run refuses, and that it stays as it was."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from benchmarks import run, soak
 from ssl_zoo import plugins
 from ssl_zoo.errors import BusyError
+from ssl_zoo.train.checkpoint import Checkpoints
+from ssl_zoo.train.trainer import differing
 
 QUICK = ["--net", "smallnet", "--device", "cpu", "--set", "batch={labeled: 4, unlabeled: 4}", "--set", "evaluation.every=2"]
 
@@ -58,7 +65,11 @@ def test_other_code_of_the_method(folder, monkeypatch, capsys):
     if (folder / "result.json").exists():  # what is done is done; its row says with which commit
         assert status == 0
     else:
-        assert status == 2 and "holds a run with another code" in error and "now 0123456789ab); use another --out" in error
+        assert (
+            status == 2
+            and "holds a run with other code of the method or net (code " in error
+            and "now 0123456789ab); use another --out" in error
+        )
 
 
 def test_the_code_of_a_method_is_its_file_its_bases_and_the_formulas(monkeypatch, tmp_path):
@@ -101,6 +112,121 @@ def test_two_processes_on_one_folder(tmp_path, capsys):
     while again.step < 0:
         assert again.wait(0.01) is None, (tmp_path / "log").read_text()
     assert again.send(signal.SIGTERM) == 143
+
+
+@pytest.fixture
+def half_done(tmp_path):
+    """A run of three steps with a checkpoint and no result, and its command line."""
+    argv = [*QUICK, "--steps", "3", "--out", str(tmp_path / "run")]
+    assert run.main(argv) == 0
+    (tmp_path / "run/result.json").unlink()
+    return tmp_path / "run", argv
+
+
+def refused(argv, capsys, status=2):
+    """The one line of a run that is refused."""
+    capsys.readouterr()
+    assert run.main(argv) == status
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("run.py: ")]
+    return line
+
+
+def test_a_checkpoint_of_another_run(half_done, tmp_path, capsys):
+    """Copied there by hand: its settings are not those of the folder."""
+    folder, argv = half_done
+    assert run.main([*argv[:-1], str(tmp_path / "other"), "--set", "optimizer.lr=0.5"]) == 0
+    shutil.copy(tmp_path / "other/checkpoint.pt", folder / "checkpoint.pt")
+    assert "holds a run with other settings (settings " in refused(argv, capsys)
+
+
+def test_other_images(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SSL_ZOO_CACHE", str(tmp_path / "cache"))
+    draw = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for k in "ab":
+            (tmp_path / "data" / part / k).mkdir(parents=True)
+            for i in range(4):
+                Image.fromarray(draw.integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / "data" / part / k / f"{i}.png")
+    folder = ["--dataset", "folder", "--data-root", str(tmp_path / "data"), "--labels", "4", "--steps", "3"]
+    argv = [*QUICK, *folder, "--out", str(tmp_path / "run")]
+    assert run.main(argv) == 0
+    (tmp_path / "run/result.json").unlink()
+    Image.fromarray(draw.integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / "data/train/a/0.png")
+    line = refused(argv, capsys)
+    assert "holds a run with other images (data_hash " in line and "use another --out" in line
+
+
+def test_all_that_differs_is_told_with_the_likeliest_reason_first():
+    then = {"source": "a", "code": "b", "data_hash": "c", "split_hash": "d", "precision": "fp32"}
+    now = then | {"source": "x", "data_hash": "y", "precision": "bf16", "plugins": ""}
+    assert differing(then, then | {"plugins": ""}) == ""
+    assert differing(then, now) == (
+        "other images (data_hash c, now y), other code of ssl_zoo (source a, now x), another precision (precision fp32, now bf16)"
+    )
+
+
+def changed(folder, change):
+    """Give a folder a whole checkpoint with another content."""
+    checkpoints = Checkpoints(folder)
+    state = checkpoints.load(torch.device("cpu"))
+    change(state)
+    checkpoints.save(state)
+    checkpoints.wait()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: s.pop("guard"), "has no usable guard"),
+        (lambda s: s.update(step="3", skipped=None), "has no usable step, skipped"),
+        (lambda s: s["algorithm"].popitem(), "does not fit the method and net"),
+        (lambda s: s["optimizer"].pop("state"), "does not fit the method and net"),
+        (lambda s: s["optimizer"]["state"].update({99: s["optimizer"]["state"][0]}), "does not fit the method and net"),
+        (
+            lambda s: s["optimizer"]["state"][0].update(exp_avg=torch.zeros(1)),
+            r"\(exp_avg of the optimiser has the shape \(1,\)\)",
+        ),
+        (lambda s: s["optimizer"]["state"][0].pop("exp_avg_sq"), "does not fit the method and net"),
+        (lambda s: s["optimizer"]["state"][0].update(exp_avg=3), "does not fit the method and net"),
+    ],
+)
+def test_a_checkpoint_of_another_form(change, said, half_done, capsys):
+    """Sound by its digest, which is no signature: nothing of it is trusted that a kernel would take for granted."""
+    folder, argv = half_done
+    changed(folder, change)
+    assert re.search(said, refused(argv, capsys))
+
+
+@pytest.mark.parametrize("line", [b"{}", b"[1]", b"{", b"\xff", b"7", b"[" * 100_000])
+def test_metrics_that_were_edited(line, half_done, capsys):
+    folder, argv = half_done
+    content = (folder / "metrics.jsonl").read_bytes()
+    (folder / "metrics.jsonl").write_bytes(line + b"\n" + content)
+    assert "metrics.jsonl has a line that no run has written" in refused(argv, capsys, status=1)
+
+
+def test_what_a_kill_left_before_anything_was_written_is_in_nobody_s_way(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/.config.yaml.partial").write_text("alg: mea")
+    assert run.main([*QUICK, "--steps", "2", "--out", str(tmp_path / "run")]) == 0
+
+
+@pytest.mark.parametrize("out", ["x" * 300, "/dev/null/run"], ids=["too long", "below a file"])
+def test_an_out_that_cannot_be(out, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "choose another --out" in refused([*QUICK, "--steps", "2", "--out", out], capsys)
+
+
+@pytest.mark.parametrize("root", ["x" * 300, "~nobody-of-this-name/x", "\0"])
+def test_a_data_root_that_cannot_be(root, capsys, tmp_path):
+    words = ["--dataset", "folder", "--data-root", root, "--labels", "4", "--out", str(tmp_path / "run")]
+    assert root[:10].strip("\0") in refused([*QUICK, *words], capsys)
+
+
+def test_a_split_file_without_end(capsys, tmp_path):
+    (tmp_path / "split.json").write_text("[" * 100_000)
+    words = ["--set", f"split_file={tmp_path / 'split.json'}", "--out", str(tmp_path / "run")]
+    assert "split.json is not JSON" in refused([*QUICK, *words], capsys)
 
 
 def test_settings_that_change_no_number_may_change(tmp_path, capsys):

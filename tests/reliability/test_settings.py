@@ -42,7 +42,7 @@ scalars = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(),
-    st.sampled_from([10**30, -(10**30), 2**63, 2**64]),
+    st.sampled_from([10**30, -(10**30), 2**63, 2**64, 10**400, -(10**400)]),
     st.floats(),
     st.text(max_size=20),
     st.binary(max_size=4),
@@ -103,6 +103,17 @@ INDICATORS = st.text(alphabet="abcd: -[]{},&*!|>'\"#%@`\n?~0.e", max_size=60)
 @example("labels: " + "[" * 300 + "]" * 300)
 @example("labels: " + "{a: " * 150 + "}" * 150)
 @example("labels: 0x_")
+@example("labels: !!bool maybe")
+@example("labels: !!int ''")
+@example("labels: !!float x")
+@example("labels: !!timestamp x")
+@example("labels: !!set [1]")
+@example("labels: !!omap 3")
+@example("labels: !unknown 3")
+@example("<<: {steps: 1}\n<<: {steps: 2}")
+@example("views: {1: {}, '1': {}}")
+@example("\n".join(["a0: &a0 {x: 1}", *(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 30))]))
+@example("".join(f"k{n}: 1\n" for n in range(3000)))
 @example("labels: 190:20:30")
 @example("labels: " + "9" * 5000)
 @example("labels: 2024-13-45")
@@ -138,6 +149,9 @@ WORDS = st.one_of(
 @example(["--recipe", "."])
 @example(["--recipe", "x" * 5000])
 @example(["--plugin", "a\udcff.py"])
+@example(["--steps", "1" + "0" * 400])
+@example(["--set", "optimizer.lr=1" + "0" * 400])
+@example(["--seed", "1", "--set", "seed=2"])
 @example(["--data-root", "\udcff"])
 def test_any_command_line(words):
     """Nothing is trained: the settings are only printed."""

@@ -140,7 +140,7 @@ def test_tables_say_the_rule_and_never_mix_two(tmp_path, capsys):
     assert "error rate of the evaluation that is best on 20 % of the labelled images, held out, on" in capsys.readouterr().out
     table.main([str(tmp_path)])
     said = " ".join(capsys.readouterr())
-    assert "validation0 and 1 more are left out: other than" in said and "in setting selection (validation, last)" in said
+    assert "Partial: 2 runs left out, other in setting selection." in said and "in setting selection (validation, last)" in said
 
 
 def test_a_validation_run_resumes_bit_for_bit(tmp_path):
