@@ -206,7 +206,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint(number, alone, tmp_path):
 
 
 def test_a_signal_while_a_checkpoint_is_written(alone, tmp_path):
-    status, said, argv = signalled(tmp_path, torch, "save", 1, signal.SIGTERM)
+    status, said, argv = signalled(tmp_path, Checkpoints, "_write", 1, signal.SIGTERM)
     assert status == 128 + signal.SIGTERM and "run.py: ended by SIGTERM after step " in said
     assert soak.Run(argv, tmp_path / "log").wait() == 0, (tmp_path / "log").read_text()
     assert soak.differences(alone("tempens"), tmp_path / "run") == []
