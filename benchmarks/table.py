@@ -222,10 +222,11 @@ def caption(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
     held_out = f"{100 * row['config'].get('val_fraction', 0):g} % of the labelled images, held out"
     chosen = "the last evaluation" if row.get("selection", "last") == "last" else f"the evaluation that is best on {held_out},"
     last = row.get("accuracy_median_of", 1)
+    median = f"the last {last} evaluations" if last > 1 else "the last evaluation alone"
     lines = [
         f"{row['dataset']}, {row['net']}, {row['steps']} steps; error rate of {chosen} on {tested} test images, mean "
-        f"± standard deviation over n runs (seeds {', '.join(map(str, seeds))}, {own}); median: of the last "
-        f"{f'{last} evaluations' if last > 1 else 'evaluation alone'}; points: paired difference in accuracy to supervised, 95 % interval. "
+        f"± standard deviation over n runs (seeds {', '.join(map(str, seeds))}, {own}); median: of {median}; "
+        "points: paired difference in accuracy to supervised, 95 % interval. "
         f"Seconds a run: {times}. {row['device']}; {versions}; "
         f"commit {', '.join(name[:10] + dash + dirty for name, dash, dirty in commits)}.",
     ]
