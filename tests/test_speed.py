@@ -1,0 +1,203 @@
+"""What is timed must be what is claimed. The times themselves are no test's business."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from benchmarks import speed
+from benchmarks.plain import PlainMeanTeacher
+from ssl_zoo.data.augment import View
+
+SMALL = speed.DIGITS._replace(rows=60, batch=(4, 6))
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return speed.random_data(SMALL)
+
+
+@pytest.mark.parametrize(
+    ("alg", "passes"),
+    [
+        ("supervised", [(4, True)]),
+        ("pimodel", [(16, True)]),
+        ("tempens", [(10, True)]),
+        ("meanteacher", [(10, True), (6, False)]),
+    ],
+)
+def test_bare_makes_the_passes_of_a_step_and_nothing_else(alg, passes, data):
+    bare = speed.Bare(speed.Ours(SMALL, alg, data, "cpu"))
+    assert [(p.shape, p.grad) for p in bare.passes] == [((n, 1, 8, 8), grad) for n, grad in passes]
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in bare._inputs)
+    before = [p.clone() for p in bare.trainer.algorithm.parameters()]
+    gradients = []
+    next(bare.passes[0].net.parameters()).register_hook(lambda gradient: gradients.append(1))
+    bare.step()
+    assert len(gradients) == 1 and all(p.grad is None for p in bare.trainer.algorithm.parameters())
+    for p, was in zip(bare.trainer.algorithm.parameters(), before, strict=True):
+        assert torch.equal(p, was)
+
+
+def test_ours_makes_the_steps_of_a_run(data):
+    ours = speed.Ours(SMALL, "meanteacher", data, "cpu")
+    before = ours.trainer.algorithm.teacher.updates.item()
+    ours.step(), ours.step()
+    assert ours.trainer.algorithm.teacher.updates.item() == before + 2 and ours.done == 2
+
+
+def test_the_parts_of_a_step_add_up_and_nothing_stays_wrapped(data, monkeypatch):
+    ours = speed.Ours(SMALL, "meanteacher", data, "cpu")
+    now = [0.0]
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: now[0])
+
+    def costs(owner, name, seconds):
+        inner = getattr(owner, name)
+
+        def call(*args, **kwargs):
+            now[0] += seconds
+            return inner(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, call)
+
+    for owner, name, seconds in (
+        (ours.trainer.batches, "batch", 1),
+        (View, "__call__", 10),  # three views a step, within the batch
+        (ours.trainer.algorithm, "loss", 100),
+        (ours.trainer.algorithm.teacher, "forward", 1000),  # within the loss
+        (ours.trainer.algorithm, "after_step", 10_000),
+        (ours.trainer, "log", 100_000),
+    ):
+        costs(owner, name, seconds)
+    inner = View.__call__
+    parts = speed.breakdown(ours, 2)
+    assert parts == {
+        "sampling": 1,
+        "augmentation": 30,
+        "student and loss": 100,
+        "teacher's pass": 1000,
+        "backward": 0,
+        "optimiser": 0,
+        "state": 10_000,
+        "logging": 100_000 / speed.LOG_EVERY,
+        "rest": 0,
+    }
+    assert View.__call__ is inner and "backward" in vars(torch.Tensor) and "step" not in vars(ours.trainer.optimizer)
+
+
+def test_all_take_turns():
+    order = []
+    found = speed.interleaved({name: lambda name=name: order.append(name) for name in "ab"}, 3, 2, CPU, speed.tqdm(disable=True))
+    assert order == ["a", "a", "b", "b"] * 4 and {name: len(times) for name, times in found.items()} == {"a": 3, "b": 3}
+
+
+def test_the_plain_one_learns_and_its_teacher_is_the_average():
+    """It must be a fair contender, not a broken one."""
+    torch.manual_seed(0)
+    labels = np.arange(40) % 2
+    images = np.zeros((40, 12, 12, 3), np.uint8)
+    images[labels == 1, :, :, 0] = 255
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    plain = PlainMeanTeacher(net, images, labels, np.arange(20), (10, 10), 0, CPU)
+    weight, teacher = net[0].weight, plain.teacher[0].weight
+    before = teacher.clone()
+    plain.step()
+    assert torch.allclose(teacher, 0.999 * before + 0.001 * weight, atol=1e-7) and not torch.equal(weight, before)
+    for _ in range(100):
+        plain.step()
+    assert plain.losses[-1][0] < 0.75 * plain.losses[0][0]
+
+
+FIGURES = {
+    "device": "a processor, 2 threads",
+    "cores": 2,
+    "versions": {"ssl_zoo": "1", "torch": "2", "python": "3"},
+    "commit": "0123456789abcdef",
+    "workloads": {
+        "one": {
+            "title": "Work",
+            "rounds": 3,
+            "steps": 2,
+            "methods": {
+                "supervised": {
+                    "step": {"median": 0.5, "min": 0.4, "max": 0.6},
+                    "bare": {"median": 0.25, "min": 0.2, "max": 0.3},
+                    "overhead": {"median": 0.021, "min": -0.01, "max": 0.05},
+                    "images_per_second": 91.4,
+                    "peak_memory": 3 * 2**20,
+                    "parts": dict.fromkeys(speed.PARTS, 0.001),
+                    "precision": "bf16",
+                }
+            },
+            "plain": {
+                "0": {
+                    "step": {"median": 0.05, "min": 0.04, "max": 0.06},
+                    "images_per_second": 50.0,
+                    "gain": {"median": 2.5, "min": 2, "max": 3},
+                }
+            },
+        }
+    },
+    "rows": {"1000": {"median": 0.002, "min": 0.001, "max": 0.003}},
+    "default_run": {"wall": 30.0, "seconds": 20.0, "accuracy": 0.9, "peak_memory": 2**30},
+    "starts": {"import torch": {"median": 2.0, "min": 2, "max": 2}, "run.py --list": {"median": 3.0, "min": 3, "max": 3}},
+}
+
+
+def test_the_tables(tmp_path, capsys):
+    (tmp_path / "speed.json").write_text(json.dumps(FIGURES))
+    assert speed.main(["--read", str(tmp_path / "speed.json")]) == 0
+    said = capsys.readouterr().out
+    for part in (
+        "| supervised | 500 (400 to 600) | 91 | 250 (200 to 300) | +2.1 % (-1.0 to +5.0) | 3 |",
+        "PIL in the training process, fp32 | 50.0 (40.0 to 60.0) | 50 | | 2.50 times meanteacher (2.00 to 3.00) | |",
+        "1,000 rows: 2.00 (1.00 to 3.00) ms.",
+        "run.py --list 3.00 s (1.50).",
+        "30 s from the command to its end, 20 s of them in its loop, 1024 MB at most.",
+        "a processor, 2 threads, 2 cores; ssl_zoo 1, torch 2, python 3; commit 0123456789.",
+    ):
+        assert part in said
+    place = tmp_path / "README.md"
+    place.write_text(f"a\n<!-- table {tmp_path}/speed.json -->\nold\n<!-- end -->\nz\n")
+    assert speed.main(["--read", str(tmp_path / "speed.json"), "--into", str(place)]) == 0
+    assert said.strip() in place.read_text() and "old" not in place.read_text()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--into", "x.md"], "--into needs --read"),
+        (["--read", "none.json"], "No such file"),
+        (["--read", "bad.json"], "holds no figures of speed.py"),
+        (["--device", "tpu"], "device 'tpu' is unknown"),
+        (["--devise", "cpu"], "--help shows what can be given"),
+    ],
+)
+def test_bad_input(argv, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.json").write_text("{}")
+    assert speed.main(argv) == 2
+    line = capsys.readouterr().err
+    assert said in line and line.startswith("speed.py: ") and len(line.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_short_measurement(monkeypatch, capsys):
+    """All of it, with two tiny workloads."""
+    monkeypatch.setattr(speed, "STARTS", {"import torch": ["-c", "pass"]})
+    monkeypatch.setattr(speed, "CIFAR", speed.CIFAR._replace(side=8, batch=(4, 6)))
+    monkeypatch.setattr(speed, "METHODS", ("supervised", "meanteacher"))
+    figures = speed.everything("cpu", short=True)
+    assert speed.markdown(json.loads(json.dumps(figures))).count("| meanteacher |") == 4
+    for work in figures["workloads"].values():
+        assert work["methods"].keys() == {*speed.METHODS}
+        for found in work["methods"].values():
+            assert found["images_per_second"] == pytest.approx(found["images"] / found["step"]["median"])
+            assert found["peak_memory"] > 100 * 2**20
+    assert set(figures["workloads"]["cifar"]["plain"]) == {"0", str(figures["cores"])} and figures["rows"].keys() == {
+        "1000",
+        "2000",
+    }
