@@ -22,11 +22,13 @@ from ssl_zoo.data.leakage import leaks
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.data.splits import Split, draw_split, hold_out, read_split, write_split
 from ssl_zoo.errors import BusyError, InputError, Interrupted, RunError, one_line
+from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import REGISTRIES, near_miss
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.device import autocast, deterministic, pick_device, pick_precision
 from ssl_zoo.train.evaluate import Evaluator
+from ssl_zoo.train.parallel import from_first, joined, one_after_the_others, own_device, synchronised
 from ssl_zoo.train.trainer import Outcome, Trainer, differing
 
 RECIPES = Path(__file__).parent.parent / "configs"
@@ -288,14 +290,14 @@ def build(settings: RunSettings, facts: Facts, image_shape: tuple[int, ...], dev
     height, width, channels = image_shape
     seed_global(mix(settings.seed, "net"))
     net = NETS.create(settings.net, facts.classes, channels, (height, width), **settings.nets[settings.net])
-    net = net.to(device, memory_format=torch.channels_last)  # before a method copies it
+    net = synchronised(net.to(device, memory_format=torch.channels_last))  # before a method copies it
     return ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.algorithms[settings.alg]).to(device)
 
 
 def assemble(settings: RunSettings, inputs: Inputs, out: Path, identity: dict[str, str]) -> tuple[Trainer, Pipeline]:
     """All parts of a run, put together on its device; nothing is written."""
     data, facts = inputs.data, inputs.facts
-    device = pick_device(settings.device)
+    device = pick_device(own_device(settings.device))
     algorithm = build(settings, facts, data.images.shape[1:], device)
     images = torch.from_numpy(data.images).to(device)
     mean, std = channel_statistics(images)
@@ -312,14 +314,23 @@ def assemble(settings: RunSettings, inputs: Inputs, out: Path, identity: dict[st
         batch_labeled=settings.batch.labeled,
         batch_unlabeled=settings.batch.unlabeled,
         seed=settings.seed,
+        rank=rank(),
+        ranks=ranks(),
     )
     evaluator = make_evaluator(settings, inputs, images, View([], mean, std))
-    environment = {"torch": results.versions()["torch"], "device": results.device_name(device)}
+    environment = {"torch": results.versions()["torch"], "device": device_name(device)}
     return Trainer(algorithm, pipeline, evaluator, settings, device, out, identity, environment), pipeline
+
+
+def device_name(device: torch.device) -> str:
+    """What the run is made on, in words."""
+    return f"{ranks()} x {results.device_name(device)}" if ranks() > 1 else results.device_name(device)
 
 
 def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     """Train and score one run in its folder, going on from a checkpoint there; returns the row of result.json.
+
+    Of several processes the first one has the folder.
 
     Raises:
         InputError: Something given cannot be used; nothing has been written then.
@@ -328,10 +339,11 @@ def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     """
     pick_device(settings.device)
     try:
-        prepare_folder(out, settings)
+        if rank() == 0:
+            prepare_folder(out, settings)
     except OSError as error:  # a path that no folder can have, or that nobody may look at
         raise InputError(f"{out} cannot be used ({error.strerror or error}); choose another --out") from error
-    with locked(out), deterministic(settings.deterministic):
+    with locked(out) if rank() == 0 else contextlib.nullcontext(), deterministic(settings.deterministic):
         try:
             return _execute(settings, out)
         except (RuntimeError, MemoryError) as error:
@@ -400,12 +412,14 @@ def is_locked(out: Path) -> bool:
 
 def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     commit = results.commit()
-    inputs = choose_labels(settings, load_data(settings))
+    inputs = choose_labels(settings, one_after_the_others(lambda: load_data(settings)))
     data, facts, identity = inputs.data, inputs.facts, identity_of(settings, inputs)
-    leaked = check_data(settings, inputs)
-    if (out / "result.json").exists():
-        return finished(out / "result.json", identity)
+    leaked = from_first(lambda: check_data(settings, inputs))
+    if from_first((out / "result.json").exists):
+        return from_first(lambda: finished(out / "result.json", identity))
     trainer, pipeline = assemble(settings, inputs, out, identity)
+    if rank() > 0:
+        return _row(settings, inputs, trainer, pipeline, identity, commit, leaked)
     with writing(out):
         files.replace_text(out / "config.yaml", config.dump(settings))  # only now: whatever can be refused has been
         write_split(inputs.split, out / "split.json", inputs.held_out)
@@ -414,17 +428,30 @@ def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     print(
         f"{settings.alg} with {settings.net} ({parameters_of(trainer):,} parameters) on {settings.dataset}: "
         f"{len(facts.labeled):,} labelled images, {held_out}{stream}{len(data.test_labels):,} test images; "
-        f"from step {trainer.start}, {results.device_name(trainer.device)}, {trainer.precision}",
+        f"from step {trainer.start}, {device_name(trainer.device)}, {trainer.precision}",
         flush=True,
     )
-    outcome = trainer.run()
-    images_seen = settings.steps * sum(pipeline.sizes.values())
-    row = make_row(settings, data, trainer, outcome, images_seen) | identity | {"commit": commit}
-    del row["settings"]  # they are all there
-    row |= {"skipped_images": len(data.skipped), "leaked_test_images": leaked}
+    row = _row(settings, inputs, trainer, pipeline, identity, commit, leaked)
     with writing(out):
         results.write_json(out / "result.json", row)
     return row
+
+
+def _row(
+    settings: RunSettings,
+    inputs: Inputs,
+    trainer: Trainer,
+    pipeline: Pipeline,
+    identity: dict[str, str],
+    commit: str | None,
+    leaked: int,
+) -> dict[str, Any]:
+    """Train to the end, and what there is to tell then."""
+    outcome = trainer.run()
+    images_seen = settings.steps * sum(pipeline.sizes.values())
+    row = make_row(settings, inputs.data, trainer, outcome, images_seen) | identity | {"commit": commit}
+    del row["settings"]  # they are all there
+    return row | {"skipped_images": len(inputs.data.skipped), "leaked_test_images": leaked}
 
 
 @contextlib.contextmanager
@@ -492,7 +519,7 @@ def make_row(settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Ou
         "seconds": outcome.seconds,
         "seconds_training": outcome.seconds_training,
         "peak_memory": results.peak_memory(trainer.device),
-        "device": results.device_name(trainer.device),
+        "device": device_name(trainer.device),
         "versions": results.versions(),
         "recipe_hash": results.recipe_hash(config.plain(settings)),
         "config": config.plain(settings),
@@ -536,6 +563,7 @@ def summary(row: dict[str, Any], out: Path) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0; 1: the run cannot go on; 2: bad input; 3: busy; 128 + n: ended by signal n."""
+    who = "run.py"
     try:
         flags = parse(sys.argv[1:] if argv is None else argv)
         plugins.load_installed()
@@ -557,13 +585,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = f"{settings.alg}-{settings.net}-s{settings.seed}".replace(":", "_")
         budget = "" if flags.budget == config.SHORT else f"-{flags.budget}"
         out = flags.out or Path("runs") / f"{settings.dataset}-{settings.labels}{budget}" / name
-        print(summary(execute(settings, out), out))
+        with joined(settings.device):
+            who = f"run.py, process {rank()}" if rank() else who
+            row = execute(settings, out)
+            if rank() == 0:
+                print(summary(row, out))
         return 0
     except Interrupted as error:
-        print(f"run.py: {one_line(error)}", file=sys.stderr)
+        if who == "run.py":  # the others say the same
+            print(f"run.py: {one_line(error)}", file=sys.stderr)
         return 128 + error.number
     except (InputError, RunError) as error:
-        print(f"run.py: {one_line(error)}", file=sys.stderr)
+        print(f"{who}: {one_line(error)}", file=sys.stderr)
         return 3 if isinstance(error, BusyError) else 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
         print("run.py: interrupted; the same command goes on from the last checkpoint, if there is one yet", file=sys.stderr)

@@ -57,5 +57,5 @@ def average_gradients(parameters: list[torch.nn.Parameter]) -> None:
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
     flat /= ranks()
-    for parameter, mean in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-        parameter.grad = mean.view_as(parameter)
+    for p, gradient, mean in zip(parameters, gradients, flat.split([p.numel() for p in parameters]), strict=True):
+        p.grad = gradient.copy_(mean.view(gradient.shape))  # in the parameter's own strides: the fused optimisers expect them

@@ -17,7 +17,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "settings": {"errors"},
     "files": set(),
     "algorithms": {"algorithms", "batch", "losses", "schedules", "ema", "ranks", "registry", "errors"},
-    "nets": {"nets", "registry", "errors"},
+    "nets": {"nets", "ranks", "registry", "errors"},
     "data": {"data", "batch", "files", "registry", "seeds", "errors"},
     "train": {"train", "files", "algorithms.base", "batch", "ema", "ranks", "schedules", "seeds", "losses", "settings", "errors"},
     "config": {"registry", "settings", "errors"},

@@ -32,7 +32,12 @@ def on_rank(rank, meet):
         if rank:
             unused.grad = torch.ones(2)
         ranks.average_gradients([used, unused])
+        last = torch.nn.Parameter(torch.zeros(2, 3, 2, 2).to(memory_format=torch.channels_last))
+        last.grad = torch.arange(24.0).view(2, 3, 2, 2).to(memory_format=torch.channels_last) + rank
+        ranks.average_gradients([last])
+        assert last.grad.stride() == last.stride(), "the fused optimisers walk through both as they lie in memory"
         seen = {
+            "last": last.grad,
             "ranks": torch.tensor([ranks.rank(), ranks.ranks()]),
             "gathered": gathered.detach() + 0,
             "plain": ranks.gather_rows(rows),
@@ -58,4 +63,5 @@ def test_two_ranks_see_the_global_batch(tmp_path):
         assert torch.equal(seen["grad"], 2 * weights)  # both ranks' losses depend on these rows
         for name in ("mean", "mean_grad", "compiled"):
             torch.testing.assert_close(seen[name], rows.mean(dim=0))
+        assert torch.equal(seen["last"], torch.arange(24.0).view(2, 3, 2, 2) + 0.5)
         assert seen["averaged"].tolist() == [[2, 4], [0.5, 0.5]]  # a parameter that a rank did not use counts as zero

@@ -8,6 +8,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from ssl_zoo.errors import InputError, between, one_of
 from ssl_zoo.nets.base import ConvNet
+from ssl_zoo.ranks import global_mean_grad, ranks
 from ssl_zoo.registry import NETS
 
 
@@ -51,6 +52,7 @@ class MeanOnlyBatchNorm(nn.Module):
         mean = self.running_mean
         if self.training:
             mean = x.mean(dim=(0, *range(2, x.ndim)), dtype=self.bias.dtype)  # (C,), in full precision under autocast too
+            mean = global_mean_grad(mean[None]) if ranks() > 1 else mean
             if self.track_running_stats:
                 self.running_mean.lerp_(mean.detach(), self.momentum)
         shift = (self.bias - mean).to(x.dtype)

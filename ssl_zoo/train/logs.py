@@ -11,6 +11,20 @@ from typing import Any
 from ssl_zoo.errors import RunError
 
 
+class NoLog:
+    """In a process that writes nothing."""
+
+    def write(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def flush(self) -> int:
+        """Nothing."""
+        return 0
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 class RunLog:
     """Writes one line per log point to `metrics.jsonl` and the same numbers to TensorBoard.
 

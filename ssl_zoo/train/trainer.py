@@ -16,7 +16,7 @@ from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Batch
 from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import InputError, Interrupted, RunError
-from ssl_zoo.ranks import average_gradients, gather_rows, rank
+from ssl_zoo.ranks import average_gradients, gather_rows, rank, ranks
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.checkpoint import Checkpoints
@@ -24,8 +24,9 @@ from ssl_zoo.train.compile import compiled
 from ssl_zoo.train.device import autocast, pick_precision
 from ssl_zoo.train.evaluate import Evaluator, chosen
 from ssl_zoo.train.guard import FiniteGuard, TermGuard
-from ssl_zoo.train.logs import RunLog
+from ssl_zoo.train.logs import NoLog, RunLog
 from ssl_zoo.train.optimizer import make_optimizer, set_lr
+from ssl_zoo.train.parallel import from_first, largest_of, mean_of
 from ssl_zoo.train.signals import asked_to_end
 
 TAGS = {"unlabeled_accuracy": "unlabeled/accuracy", "validation_accuracy": "validation/accuracy"}  # of scores not on test images
@@ -142,7 +143,8 @@ class Trainer:
         """
         try:
             try:
-                with contextlib.closing(RunLog(self.folder, self._log_offset, self.start)) as log:
+                log = RunLog(self.folder, self._log_offset, self.start) if rank() == 0 else NoLog()
+                with contextlib.closing(log):
                     self._run(log)
             finally:
                 self.checkpoints.wait()  # whatever ended the run: while it is written the folder is not another's
@@ -150,15 +152,18 @@ class Trainer:
             raise RunError(
                 f"{self.folder} cannot be written ({error}); {self._kept()}; the same command goes on when it can"
             ) from error
+        self.evaluations, self.confusion = from_first(lambda: (self.evaluations, self.confusion))
         chosen_one = chosen(self.evaluations, self.settings.selection)
         seconds = (self.seconds, self.seconds_training)
         history = self.history if len(self.history) > 1 else []
         return Outcome(self.evaluations, chosen_one, self.confusion, *seconds, self.guard.warnings, self.skipped, history)
 
-    def _run(self, log: RunLog) -> None:
+    def _run(self, log: RunLog | NoLog) -> None:
         s = self.settings
         pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between redraws; a log file wants few
-        bar = tqdm(total=s.steps, initial=self.start, desc=s.alg, unit="step", dynamic_ncols=True, mininterval=pause)
+        bar = tqdm(
+            total=s.steps, initial=self.start, desc=s.alg, unit="step", dynamic_ncols=True, mininterval=pause, disable=rank() > 0
+        )
         self.algorithm.train()
         self._mark = self._saved_at = time.perf_counter()
         with bar, asked_to_end() as asked:
@@ -170,8 +175,10 @@ class Trainer:
                 bar.update()
                 if logs:
                     self.log(log, bar, done, terms, watched)
-                if asked.by is not None:
-                    self._end(log, done, asked.by)
+                if ranks() == 1 or logs:  # processes hear of a signal at different steps, and must end at one
+                    number = largest_of(asked.by or 0, self.device)
+                    if number:
+                        self._end(log, done, signal.Signals(number))
                 if self._due(done) or time.perf_counter() - self._saved_at >= s.checkpoint_seconds:
                     self._save(log, done)
                 self._evaluate_if_due(log, bar, done)  # while the checkpoint is being written
@@ -226,9 +233,9 @@ class Trainer:
         self.seconds_training += now - self._mark if training else 0.0
         self._mark = now
 
-    def log(self, log: RunLog, bar: tqdm, done: int, terms: Mapping[str, Tensor], watched: Mapping[str, Tensor]) -> None:
+    def log(self, log: RunLog | NoLog, bar: tqdm, done: int, terms: Mapping[str, Tensor], watched: Mapping[str, Tensor]) -> None:
         tensors = [*terms.values(), *watched.values()]
-        values = torch.stack([tensor.detach().float() for tensor in tensors]).tolist()  # the only wait for the device
+        values = mean_of(torch.stack([tensor.detach().float() for tensor in tensors])).tolist()  # the only wait for the device
         numbers = dict(zip(terms, values, strict=False))
         bar.set_postfix(
             {**{name: f"{value:.3g}" for name, value in numbers.items() if name != "total"}, **self._bar_scores}, refresh=False
@@ -238,7 +245,8 @@ class Trainer:
         other |= {"train/skipped": self.skipped} if self.settings.on_nan == "skip" else {}
         log.write(done, {**{f"train/{name}": value for name, value in numbers.items()}, **other})
         for warning in self.guard.judge(done, dict(zip(watched, values[len(terms) :], strict=True))):
-            bar.write(f"WARNING: {warning}", file=sys.stderr)
+            if rank() == 0:
+                bar.write(f"WARNING: {warning}", file=sys.stderr)
 
     def _stop_if_not_finite(self, more: str = "") -> None:
         found = self.finite.found()
@@ -257,9 +265,9 @@ class Trainer:
             f"{what}; lower optimizer.lr or the method's weight, set optimizer.clip, or give --on-nan skip; {self._kept()}"
         )
 
-    def _end(self, log: RunLog, done: int, number: signal.Signals) -> NoReturn:
+    def _end(self, log: RunLog | NoLog, done: int, number: signal.Signals) -> NoReturn:
         self._save(log, done)
-        self.checkpoints.wait()
+        from_first(self.checkpoints.wait)  # torchrun ends all processes as soon as one has ended
         raise Interrupted(f"ended by {number.name} after step {done}, with a checkpoint; the same command goes on", number)
 
     def _statistics(self) -> list[tuple[Tensor, Tensor]]:
@@ -270,7 +278,8 @@ class Trainer:
         """Whether the loss and all gradients are finite, for --on-nan skip. If not, the step is undone and counted. Waits for the
         device."""
         norms = torch._foreach_norm([p.grad for p in self._parameters if p.grad is not None])
-        if bool(torch.stack([total.detach().float(), *norms]).isfinite().all()):
+        total = mean_of(total.detach().float().clone())  # the gradients are already those of all processes
+        if bool(torch.stack([total, *norms]).isfinite().all()):
             self._skipped_in_a_row = 0
             return True
         for buffer, before in statistics:
@@ -281,8 +290,11 @@ class Trainer:
             raise self._diverged(f"no gradient was finite in the {SKIPS} steps up to {done}: --on-nan skip cannot help")
         return False
 
-    def _evaluate_if_due(self, log: RunLog, bar: tqdm, done: int) -> None:
+    def _evaluate_if_due(self, log: RunLog | NoLog, bar: tqdm, done: int) -> None:
         if not self._due(done) or (self.evaluations and self.evaluations[-1]["step"] == done):
+            return
+        if rank() > 0:  # the first one does, and the others wait for it in the next step
+            self.evaluations.append({"step": done})
             return
         self._lap(training=True)
         scores, confusion = self.evaluator(self.eval_net(), self.algorithm.net)
@@ -298,7 +310,9 @@ class Trainer:
         )
         self._lap(training=False)
 
-    def _save(self, log: RunLog, done: int) -> None:
+    def _save(self, log: RunLog | NoLog, done: int) -> None:
+        if rank() > 0:  # all of them hold the same state
+            return
         self._stop_if_not_finite()  # else it would be forgotten by the time a resumed run comes to its next log point
         weights = dict(self.algorithm.named_parameters())
         finite = torch.stack([p.isfinite().all() for p in weights.values()]).tolist()
@@ -326,7 +340,7 @@ class Trainer:
         self._saved_at = self._mark
 
     def _resume(self) -> None:
-        state = self.checkpoints.load(self.device)
+        state = from_first(lambda: self.checkpoints.load(self.device if ranks() == 1 else torch.device("cpu")))
         if state is None:
             return
         wrong = [name for name, kind in STATE.items() if not isinstance(state.get(name), kind)]

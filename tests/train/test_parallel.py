@@ -1,0 +1,156 @@
+"""Several processes compute what one does, to rounding, and may take over from each other."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks import run
+from ssl_zoo import ALGORITHMS
+from ssl_zoo.train.checkpoint import Checkpoints
+from ssl_zoo.train.parallel import GlobalBatchNorm, synchronised
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+QUICK = [
+    *("--device", "cpu", "--steps", "8", "--set", "precision=fp32", "--set", "evaluation.unlabeled=40"),
+    *("--set", "evaluation.every=4", "--set", "evaluation.log_every=1", "--set", "datasets.digits.test_size=1600"),
+    *("--set", "optimizer.name=sgd", "--set", "optimizer.lr=0.05"),  # Adam makes a step of every rounding error
+    *("--set", "batch={labeled: 8, unlabeled: 16, labeled_in_unlabeled: true}"),
+]
+RUNS = {
+    **{name: ["--alg", name, "--net", "smallnet"] for name in ALGORITHMS.names()},
+    "mean-only": [
+        *("--alg", "pimodel", "--net", "convnet13", "--set", "evaluation.every=8", "--set", "optimizer.lr=0.005"),
+        *("--set", "nets.convnet13={norm: weight, noise: 0, drop_rate: 0}"),
+    ],
+}
+
+
+def torchrun(processes, folder, runs, die_at=None):
+    """Let so many processes make runs; returns the status and what they said."""
+    asked = folder / "asked.json"
+    asked.write_text(json.dumps({"runs": runs, "die_at": die_at}))
+    script = Path(__file__).with_name("parallel_runs.py")
+    command = [*TORCHRUN, "--standalone", f"--nproc-per-node={processes}", script, asked]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return done.returncode, done.stdout + done.stderr
+
+
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_same(one, other):
+    """Metrics and weights of two runs' folders, to rounding."""
+    lines = metrics(one), metrics(other)
+    assert len(lines[0]) == len(lines[1])
+    for a, b in zip(*lines, strict=True):
+        # an image on the border between two classes may change sides
+        assert a.keys() == b.keys() and a == pytest.approx(b, rel=2e-3, abs=2e-5 if "train/total" in a else 0.01)
+    a, b = (Checkpoints(folder).load(torch.device("cpu"))["algorithm"] for folder in (one, other))
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-3, atol=5e-4, msg=lambda said, name=name: f"{name}: {said}")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Folders of the runs, made by one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    for name, words in RUNS.items():
+        assert run.main([*QUICK, *words, "--out", str(folder / name)]) == 0
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 4])
+def test_every_method_gives_what_one_process_gives(processes, alone, tmp_path):
+    status, said = torchrun(
+        processes, tmp_path, [[*QUICK, *words, "--out", str(tmp_path / name)] for name, words in RUNS.items()]
+    )
+    assert status == 0, said
+    for name in RUNS:
+        assert_same(alone / name, tmp_path / name)
+        row = json.loads((tmp_path / name / "result.json").read_text())
+        assert row["device"].startswith(f"{processes} x ") and len(row["evaluations"]) == 8 // (8 if name == "mean-only" else 4)
+    assert said.count("after 8 steps") == len(RUNS), "one process writes and speaks"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
+def test_another_number_of_processes_goes_on(first, then, alone, tmp_path):
+    argv = [*QUICK, *RUNS["tempens"], "--out", str(tmp_path / "run")]
+    assert torchrun(first, tmp_path, [argv], die_at=6)[0] != 0
+    assert not (tmp_path / "run/result.json").exists()
+    status, said = torchrun(then, tmp_path, [argv])
+    assert status == 0 and "from step 4, " in said, said
+    assert_same(alone / "tempens", tmp_path / "run")
+    history = json.loads((tmp_path / "run/result.json").read_text())["history"]
+    assert [part["step"] for part in history] == [0, 4]
+
+
+@pytest.mark.slow
+def test_a_signal_ends_all_of_them_at_one_step(tmp_path):
+    argv = [*QUICK, "--alg", "meanteacher", "--net", "smallnet", "--steps", "100000", "--out", str(tmp_path / "run")]
+    command = [*TORCHRUN, "--standalone", "--nproc-per-node=2", run.__file__, *argv]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        while not (tmp_path / "run/checkpoint.pt").exists():
+            time.sleep(0.1)
+            assert process.poll() is None, (tmp_path / "log").read_text()
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+    (step,) = re.findall(r"run.py: ended by SIGTERM after step (\d+), with a checkpoint", (tmp_path / "log").read_text())
+    assert Checkpoints(tmp_path / "run").load(torch.device("cpu"))["step"] == int(step)
+    assert metrics(tmp_path / "run")[-1]["step"] == int(step)
+
+
+def test_a_batch_that_cannot_be_divided(tmp_path):
+    argv = ["--device", "cpu", "--net", "smallnet", "--set", "batch.labeled=7", "--out", str(tmp_path / "run")]
+    command = [*TORCHRUN, "--standalone", "--nproc-per-node=2", run.__file__, *argv]
+    said = subprocess.run(command, capture_output=True, text=True).stderr
+    assert "run.py: 2 ranks do not divide the batch of 7 labelled and 44 unlabelled images" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_nets_are_left_alone_in_one_process():
+    net = nn.Sequential(nn.BatchNorm2d(3))
+    assert type(synchronised(net)[0]) is nn.BatchNorm2d
+
+
+@pytest.mark.parametrize(("affine", "momentum", "track"), [(True, 0.1, True), (False, None, True), (True, 0.3, False)])
+def test_the_batch_norm_is_torch_s_on_the_whole_batch(affine, momentum, track, monkeypatch):
+    """Its formula, with a second process that holds the same images."""
+    from ssl_zoo.train import parallel
+
+    torch.manual_seed(0)
+    x = torch.randn(5, 3, 4, 4, requires_grad=True)
+    ours = nn.BatchNorm2d(3, affine=affine, momentum=momentum)
+    ours.__class__ = GlobalBatchNorm
+    theirs = nn.BatchNorm2d(3, affine=affine, momentum=momentum)
+    if affine:
+        nn.init.uniform_(ours.weight), nn.init.uniform_(ours.bias)
+        theirs.load_state_dict(ours.state_dict())
+    ours.track_running_stats = theirs.track_running_stats = track
+    monkeypatch.setattr(parallel, "ranks", lambda: 2)
+    monkeypatch.setattr(parallel, "gather_rows_grad", lambda rows: torch.cat((rows, rows)))
+    for _ in range(2):
+        out, expected = ours(x), theirs(torch.cat((x, x)))
+        torch.testing.assert_close(out, expected[:5])
+        weight = torch.randn_like(out)
+        (a,) = torch.autograd.grad((out * weight).sum(), x)
+        (b,) = torch.autograd.grad((expected[:5] * weight).sum(), x)
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+        torch.testing.assert_close(ours.running_var, theirs.running_var)
+        assert ours.num_batches_tracked == theirs.num_batches_tracked
+    ours.eval(), theirs.eval()
+    torch.testing.assert_close(ours(x), theirs(x))
+    assert ours.train()(x.bfloat16()).dtype == torch.bfloat16
