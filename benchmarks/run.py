@@ -26,7 +26,7 @@ from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import REGISTRIES, near_miss
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
-from ssl_zoo.train.device import autocast, deterministic, pick_device, pick_precision
+from ssl_zoo.train.device import autocast, deterministic, keep_freed_memory, pick_device, pick_precision
 from ssl_zoo.train.evaluate import Evaluator
 from ssl_zoo.train.parallel import from_first, joined, one_after_the_others, own_device, synchronised
 from ssl_zoo.train.trainer import Outcome, Trainer, differing
@@ -338,6 +338,7 @@ def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
         RunError: The run cannot go on.
     """
     pick_device(settings.device)
+    keep_freed_memory()
     try:
         if rank() == 0:
             prepare_folder(out, settings)

@@ -408,7 +408,9 @@ def test_the_readmes_table_is_made_from_the_results_file(monkeypatch):
     assert made.cells["supervised"]["all"].n == 5
 
 
-@pytest.mark.parametrize(("file", "n", "labels"), [("digits-labels", 3, ["20", "50", "100", "all"]), ("cifar10-jpeg", 2, ["4000"])])
+@pytest.mark.parametrize(
+    ("file", "n", "labels"), [("digits-labels", 3, ["20", "50", "100", "all"]), ("cifar10-jpeg", 2, ["4000"])]
+)
 def test_the_readmes_grids_are_made_from_results_files(file, n, labels, monkeypatch):
     monkeypatch.chdir(ROOT)
     name = f"benchmarks/results/{file}.jsonl"

@@ -5,6 +5,7 @@ agree; `apply` uses those of the images at hand. An augmentation works on pixels
 True`, after the channels have been brought to mean 0 and deviation 1.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal
@@ -31,6 +32,32 @@ class Augmentation:
         raise NotImplementedError
 
 
+class Move(Augmentation):
+    """An augmentation that gives every pixel another place and changes none: rows and columns move as wholes.
+
+    A view makes those at its start in one gather of the stored bytes.
+    """
+
+    def places(self, size: tuple[int, int], *parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """For the pixels of an image of that height and width, where they come from: rows (n, H) and columns (n, W)."""
+        raise NotImplementedError
+
+    def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
+        rows, columns = self.places((images.shape[2], images.shape[3]), *parameters)
+        which = torch.arange(len(images), device=images.device)
+        return _gather(images.permute(0, 2, 3, 1).contiguous(), which, rows, columns).permute(0, 3, 1, 2)
+
+
+def _gather(images: Tensor, which: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Pixels of images (N, H, W, C): of image `which` (n,), the rows (n, H) and columns (n, W). Returns (n, H, W, C).
+
+    One `index_select` of whole pixels, eight times as fast as indexing with three tensors.
+    """
+    _, height, width, channels = images.shape
+    place = ((which[:, None] * height + rows) * width)[:, :, None] + columns[:, None, :]  # (n, H, W)
+    return images.reshape(-1, channels).index_select(0, place.flatten()).view(*place.shape, channels)
+
+
 def _uniform(generator: Generator, n: int, low: float, high: float) -> Tensor:
     return torch.rand(n, generator=generator, device=generator.device) * (high - low) + low
 
@@ -49,7 +76,7 @@ def _resample(images: Tensor, theta: Tensor, padding: Literal["reflection", "zer
 
 
 @AUGMENTATIONS.register("translate")
-class Translate(Augmentation):
+class Translate(Move):
     """Shift by whole pixels, mirrored at the borders: a random crop of the reflect-padded image.
 
     Args:
@@ -63,15 +90,13 @@ class Translate(Augmentation):
         both = torch.randint(-self.pixels, self.pixels + 1, (n, 2), generator=generator, device=generator.device)
         return (both,)
 
-    def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
+    def places(self, size: tuple[int, int], *parameters: Tensor) -> tuple[Tensor, Tensor]:
         (offset,) = parameters  # (n, 2)
-        rows, columns = _reflected(images.shape[2], offset[:, 0]), _reflected(images.shape[3], offset[:, 1])
-        which = torch.arange(len(images), device=images.device)[:, None, None]
-        return images.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+        return _reflected(size[0], offset[:, 0]), _reflected(size[1], offset[:, 1])
 
 
 @AUGMENTATIONS.register("flip")
-class Flip(Augmentation):
+class Flip(Move):
     """Mirror left and right. Not for digits, whose class it changes.
 
     Args:
@@ -84,9 +109,10 @@ class Flip(Augmentation):
     def draw(self, generator: Generator, n: int, shape: tuple[int, int, int]) -> tuple[Tensor, ...]:
         return (_uniform(generator, n, 0, 1) < self.probability,)
 
-    def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
+    def places(self, size: tuple[int, int], *parameters: Tensor) -> tuple[Tensor, Tensor]:
         (mirrored,) = parameters  # (n,)
-        return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+        down, across = (torch.arange(length, device=mirrored.device) for length in size)
+        return down.expand(len(mirrored), -1), torch.where(mirrored[:, None], across.flip(0), across)
 
 
 @AUGMENTATIONS.register("affine")
@@ -212,13 +238,16 @@ class View:
                 f"in the view ({names}) an augmentation of the normalised image stands before one of pixels; change their order"
             )
         self.steps = tuple(steps)
-        self.mean, self.std = mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
+        self.moves = tuple(itertools.takewhile(lambda step: isinstance(step, Move), steps))
+        self.mean, self.std = mean, std
+        self._lines: dict[int, tuple[Tensor, Tensor]] = {}  # both for a line of an image, by its width
 
-    def __call__(self, images: Tensor, generator: Generator, n: int, part: slice) -> Tensor:
+    def __call__(self, images: Tensor, which: Tensor, generator: Generator, n: int, part: slice) -> Tensor:
         """Net inputs of a slice of the batch.
 
         Args:
-            images: (m, H, W, C) uint8, the images of the slice.
+            images: (N, H, W, C) uint8, the data set.
+            which: (m,) rows of it, of the slice.
             generator: Seeded for this batch and view.
             n: Images of the whole batch, of which `part` gives m.
             part: The slice.
@@ -226,12 +255,21 @@ class View:
         Returns:
             (m, C, H, W) float32, channels last in memory.
         """
-        values, normalized = _pixels(images), False
-        shape = tuple(values.shape[1:])
-        for step in self.steps:
+        _, height, width, channels = images.shape
+
+        def drawn(step: Augmentation) -> list[Tensor]:
+            return [parameter[part] for parameter in step.draw(generator, n, (channels, height, width))]
+
+        places: tuple[Tensor, Tensor] | None = None  # rows and columns that the pixels come from
+        for move in self.moves:
+            rows, columns = move.places((height, width), *drawn(move))
+            places = (rows, columns) if places is None else (places[0].gather(1, rows), places[1].gather(1, columns))
+        stored = images.index_select(0, which) if places is None else _gather(images, which, *places)
+        values, normalized = _pixels(stored), False
+        for step in self.steps[len(self.moves) :]:
             if step.normalized and not normalized:
                 values, normalized = self._normalize(values), True
-            values = step.apply(values, *(parameter[part] for parameter in step.draw(generator, n, shape)))
+            values = step.apply(values, *drawn(step))
         values = values if normalized else self._normalize(values)
         return values.contiguous(memory_format=torch.channels_last)
 
@@ -240,8 +278,14 @@ class View:
         return self._normalize(_pixels(images)).contiguous(memory_format=torch.channels_last)
 
     def _normalize(self, values: Tensor) -> Tensor:
-        return (values - self.mean) / self.std
+        """(m, C, H, W) -> the same, by whole lines: with the few channels as the innermost axis no processor is fast."""
+        width = values.shape[3]
+        if width not in self._lines:
+            self._lines[width] = self.mean.repeat(width), self.std.repeat(width)
+        mean, std = self._lines[width]
+        lines = values.permute(0, 2, 3, 1).reshape(-1, len(mean))
+        return (lines - mean).div_(std).view(len(values), -1, width, len(self.mean)).permute(0, 3, 1, 2)
 
 
 def _pixels(images: Tensor) -> Tensor:
-    return images.permute(0, 3, 1, 2).float() / 255
+    return images.permute(0, 3, 1, 2).float().div_(255)

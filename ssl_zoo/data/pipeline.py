@@ -113,17 +113,16 @@ class Pipeline:
         return self._walks[stream].places(step)[self.parts[stream]].to(self.images.device, non_blocking=True)
 
     def _make_views(self, stream: str, step: int, rows: Tensor) -> tuple[Tensor, ...]:
-        images = self.images[rows]  # (n, H, W, C) uint8
         made = []
         for k, name in enumerate(self.names[stream]):
             self._generator.manual_seed(mix(self.seed, step, stream, k))
-            made.append(self.views[name](images, self._generator, self.sizes[stream], self.parts[stream]))
+            made.append(self.views[name](self.images, rows, self._generator, self.sizes[stream], self.parts[stream]))
         return tuple(made)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, or this rank's slice of it."""
         chosen = self._places("labeled", step)
-        x_index, y = self.facts.labeled[chosen], self.facts.labels[chosen]
-        u_index = self.facts.unlabeled[self._places("unlabeled", step)]
+        x_index, y = (part.index_select(0, chosen) for part in (self.facts.labeled, self.facts.labels))
+        u_index = self.facts.unlabeled.index_select(0, self._places("unlabeled", step))
         x, *x_more = self._make_views("labeled", step, x_index)
         return Batch(x, y, x_index, self._make_views("unlabeled", step, u_index), u_index, tuple(x_more))

@@ -1,7 +1,5 @@
 """The optimiser of a run, and its learning rate at each step."""
 
-import dataclasses
-
 import torch
 from torch import nn
 
@@ -24,7 +22,7 @@ def make_optimizer(algorithm: nn.Module, settings: OptimizerSettings) -> torch.o
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float, schedule: ScheduleSettings, progress: float) -> float:
     """Set the learning rate for a step; a pure function of the run's progress, so there is no scheduler to save."""
-    now = lr * lr_factor(progress, **dataclasses.asdict(schedule))
+    now = lr * lr_factor(progress, **vars(schedule))
     for group in optimizer.param_groups:
         group["lr"] = now
     return now

@@ -205,7 +205,8 @@ class Trainer:
         with autocast(self.device, self.precision):
             out = (self._compiled or self.algorithm.loss)(batch, self._clock[step])
         watched = self.guard.look(out) if watch else {}
-        self.optimizer.zero_grad(set_to_none=True)
+        for p in parameters:
+            p.grad = None
         out.total.backward()
         if self._compiled is not None and self.seconds_compiling is None:
             self.seconds_compiling = time.perf_counter() - began

@@ -176,18 +176,39 @@ def test_channel_statistics_are_exact():
 def test_view_normalises_and_keeps_channels_last():
     given = torch.randint(0, 256, (50, 4, 6, 3), generator=generator(), dtype=torch.uint8)
     view = View([], *channel_statistics(given))
-    made = view(given, generator(), 50, slice(None))
+    made = view(given, torch.arange(50), generator(), 50, slice(None))
     assert made.shape == (50, 3, 4, 6) and made.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(made.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(made.std((0, 2, 3), correction=0), torch.ones(3))
     assert torch.equal(made, view.plain(given))
 
 
+@pytest.mark.parametrize(
+    "names", [["translate"], ["flip"], ["translate", "flip"], ["flip", "translate"], ["flip", "affine", "flip"]]
+)
+@pytest.mark.parametrize("size", [(8, 6, 3), (5, 5, 1)])
+def test_moves_in_one_gather_are_the_moves_one_after_the_other(names, size):
+    """Bit for bit, whatever follows them, and of any rows of the data set in any order."""
+    given = torch.randint(0, 256, (40, *size), generator=generator(), dtype=torch.uint8)
+    which = torch.tensor([3, 39, 0, 3, 17, 8, 8])
+    steps = [AUGMENTATIONS.create(name, **ALL[name]) for name in names]
+    mean, std = channel_statistics(given)
+    view = View(steps, mean, std)
+    assert len(view.moves) == (1 if "affine" in names else len(names))
+    made = view(given, which, generator(4), 10, slice(2, 9))
+    source, values = generator(4), given[which].permute(0, 3, 1, 2).float() / 255
+    for step in steps:
+        values = step.apply(values, *(p[2:9] for p in step.draw(source, 10, (size[2], *size[:2]))))
+    expected = (values - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
+    assert torch.equal(made, expected) and made.is_contiguous(memory_format=torch.channels_last)
+    assert not torch.equal(made, view.plain(given[which]))
+
+
 def test_view_adds_noise_after_normalising_and_refuses_the_other_order():
     given = torch.randint(0, 2, (200, 4, 6, 1), generator=generator(), dtype=torch.uint8)  # tiny pixel deviation
     noise, translate = AUGMENTATIONS.create("noise", std=0.5), AUGMENTATIONS.create("translate", pixels=0)
     statistics = channel_statistics(given)
-    made = View([translate, noise], *statistics)(given, generator(), 200, slice(None))
+    made = View([translate, noise], *statistics)(given, torch.arange(200), generator(), 200, slice(None))
     assert (made - View([], *statistics).plain(given)).std().item() == pytest.approx(0.5, rel=0.05)
     with pytest.raises(InputError, match=r"\(noise, translate\)"):
         View([noise, translate], *statistics)
