@@ -1,6 +1,8 @@
 """What is timed must be what is claimed. The times themselves are no test's business."""
 
 import json
+import statistics
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +11,12 @@ from torch import nn
 
 from benchmarks import speed
 from benchmarks.plain import PlainMeanTeacher
+from ssl_zoo import results
 from ssl_zoo.data.augment import View
 
 SMALL = speed.DIGITS._replace(rows=60, batch=(4, 6))
 CPU = torch.device("cpu")
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +205,33 @@ def test_a_short_measurement(monkeypatch, capsys):
         "1000",
         "2000",
     }
+
+
+def test_the_readmes_table_is_made_from_the_results_file(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    name = "benchmarks/results/speed.json"
+    figures = json.loads(Path(name).read_text())
+    text = Path("README.md").read_text()
+    assert speed.table.insert(text, name, speed.markdown(figures)) == text and not figures["commit"].endswith("-dirty")
+
+
+def test_the_readmes_words_about_precision():
+    """Accuracy in bf16 and in fp32, over the same seeds and splits: means differ by less than their difference's standard error."""
+    found = {}
+    for name in ("digits", "digits-fp32"):
+        rows = [row for row in results.read_rows([ROOT / f"benchmarks/results/{name}.jsonl"]) if row["labels"] != "all"]
+        assert {row["precision"] for row in rows} == {"fp32" if "fp32" in name else "bf16"}
+        for alg in speed.METHODS:
+            errors = [100 * row["error_rate"] for row in rows if row["algorithm"] == alg]
+            assert len(errors) == 5
+            found[name, alg] = statistics.mean(errors), statistics.variance(errors) / 5
+    text = " ".join((ROOT / "README.md").read_text().split())
+    fp32 = {alg: f"{found['digits-fp32', alg][0]:.1f}" for alg in speed.METHODS}
+    bf16 = f"{found['digits', 'meanteacher'][0]:.1f}"
+    assert (
+        f"in fp32 are {fp32['supervised']} (supervised), {fp32['tempens']} (tempens), {fp32['pimodel']} (pimodel) and "
+        f"{fp32['meanteacher']} % (meanteacher, in bf16 {bf16} %)"
+    ) in text
+    for alg in speed.METHODS:
+        (one, error), (other, more) = found["digits", alg], found["digits-fp32", alg]
+        assert abs(one - other) < (error + more) ** 0.5, alg
