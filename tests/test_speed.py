@@ -216,7 +216,7 @@ def test_the_readmes_table_is_made_from_the_results_file(monkeypatch):
 
 
 def test_the_readmes_words_about_precision():
-    """Accuracy in bf16 and in fp32, over the same seeds and splits: means differ by less than their difference's standard error."""
+    """In bf16 and in fp32, over the same seeds and splits: means differ by less than their difference's standard error."""
     found = {}
     for name in ("digits", "digits-fp32"):
         rows = [row for row in results.read_rows([ROOT / f"benchmarks/results/{name}.jsonl"]) if row["labels"] != "all"]
