@@ -1,22 +1,24 @@
 """Several processes compute what one does, to rounding, and may take over from each other."""
 
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from benchmarks import run
+from benchmarks import run, soak
 from ssl_zoo import ALGORITHMS
 from ssl_zoo.train.checkpoint import Checkpoints
-from ssl_zoo.train.parallel import GlobalBatchNorm, synchronised
+from ssl_zoo.train.parallel import GlobalBatchNorm, joined, synchronised
+from ssl_zoo.train.trainer import Trainer
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 QUICK = [
@@ -34,14 +36,40 @@ RUNS = {
 }
 
 
-def torchrun(processes, folder, runs, die_at=None):
-    """Let so many processes make runs; returns the status and what they said."""
-    asked = folder / "asked.json"
-    asked.write_text(json.dumps({"runs": runs, "die_at": die_at}))
-    script = Path(__file__).with_name("parallel_runs.py")
-    command = [*TORCHRUN, "--standalone", f"--nproc-per-node={processes}", script, asked]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    return done.returncode, done.stdout + done.stderr
+def child(rank, processes, port, runs, die_at, log):
+    """One of the processes, with what torchrun would have told it: runs one after the other, as one group."""
+    os.environ |= {"TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+    torch.set_num_threads(1)
+    inner = Trainer.step
+
+    def step(trainer, number, *args, **kwargs):
+        if number == die_at:
+            trainer.checkpoints.wait()
+            os._exit(9)
+        return inner(trainer, number, *args, **kwargs)
+
+    Trainer.step = step
+    with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file), joined("cpu"):
+        for argv in runs:
+            status = run.main(argv)
+            if status:
+                sys.exit(status)
+
+
+def together(processes, folder, runs, die_at=None):
+    """Let so many processes make runs; returns their exit statuses and what they said."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    started = []
+    for rank in range(processes):
+        args = (rank, processes, port, runs, die_at, folder / "log")
+        started.append(soak._FORKS.Process(target=child, args=args))
+        started[-1].start()
+    for process in started:
+        process.join()
+    return [process.exitcode for process in started], (folder / "log").read_text()
 
 
 def metrics(folder):
@@ -72,10 +100,9 @@ def alone(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 4])
 def test_every_method_gives_what_one_process_gives(processes, alone, tmp_path):
-    status, said = torchrun(
-        processes, tmp_path, [[*QUICK, *words, "--out", str(tmp_path / name)] for name, words in RUNS.items()]
-    )
-    assert status == 0, said
+    runs = [[*QUICK, *words, "--out", str(tmp_path / name)] for name, words in RUNS.items()]
+    status, said = together(processes, tmp_path, runs)
+    assert status == [0] * processes, said
     for name in RUNS:
         assert_same(alone / name, tmp_path / name)
         row = json.loads((tmp_path / name / "result.json").read_text())
@@ -87,17 +114,17 @@ def test_every_method_gives_what_one_process_gives(processes, alone, tmp_path):
 @pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
 def test_another_number_of_processes_goes_on(first, then, alone, tmp_path):
     argv = [*QUICK, *RUNS["tempens"], "--out", str(tmp_path / "run")]
-    assert torchrun(first, tmp_path, [argv], die_at=6)[0] != 0
+    assert together(first, tmp_path, [argv], die_at=6)[0] == [9] * first
     assert not (tmp_path / "run/result.json").exists()
-    status, said = torchrun(then, tmp_path, [argv])
-    assert status == 0 and "from step 4, " in said, said
+    status, said = together(then, tmp_path, [argv])
+    assert status == [0] * then and "from step 4, " in said, said
     assert_same(alone / "tempens", tmp_path / "run")
     history = json.loads((tmp_path / "run/result.json").read_text())["history"]
     assert [part["step"] for part in history] == [0, 4]
 
 
 @pytest.mark.slow
-def test_a_signal_ends_all_of_them_at_one_step(tmp_path):
+def test_a_signal_to_torchrun_ends_all_of_them_at_one_step(tmp_path):
     argv = [*QUICK, "--alg", "meanteacher", "--net", "smallnet", "--steps", "100000", "--out", str(tmp_path / "run")]
     command = [*TORCHRUN, "--standalone", "--nproc-per-node=2", run.__file__, *argv]
     with (tmp_path / "log").open("w") as log:
@@ -114,9 +141,8 @@ def test_a_signal_ends_all_of_them_at_one_step(tmp_path):
 
 def test_a_batch_that_cannot_be_divided(tmp_path):
     argv = ["--device", "cpu", "--net", "smallnet", "--set", "batch.labeled=7", "--out", str(tmp_path / "run")]
-    command = [*TORCHRUN, "--standalone", "--nproc-per-node=2", run.__file__, *argv]
-    said = subprocess.run(command, capture_output=True, text=True).stderr
-    assert "run.py: 2 ranks do not divide the batch of 7 labelled and 44 unlabelled images" in said
+    status, said = together(2, tmp_path, [argv])
+    assert status == [2, 2] and "run.py: 2 ranks do not divide the batch of 7 labelled and 44 unlabelled images" in said
     assert not (tmp_path / "run").exists()
 
 
