@@ -5,6 +5,7 @@ One run, in which all take turns, so that whatever else the machine does meets a
 - ours: `Trainer.step`, all of it, with a log point's cost spread over the steps between two;
 - bare: the same nets' forward and backward passes on tensors that were made before; no eager mode can be faster with these.
   The overhead is ours over bare, in pairs that follow each other;
+- compiled: the same steps with `--compile`;
 - plain: Mean Teacher as a tutorial writes it (`plain.py`), with the same net, batch and threads.
 
 Besides: where the time goes; whether a step's cost depends on the size of the data set; what a default run takes, and a start.
@@ -289,7 +290,7 @@ def _peak(w: Workload, alg: str, device: str) -> int | None:
     return results.peak_memory(ours.trainer.device)
 
 
-def measure(w: Workload, rounds: int, steps: int, device: str) -> dict[str, Any]:
+def measure(w: Workload, rounds: int, steps: int, device: str, compile_too: bool) -> dict[str, Any]:
     """All methods on a workload."""
     data, where = random_data(w), pick_device(device)
     cores = os.cpu_count() or 1
@@ -297,6 +298,10 @@ def measure(w: Workload, rounds: int, steps: int, device: str) -> dict[str, Any]
     contenders: dict[str, Callable[[], None]] = {}
     for alg, mine in ours.items():
         contenders |= {f"ours {alg}": mine.step, f"bare {alg}": Bare(Ours(w, alg, data, device)).step}
+    fast = {alg: Ours(w, alg, data, device, compile=True) for alg in METHODS} if compile_too else {}
+    for alg, mine in fast.items():
+        mine.step()  # and compile
+        contenders |= {f"compiled {alg}": mine.step}
     if w.plain:
         contenders |= {f"plain {n}": plain(w, data, n, where).step for n in (0, cores)}
     with tqdm(total=(rounds + 1) * len(contenders), desc=w.net, disable=None) as bar:
@@ -319,6 +324,13 @@ def measure(w: Workload, rounds: int, steps: int, device: str) -> dict[str, Any]
             "parts": parts,
             "precision": mine.trainer.precision,
         }
+        if alg in fast:
+            pairs = zip(found[f"compiled {alg}"], found[f"ours {alg}"], strict=True)
+            methods[alg]["compiled"] = {
+                "step": spread(found[f"compiled {alg}"]),
+                "share": spread([short / whole for short, whole in pairs]),
+                "seconds": fast[alg].trainer.seconds_compiling,
+            }
     meanteacher = [second + methods["meanteacher"]["parts"]["logging"] for second in found["ours meanteacher"]]
     plains = {
         name.partition(" ")[2]: {
@@ -387,8 +399,8 @@ def everything(device: str, short: bool) -> dict[str, Any]:
         "versions": results.versions(),
         "commit": commit,
         "workloads": {
-            "cifar": measure(cifar, rounds, steps, device),
-            "digits": measure(DIGITS, rounds, steps if short else 20, device),
+            "cifar": measure(cifar, rounds, steps, device, not short),
+            "digits": measure(DIGITS, rounds, steps if short else 20, device, not short),
         },
         "rows": rows_of(sizes, rounds, steps if short else 5, device),
         "default_run": None if short else default_run(device),
@@ -403,20 +415,21 @@ def markdown(figures: dict[str, Any]) -> str:
         lines += [
             f"**{work['title']}**, {next(iter(work['methods'].values()))['precision']}:",
             "",
-            "| | ms a step | images a second | bare net, ms | overhead | peak memory, MB |",
-            "| - | -: | -: | -: | -: | -: |",
+            "| | ms a step | images a second | bare net, ms | overhead | peak memory, MB | compiled, ms a step | after |",
+            "| - | -: | -: | -: | -: | -: | -: | -: |",
         ]
         for alg, f in work["methods"].items():
+            fast = f"{_ms(f['compiled']['step'])} | {f['compiled']['seconds']:.0f} s" if "compiled" in f else " | "
             peak = "" if f["peak_memory"] is None else f"{f['peak_memory'] / 2**20:.0f}"
             lines.append(
                 f"| {alg} | {_ms(f['step'])} | {f['images_per_second']:.0f} | {_ms(f['bare'])} | "
-                f"{_percent(f['overhead'])} | {peak} |"
+                f"{_percent(f['overhead'])} | {peak} | {fast} |"
             )
         for workers, f in work["plain"].items():
             how = "in the training process" if workers == "0" else f"with {workers} workers"
             lines.append(
                 f"| plain Mean Teacher, PIL {how}, fp32 | {_ms(f['step'])} | {f['images_per_second']:.0f} | | "
-                f"{f['gain']['median']:.2f} times meanteacher ({f['gain']['min']:.2f} to {f['gain']['max']:.2f}) | |"
+                f"{f['gain']['median']:.2f} times meanteacher ({f['gain']['min']:.2f} to {f['gain']['max']:.2f}) | | | |"
             )
         lines += ["", f"| ms a step | {' | '.join(PARTS)} |", f"| - |{' -: |' * len(PARTS)}"]
         for alg, f in work["methods"].items():

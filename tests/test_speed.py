@@ -134,6 +134,7 @@ FIGURES = {
                     "peak_memory": 3 * 2**20,
                     "parts": dict.fromkeys(speed.PARTS, 0.001),
                     "precision": "bf16",
+                    "compiled": {"step": {"median": 0.125, "min": 0.1, "max": 0.15}, "share": {}, "seconds": 41.2},
                 }
             },
             "plain": {
@@ -156,8 +157,8 @@ def test_the_tables(tmp_path, capsys):
     assert speed.main(["--read", str(tmp_path / "speed.json")]) == 0
     said = capsys.readouterr().out
     for part in (
-        "| supervised | 500 (400 to 600) | 91 | 250 (200 to 300) | +2.1 % (-1.0 to +5.0) | 3 |",
-        "PIL in the training process, fp32 | 50.0 (40.0 to 60.0) | 50 | | 2.50 times meanteacher (2.00 to 3.00) | |",
+        "| supervised | 500 (400 to 600) | 91 | 250 (200 to 300) | +2.1 % (-1.0 to +5.0) | 3 | 125 (100 to 150) | 41 s |",
+        "PIL in the training process, fp32 | 50.0 (40.0 to 60.0) | 50 | | 2.50 times meanteacher (2.00 to 3.00) | | | |",
         "1,000 rows: 2.00 (1.00 to 3.00) ms.",
         "run.py --list 3.00 s (1.50).",
         "30 s from the command to its end, 20 s of them in its loop, 1024 MB at most.",
