@@ -17,6 +17,7 @@ import torch
 
 from ssl_zoo import config, plugins, results
 from ssl_zoo.data.augment import View, channel_statistics
+from ssl_zoo.data.dataset import tensor
 from ssl_zoo.data.sources import MOONS
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.train.evaluate import predict
@@ -113,7 +114,7 @@ def draw_moons(folders: Sequence[Path], panels: Sequence[Any]) -> None:
     low, high = (np.array(corner) for corner in MOONS)
     for axes, folder in zip(panels, folders, strict=True):
         settings, (data, _, _, facts), trainer = run.restore(folder)
-        images = torch.from_numpy(data.images)
+        images = tensor(data.images)
         view = View([], *channel_statistics(images))
         context = torch.autocast("cpu", enabled=False)
         upper = predict(trainer.eval_net(), plane, view.plain, 4096, context)[:, 1].reshape(256, 256)

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, AlgorithmBase, Facts, config, files, plugins, results
 from ssl_zoo.data.augment import View, channel_statistics
-from ssl_zoo.data.dataset import Dataset, fingerprint
+from ssl_zoo.data.dataset import Dataset, fingerprint, tensor
 from ssl_zoo.data.leakage import leaks
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.data.splits import Split, draw_split, hold_out, read_split, write_split
@@ -26,7 +26,7 @@ from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import REGISTRIES, near_miss
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
-from ssl_zoo.train.device import autocast, deterministic, keep_freed_memory, pick_device, pick_precision
+from ssl_zoo.train.device import autocast, deterministic, holds, keep_freed_memory, pick_device, pick_precision
 from ssl_zoo.train.evaluate import Evaluator
 from ssl_zoo.train.parallel import from_first, joined, one_after_the_others, own_device, synchronised
 from ssl_zoo.train.trainer import Outcome, Trainer, differing
@@ -218,10 +218,10 @@ def check_data(settings: RunSettings, inputs: "Inputs") -> int:
     ]
     of_test = leaks(data.images, data.test_images)
     learnt = np.setdiff1d(np.arange(len(data.images)), held_out)
-    of_held_out = leaks(data.images[learnt], data.images[held_out]) if len(held_out) else []
+    of_held_out = leaks(data.images, data.images[held_out], learnt) if len(held_out) else []
     for kind, count, found in (
         ("test", len(data.test_images), [(len(data.images) + one, other) for one, other in of_test]),
-        ("validation", len(held_out), [(held_out[one], learnt[other]) for one, other in of_held_out]),
+        ("validation", len(held_out), [(held_out[one], other) for one, other in of_held_out]),
     ):
         if not found:
             continue
@@ -265,7 +265,7 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
     return Inputs(data, split, held_out, facts)
 
 
-def make_evaluator(settings: RunSettings, inputs: Inputs, images: torch.Tensor, view: View) -> Evaluator:
+def make_evaluator(settings: RunSettings, inputs: Inputs, images: torch.Tensor, view: View, device: torch.device) -> Evaluator:
     """Scores on the test set, on held-out images, and on some unlabelled ones whose labels are known but hidden from training."""
     data, _, held_out, facts = inputs
     hidden = np.setdiff1d(facts.unlabeled.numpy(), facts.labeled.numpy())
@@ -273,7 +273,7 @@ def make_evaluator(settings: RunSettings, inputs: Inputs, images: torch.Tensor, 
     order = torch.randperm(len(hidden), generator=torch.Generator().manual_seed(mix("hidden labels")))
     hidden = hidden[order[: settings.evaluation.unlabeled].numpy()]
     return Evaluator(
-        torch.from_numpy(data.test_images).to(images.device),
+        placed(data.test_images, device),
         data.test_labels,
         images[torch.from_numpy(hidden).to(images.device)],
         data.labels[hidden],
@@ -281,7 +281,7 @@ def make_evaluator(settings: RunSettings, inputs: Inputs, images: torch.Tensor, 
         data.labels[held_out],
         view.plain,
         settings.evaluation.batch,
-        autocast(images.device, pick_precision(images.device, settings.precision)),
+        autocast(device, pick_precision(device, settings.precision)),
     )
 
 
@@ -294,13 +294,18 @@ def build(settings: RunSettings, facts: Facts, image_shape: tuple[int, ...], dev
     return ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.algorithms[settings.alg]).to(device)
 
 
+def placed(images: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Images on the device, or on the host where it has no room for them."""
+    return tensor(images).to(device) if holds(device, images.nbytes) else tensor(images)
+
+
 def assemble(settings: RunSettings, inputs: Inputs, out: Path, identity: dict[str, str]) -> tuple[Trainer, Pipeline]:
     """All parts of a run, put together on its device; nothing is written."""
     data, facts = inputs.data, inputs.facts
     device = pick_device(own_device(settings.device))
     algorithm = build(settings, facts, data.images.shape[1:], device)
-    images = torch.from_numpy(data.images).to(device)
-    mean, std = channel_statistics(images)
+    images = placed(data.images, device)
+    mean, std = (part.to(device) for part in channel_statistics(images))
     views = {
         name: View([AUGMENTATIONS.create(step, **options) for step, options in steps.items()], mean, std)
         for name, steps in settings.views.items()
@@ -316,8 +321,9 @@ def assemble(settings: RunSettings, inputs: Inputs, out: Path, identity: dict[st
         seed=settings.seed,
         rank=rank(),
         ranks=ranks(),
+        device=device,
     )
-    evaluator = make_evaluator(settings, inputs, images, View([], mean, std))
+    evaluator = make_evaluator(settings, inputs, images, View([], mean, std), device)
     environment = {"torch": results.versions()["torch"], "device": device_name(device)}
     return Trainer(algorithm, pipeline, evaluator, settings, device, out, identity, environment), pipeline
 

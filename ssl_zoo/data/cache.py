@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import math
 import os
+import struct
 import tempfile
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import PIL
 from ssl_zoo.data.dataset import Dataset
 
 FORMAT = 2  # of the file; one of another is made anew
+LARGE = 1 << 30  # bytes of images, above which they are decoded to disk
 
 
 def digest(listing: list[tuple[str, int, int]]) -> str:
@@ -30,18 +34,52 @@ def cache_file(root: Path, *options: Any) -> Path:
 
 
 def load(file: Path, stamp: str) -> Dataset | None:
-    """What the cache holds, if it is of this listing."""
+    """What the cache holds, if it is of this listing. Its images stay in the file and are read as they are used."""
     try:
         with np.load(file) as kept:  # checks each array's CRC
             if str(kept["stamp"]) != stamp:
                 return None
-            arrays = (kept[name] for name in ("images", "labels", "test_images", "test_labels"))
-            return Dataset("folder", *arrays, *(_unpacked(kept[name]) for name in ("classes", "names", "skipped")))
+            images, test_images = (_mapped(file, kept.zip, f"{name}.npy") for name in ("images", "test_images"))
+            texts = (_unpacked(kept[name]) for name in ("classes", "names", "skipped"))
+            return Dataset("folder", images, kept["labels"], test_images, kept["test_labels"], *texts)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:  # a damaged file can fail anywhere; it is only a copy, and it is written anew
         warnings.warn(f"cache file {file} cannot be used and is made anew ({error})", stacklevel=3)
         return None
+
+
+def _mapped(file: Path, archive: zipfile.ZipFile, member: str) -> np.ndarray:
+    """An array that lies in an archive uncompressed, mapped into memory. It is read once, to check its CRC."""
+    with archive.open(member) as stream:
+        while stream.read(1 << 22):
+            pass
+    with file.open("rb") as whole:
+        start = archive.getinfo(member).header_offset
+        whole.seek(start + 26)
+        whole.seek(sum(struct.unpack("<HH", whole.read(4))), os.SEEK_CUR)  # the lengths of the member's name and of what is extra
+        if np.lib.format.read_magic(whole) != (1, 0):
+            raise ValueError(f"{member} is of another format")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(whole)
+        return np.memmap(file, dtype, "r", whole.tell(), shape)
+
+
+def room(file: Path, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
+    """An array of bytes to decode images into: in memory, or, if it is large, in a file without a name beside the cache's.
+
+    Raises:
+        MemoryError: There is no room.
+    """
+    size = math.prod(shape)
+    if size <= LARGE:
+        return np.zeros(shape, dtype)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent) as nameless:
+            os.posix_fallocate(nameless.fileno(), 0, size)  # a full disk is an error here, and would be the process's death later
+            return np.memmap(nameless, dtype, "r+", shape=shape)
+    except (OSError, AttributeError):  # a full disk; another system
+        return np.zeros(shape, dtype)
 
 
 def save(file: Path, stamp: str, dataset: Dataset) -> None:

@@ -1,9 +1,12 @@
 """What every source of images returns."""
 
 import hashlib
+import warnings
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 
 class Dataset(NamedTuple):
@@ -17,6 +20,13 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...]  # K names
     names: tuple[str, ...] = ()  # N + T paths of the images, of the training set and then of the test set, where they are files
     skipped: tuple[str, ...] = ()  # files that were left out, each with the reason
+
+
+def tensor(array: np.ndarray) -> Tensor:
+    """The same memory as a tensor, which nothing writes: an array may be a file's content, mapped into memory for reading."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from ssl_zoo.data.cache import cache_file, digest, load, save
+from ssl_zoo.data import cache as kept
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.errors import InputError, between
 from ssl_zoo.registry import DATASETS
@@ -53,8 +53,9 @@ def folder(
     tells; but one whose name ends as no image's does is left out, and said to be. An archive (.zip, .tar, .tar.gz, .tgz, .tar.xz)
     may have one folder around it all and is never unpacked to disk.
 
-    The decoded arrays are kept in `$SSL_ZOO_CACHE`, `$XDG_CACHE_HOME/ssl_zoo` or `~/.cache/ssl_zoo`, one file for each root and
-    set of options. A file that is added, removed or changed (its size or time) makes that file be written anew.
+    Sets larger than memory are decoded to the cache and read from there. The decoded arrays are kept in `$SSL_ZOO_CACHE`,
+    `$XDG_CACHE_HOME/ssl_zoo` or `~/.cache/ssl_zoo`, one file for each root and set of options. A file that is added, removed
+    or changed (its size or time) makes that file be written anew.
 
     Args:
         root: The folder or archive.
@@ -75,14 +76,18 @@ def folder(
     if mode not in ("RGB", "L"):
         raise InputError(f"mode = '{mode}' must be RGB or L")
     source = _Folder(root) if root.is_dir() else _Archive(root)
-    kept = cache_file(root, size, mode, skip_broken)
-    dataset = load(kept, source.stamp) if cache else None
-    if dataset is None:
-        layout = _lay_out(root, source.names)
-        pixels, broken = _decode_all(root, layout.paths, source.read, size, mode, skip_broken)
-        dataset = _assembled(root, layout, pixels, broken)
-        if cache:
-            save(kept, source.stamp, dataset)
+    file = kept.cache_file(root, size, mode, skip_broken)
+    dataset = kept.load(file, source.stamp) if cache else None
+    if dataset is not None:
+        return dataset
+    layout = _lay_out(root, source.names)
+    make = functools.partial(kept.room, file) if cache else np.zeros
+    pixels, broken = _decode_all(root, layout.paths, source.read, size, mode, skip_broken, make)
+    dataset = _assembled(root, layout, pixels, broken)
+    if cache:
+        kept.save(file, source.stamp, dataset)
+        if isinstance(pixels, np.memmap):  # of a file that has no name; the cache's takes its place
+            dataset = kept.load(file, source.stamp) or dataset
     return dataset
 
 
@@ -97,7 +102,7 @@ class _Folder:
         except OSError as error:  # no permission, a link to nowhere
             raise InputError(f"folder '{root}' cannot be read: {error}") from error
         self.names = [name for name, _, _ in found]  # relative to the root; those of folders end in "/"
-        self.stamp = digest(found)
+        self.stamp = kept.digest(found)
 
     def read(self, name: str) -> bytes:
         with open(f"{self.root}/{name}", "rb") as file:
@@ -151,7 +156,7 @@ class _Archive:
             raise InputError(f"'{root}' is neither a folder nor an archive ({', '.join(ARCHIVES)}); {_LAYOUT}")
         self.root = root
         status = root.stat()
-        self.stamp = digest([(root.name, status.st_size, status.st_mtime_ns)])
+        self.stamp = kept.digest([(root.name, status.st_size, status.st_mtime_ns)])
 
     @property
     def names(self) -> list[str]:
@@ -286,7 +291,9 @@ def _assembled(root: Path, layout: _Layout, pixels: np.ndarray, broken: dict[int
     if broken:
         keep = np.setdiff1d(np.arange(len(paths)), list(broken))
         n = int((keep < n).sum())
-        paths, labels, pixels = [paths[i] for i in keep], labels[keep], pixels[keep]
+        for place, row in enumerate(keep):  # in place: there may be no room for a second array
+            pixels[place] = pixels[row]
+        paths, labels, pixels = [paths[i] for i in keep], labels[keep], pixels[: len(keep)]
         for part, left in {"train": labels[:n], "test": labels[n:]}.items():
             empty = sorted({*range(len(layout.classes))} - {*left.tolist()})
             if empty:
@@ -298,7 +305,13 @@ def _assembled(root: Path, layout: _Layout, pixels: np.ndarray, broken: dict[int
 
 
 def _decode_all(
-    root: Path, paths: list[str], read: _Read, size: _Size, mode: str, skip_broken: bool
+    root: Path,
+    paths: list[str],
+    read: _Read,
+    size: _Size,
+    mode: str,
+    skip_broken: bool,
+    make: Callable[[tuple[int, ...], type], np.ndarray],
 ) -> tuple[np.ndarray, dict[int, str]]:
     """(len(paths), H, W, C) uint8, and of the broken images, if they may be, the place and the reason.
 
@@ -319,7 +332,7 @@ def _decode_all(
     if first is None:
         raise InputError(f"'{root}' has no image that can be read, such as: {broken[0]}")
     try:
-        pixels = np.zeros((len(paths), *first.shape), np.uint8)
+        pixels = make((len(paths), *first.shape), np.uint8)
     except MemoryError as error:
         size = " x ".join(map(str, first.shape))
         raise InputError(f"{len(paths):,} images of {size} are more than memory holds; give a smaller --image-size") from error

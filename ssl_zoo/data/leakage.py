@@ -1,13 +1,14 @@
 """Test images that are also training images: a score on them says nothing."""
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 
 VALUES = 16  # of which an image must have more, or two of them are equal by chance
 
 
-def leaks(images: np.ndarray, test_images: np.ndarray) -> list[tuple[int, int]]:
+def leaks(images: np.ndarray, test_images: np.ndarray, rows: Iterable[int] | None = None) -> list[tuple[int, int]]:
     """The test images whose pixels are, all of them, those of a training image: labelled, unlabelled, or of another class.
 
     A fifth of a second for 60,000 images of 32x32. Images that were scaled, cropped or compressed anew are not found.
@@ -15,6 +16,7 @@ def leaks(images: np.ndarray, test_images: np.ndarray) -> list[tuple[int, int]]:
     Args:
         images: (N, H, W, C) uint8, what is trained on.
         test_images: (T, H, W, C) uint8, what is scored.
+        rows: Of `images`, those that are trained on; all, unless said otherwise.
 
     Returns:
         (row of the scored images, first row of those that are trained on), for each such image.
@@ -22,8 +24,8 @@ def leaks(images: np.ndarray, test_images: np.ndarray) -> list[tuple[int, int]]:
     if images[0].size <= VALUES:
         return []
     first: dict[bytes, int] = {}
-    for row, image in enumerate(images):
-        first.setdefault(_content(image), row)
+    for row in range(len(images)) if rows is None else rows:
+        first.setdefault(_content(images[row]), int(row))
     found = ((row, first.get(_content(image))) for row, image in enumerate(test_images))
     return [(row, of) for row, of in found if of is not None]
 

@@ -6,6 +6,7 @@ number of ranks.
 """
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -52,11 +53,62 @@ class Walk:
         return torch.cat(parts) if parts else torch.empty(0, dtype=torch.int64)
 
 
+class Host:
+    """Images that stay on the host, where the device cannot hold them; the rows of a step are copied while the one before runs.
+
+    Args:
+        images: (N, H, W, C) uint8, on the host; may be a file's content, of which only what is asked for is read.
+        device: Where they are wanted.
+        walks: Of the streams; used by a thread, so nobody else's.
+        rows: Of each stream, those that its walk goes through, on the host.
+        parts: Of each stream, which slice of a step's draws.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        device: torch.device,
+        walks: Mapping[str, Walk],
+        rows: Mapping[str, Tensor],
+        parts: Mapping[str, slice],
+    ):
+        self.images, self.device, self._walks, self._rows, self._parts = images, device, walks, rows, parts
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="rows")
+        self._pending: tuple[int, Future[dict[str, Tensor]]] | None = None
+        sizes = {stream: len(range(walks[stream].size)[part]) for stream, part in parts.items()}
+        pinned = device.type == "cuda"
+        self._buffers = [  # one is filled while the other is read
+            {s: torch.empty((n, *images.shape[1:]), dtype=images.dtype, pin_memory=pinned) for s, n in sizes.items()}
+            for _ in "ab"
+        ]
+        self._copied: list[torch.cuda.Event | None] = [None, None]
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        """(n, H, W, C) uint8 of each stream, on the device; valid until the step after the next is asked for."""
+        if self._pending is None or self._pending[0] != step:
+            self._pending = (step, self._pool.submit(self._fetch, step))
+        found = self._pending[1].result()
+        self._pending = (step + 1, self._pool.submit(self._fetch, step + 1))
+        return found
+
+    def _fetch(self, step: int) -> dict[str, Tensor]:
+        k = step % 2
+        if self._copied[k] is not None:
+            self._copied[k].synchronize()  # the copy of two steps ago has left the buffer
+        for stream, buffer in self._buffers[k].items():
+            places = self._walks[stream].places(step)[self._parts[stream]]
+            torch.index_select(self.images, 0, self._rows[stream].index_select(0, places), out=buffer)
+        found = {stream: buffer.to(self.device, non_blocking=True) for stream, buffer in self._buffers[k].items()}
+        if self.device.type == "cuda":
+            self._copied[k] = torch.cuda.current_stream(self.device).record_event()
+        return found
+
+
 class Pipeline:
     """Batches of one training set for one method's declared views.
 
     Args:
-        images: (N, H, W, C) uint8, on the device on which the batches are wanted.
+        images: (N, H, W, C) uint8, on the device on which the batches are wanted, or on the host.
         facts: The labelled rows with their classes, and the rows of the unlabelled stream.
         views: What each view's name means.
         unlabeled: Names of the unlabelled views wanted, such as ("weak", "weak"); empty: no unlabelled images.
@@ -66,6 +118,8 @@ class Pipeline:
         seed: Of the order of rows and of every augmentation.
         rank: Which slice of each batch to make.
         ranks: R; divides B and U.
+        device: Where the batches are wanted; where the images are, unless said otherwise.
+        fetch: Whether the images stay where they are and the rows of each step are copied; of itself, if they are elsewhere.
 
     Raises:
         InputError: A view's name is not defined, R does not divide B or U, or a stream that is wanted is empty.
@@ -84,6 +138,8 @@ class Pipeline:
         seed: int,
         rank: int = 0,
         ranks: int = 1,
+        device: torch.device | None = None,
+        fetch: bool = False,
     ):
         for name in {*unlabeled, *labeled} - {*views}:
             raise InputError(
@@ -102,21 +158,25 @@ class Pipeline:
         self.names = {"labeled": labeled, "unlabeled": unlabeled}
         self.sizes = {"labeled": batch_labeled, "unlabeled": batch_unlabeled if unlabeled else 0}
         self.parts = {stream: slice(rank * n // ranks, (rank + 1) * n // ranks) for stream, n in self.sizes.items()}
-        self.facts = Facts(facts.classes, facts.rows, *(rows.to(images.device) for rows in facts[2:]))
-        self._walks = {
-            "labeled": Walk(len(facts.labeled), batch_labeled, seed, "labeled"),
-            "unlabeled": Walk(len(facts.unlabeled), self.sizes["unlabeled"], seed, "unlabeled"),
-        }
-        self._generator = torch.Generator(images.device)
+        self.device = device or images.device
+        self.facts = Facts(facts.classes, facts.rows, *(rows.to(self.device) for rows in facts[2:]))
+        rows = {"labeled": facts.labeled, "unlabeled": facts.unlabeled}
+        self._walks, walks = (
+            {stream: Walk(len(rows[stream]), size, seed, stream) for stream, size in self.sizes.items()} for _ in "ab"
+        )
+        self._generator = torch.Generator(self.device)
+        self._host: Host | None = None
+        if fetch or images.device != self.device:
+            self._host = Host(images, self.device, walks, {stream: of.cpu() for stream, of in rows.items()}, self.parts)
 
     def _places(self, stream: str, step: int) -> Tensor:
-        return self._walks[stream].places(step)[self.parts[stream]].to(self.images.device, non_blocking=True)
+        return self._walks[stream].places(step)[self.parts[stream]].to(self.device, non_blocking=True)
 
-    def _make_views(self, stream: str, step: int, rows: Tensor) -> tuple[Tensor, ...]:
+    def _make_views(self, stream: str, step: int, images: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
         made = []
         for k, name in enumerate(self.names[stream]):
             self._generator.manual_seed(mix(self.seed, step, stream, k))
-            made.append(self.views[name](self.images, rows, self._generator, self.sizes[stream], self.parts[stream]))
+            made.append(self.views[name](images, rows, self._generator, self.sizes[stream], self.parts[stream]))
         return tuple(made)
 
     def batch(self, step: int) -> Batch:
@@ -124,5 +184,11 @@ class Pipeline:
         chosen = self._places("labeled", step)
         x_index, y = (part.index_select(0, chosen) for part in (self.facts.labeled, self.facts.labels))
         u_index = self.facts.unlabeled.index_select(0, self._places("unlabeled", step))
-        x, *x_more = self._make_views("labeled", step, x_index)
-        return Batch(x, y, x_index, self._make_views("unlabeled", step, u_index), u_index, tuple(x_more))
+        wanted = {"labeled": x_index, "unlabeled": u_index}
+        if self._host is None:
+            sources = {stream: (self.images, rows) for stream, rows in wanted.items()}
+        else:
+            fetched = self._host(step)
+            sources = {stream: (images, torch.arange(len(images), device=self.device)) for stream, images in fetched.items()}
+        x, *x_more = self._make_views("labeled", step, *sources["labeled"])
+        return Batch(x, y, x_index, self._make_views("unlabeled", step, *sources["unlabeled"]), u_index, tuple(x_more))

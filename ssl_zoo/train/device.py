@@ -37,6 +37,11 @@ def _fast_in_bf16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
+def holds(device: torch.device, size: int) -> bool:
+    """Whether a device has room for so many bytes and as many again, for all else. The host has: what it maps is on disk."""
+    return device.type == "cpu" or 2 * size <= torch.cuda.mem_get_info(device)[0]
+
+
 def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, for its next step, where the C library is GNU's.
 

@@ -19,7 +19,7 @@ def predict(
 
     Args:
         net: Images (n, C, H, W) -> logits (n, K).
-        images: (T, H, W, C) uint8, on the net's device.
+        images: (T, H, W, C) uint8, on the net's device or on the host.
         prepare: Stored images (n, H, W, C) -> net inputs (n, C, H, W), without augmentation.
         batch: Images per pass.
         context: Autocast or nothing.
@@ -28,10 +28,11 @@ def predict(
         (T, K) float32.
     """
     net.eval()
+    device = next(net.parameters()).device
     parts = []
     for chunk in images.split(batch):
         with context:
-            logits = net(prepare(chunk))
+            logits = net(prepare(chunk.to(device)))
         parts.append(full_precision(logits).softmax(dim=1))
     return torch.cat(parts).cpu().numpy()
 

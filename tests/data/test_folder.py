@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ssl_zoo.data import cache as kept
 from ssl_zoo.data import folder as module
 from ssl_zoo.data.cache import cache_file
 from ssl_zoo.data.dataset import fingerprint
@@ -255,6 +256,32 @@ def test_a_damaged_cache_is_made_anew(root, cache, decoded, damage):
     assert decoded
     decoded.clear()
     assert fingerprint(folder(root)) == fingerprint(first) and not decoded
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_what_is_large_is_decoded_to_disk_and_read_from_there(root, cache, monkeypatch, skip):
+    expected = folder(root, cache=False)
+    if skip:
+        (root / "train/cat/a0.png").write_bytes(b"no")
+    monkeypatch.setattr(kept, "LARGE", 0)
+    made = []
+    room = kept.room
+    monkeypatch.setattr(kept, "room", lambda *args: made.append(room(*args)) or made[-1])
+    for data in (folder(root, skip_broken=skip), folder(root, skip_broken=skip)):
+        assert isinstance(data.images, np.memmap) and not data.images.flags.writeable
+        assert data.images.filename.parent == cache == data.test_images.filename.parent
+        assert fingerprint(data) == fingerprint(expected) and data.names == expected.names
+    assert len(made) == 1 and isinstance(made[0], np.memmap) and len(list(cache.iterdir())) == 1
+
+
+def test_where_the_disk_has_no_room_memory_is_used(root, cache, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kept, "LARGE", 0)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    assert not isinstance(kept.room(cache / "x.npz", (2, 3)), np.memmap)
+    assert fingerprint(folder(root)) == fingerprint(folder(root, cache=False))
 
 
 def test_cache_can_be_off(root, cache):

@@ -125,3 +125,22 @@ def test_an_empty_unlabelled_stream():
     with pytest.raises(InputError, match="unlabelled stream is empty"):
         Pipeline(IMAGES, facts, VIEWS, unlabeled=("weak",), batch_labeled=2, batch_unlabeled=2, seed=0)
     Pipeline(IMAGES, facts, VIEWS, unlabeled=(), batch_labeled=2, batch_unlabeled=2, seed=0).batch(0)
+
+
+@pytest.mark.parametrize("part", [{}, {"rank": 1, "ranks": 2}])
+@pytest.mark.parametrize("unlabeled", [("weak", "strong"), ()])
+def test_rows_that_are_fetched_ahead_are_the_same_rows(part, unlabeled):
+    """Of images that stay on the host: whatever step is asked for, and after whichever other."""
+    one, two = make(unlabeled, **part), make(unlabeled, fetch=True, **part)
+    for step in (0, 1, 2, 3, 9, 4, 4, 5, 6):
+        assert same(one.batch(step), two.batch(step))
+    assert two._host is not None and two._host._pending[0] == 7, "the next step's rows are on their way"
+
+
+def test_a_batch_does_not_change_when_the_next_are_fetched():
+    pipeline = make(fetch=True)
+    first = pipeline.batch(0)
+    before = [leaf.clone() for leaf in tree_leaves(first)]
+    for step in range(1, 6):
+        pipeline.batch(step)
+    assert all(torch.equal(a, b) for a, b in zip(tree_leaves(first), before, strict=True))
