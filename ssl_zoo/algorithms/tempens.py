@@ -35,6 +35,7 @@ class TemporalEnsembling(AlgorithmBase):
         reduction: Of the squared error over the classes; the paper's is mean.
         ce_denominator: Of the cross-entropy: labeled, the mean over B; batch, the sum over B + U, as in the paper's code.
         scale_by_labeled_fraction: Multiply the weight by L/N, as in the paper (with ce_denominator batch).
+        memory_dtype: Of the memory of N x K probabilities; bfloat16 takes half the room and has eight bits of precision.
         joint_forward: All images in one pass, as in the paper. Off: a pass each, and the labelled one moves the running
             statistics.
     """
@@ -54,10 +55,12 @@ class TemporalEnsembling(AlgorithmBase):
         reduction: Literal["mean", "sum"] = "mean",
         ce_denominator: Literal["labeled", "batch"] = "labeled",
         scale_by_labeled_fraction: bool = False,
+        memory_dtype: Literal["float32", "bfloat16"] = "float32",
         joint_forward: bool = True,
     ):
         super().__init__(net, facts)
-        self.register_buffer("memory", torch.zeros(facts.rows, facts.classes))  # Z (N, K)
+        dtype = getattr(torch, one_of("memory_dtype", memory_dtype, "float32", "bfloat16"))
+        self.register_buffer("memory", torch.zeros(facts.rows, facts.classes, dtype=dtype))  # Z (N, K)
         self.register_buffer("visits", torch.zeros(facts.rows, dtype=torch.int64))  # (N,)
         self.alpha = between("alpha", alpha, 0, 0.9999)  # at 1 nothing would ever enter the average
         self.weight = between("weight", weight, 0) * (len(facts.labeled) / facts.rows if scale_by_labeled_fraction else 1)
@@ -82,6 +85,7 @@ class TemporalEnsembling(AlgorithmBase):
 
     def after_step(self, seen: Mapping[str, Tensor]) -> None:
         index = seen["index"]
-        own = merge_repeats(index, seen["probabilities"]).to(self.memory.dtype)  # a row drawn twice counts one visit
-        self.memory[index] = self.alpha * self.memory[index] + (1 - self.alpha) * own
+        own = merge_repeats(index, seen["probabilities"])  # a row drawn twice counts one visit
+        average = self.alpha * self.memory[index].to(own.dtype) + (1 - self.alpha) * own
+        self.memory[index] = average.to(self.memory.dtype)
         self.visits[index] = self.visits[index] + 1

@@ -54,6 +54,22 @@ def test_tempens_a_row_drawn_twice_counts_once_and_is_not_its_own_target(facts):
     torch.testing.assert_close(method.memory[3], 0.4 * out.seen["probabilities"][:2].mean(dim=0))
 
 
+def test_tempens_in_half_the_room(facts):
+    """A bfloat16 memory: each number is that of fp32 within the rounding of its last visits, which does not add up."""
+    whole, half = make("tempens", facts, alpha=0.6), make("tempens", facts, alpha=0.6, memory_dtype="bfloat16")
+    assert half.memory.dtype == torch.bfloat16 and half.memory.nbytes == whole.memory.nbytes // 2
+    for seed in range(200):
+        torch.manual_seed(seed)
+        seen = {"index": torch.tensor([0, 3]), "probabilities": torch.randn(2, K).softmax(dim=1)}
+        whole.after_step(seen), half.after_step(seen)
+    torch.testing.assert_close(half.memory.float(), whole.memory, rtol=2**-8 / (1 - 0.6), atol=0)
+    assert not torch.equal(half.memory.float(), whole.memory)
+    batch = make_batch(1)._replace(u_index=torch.tensor([0, 3, 0, 3, 0, 3]))
+    a, b = (method.loss(batch, PROGRESS) for method in (whole, half))
+    assert b.total.dtype == torch.float32 and b.seen["probabilities"].dtype == torch.float32
+    torch.testing.assert_close(a.total, b.total, rtol=1e-2, atol=0)
+
+
 def test_pimodel_gradient_flows_through_both_views_or_one(facts):
     gradients = {}
     for stop in (False, True):
@@ -143,6 +159,7 @@ def test_a_method_whose_first_view_is_not_weak_is_refused(net, facts):
         ("pimodel", {"ramp": "stairs"}, "ramp = 'stairs'"),
         ("tempens", {"ramp_length": 1.5}, r"ramp_length = 1\.5"),
         ("tempens", {"alpha": 1}, "alpha = 1"),
+        ("tempens", {"memory_dtype": "float16"}, "memory_dtype = 'float16'"),
     ],
 )
 def test_bad_values_name_the_option(name, options, message, facts):
