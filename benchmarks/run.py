@@ -343,7 +343,7 @@ def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
         BusyError: Another process is at work in the folder.
         RunError: The run cannot go on.
     """
-    pick_device(settings.device)
+    pick_device(own_device(settings.device))
     keep_freed_memory()
     try:
         if rank() == 0:

@@ -284,7 +284,7 @@ class View:
             self._lines[width] = self.mean.repeat(width), self.std.repeat(width)
         mean, std = self._lines[width]
         lines = values.permute(0, 2, 3, 1).reshape(-1, len(mean))
-        return (lines - mean).div_(std).view(len(values), -1, width, len(self.mean)).permute(0, 3, 1, 2)
+        return (lines - mean).div_(std).view(len(values), values.shape[2], width, len(self.mean)).permute(0, 3, 1, 2)
 
 
 def _pixels(images: Tensor) -> Tensor:

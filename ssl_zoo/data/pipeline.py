@@ -84,7 +84,7 @@ class Host:
         self._copied: list[torch.cuda.Event | None] = [None, None]
 
     def __call__(self, step: int) -> dict[str, Tensor]:
-        """(n, H, W, C) uint8 of each stream, on the device; valid until the step after the next is asked for."""
+        """(n, H, W, C) uint8 of each stream, on the device; valid until the next step is asked for."""
         if self._pending is None or self._pending[0] != step:
             self._pending = (step, self._pool.submit(self._fetch, step))
         found = self._pending[1].result()
@@ -166,7 +166,7 @@ class Pipeline:
         )
         self._generator = torch.Generator(self.device)
         self._host: Host | None = None
-        if fetch or images.device != self.device:
+        if fetch or images.device.type != self.device.type:
             self._host = Host(images, self.device, walks, {stream: of.cpu() for stream, of in rows.items()}, self.parts)
 
     def _places(self, stream: str, step: int) -> Tensor:

@@ -11,13 +11,13 @@ from ssl_zoo.errors import InputError
 
 
 def pick_device(name: str) -> torch.device:
-    """The device that `auto`, `cpu`, `cuda` or `cuda:N` names.
+    """The device that `auto`, `cpu`, `cuda` or `cuda:N` names; a GPU with its number, as the tensors on it have it.
 
     Raises:
         InputError: There is no such device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     kind, colon, number = name.partition(":")
     if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not number.isdecimal())):
         raise InputError(f"device '{name}' is unknown: auto, cpu, cuda or cuda:N")
@@ -25,9 +25,10 @@ def pick_device(name: str) -> torch.device:
         raise InputError(
             f"device '{name}' was asked for, but torch sees {torch.cuda.device_count()} CUDA devices; use --device cpu or auto"
         )
-    device = torch.device(name)
-    if kind == "cuda":
-        torch.cuda.set_device(device)  # the global generator that a step seeds is that of the current device
+    if kind == "cpu":
+        return torch.device("cpu")
+    device = torch.device("cuda", int(number) if number else torch.cuda.current_device())
+    torch.cuda.set_device(device)  # the global generator that a step seeds is that of the current device
     return device
 
 
@@ -50,8 +51,9 @@ def keep_freed_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):  # another system, another library
         library = ctypes.CDLL(None)
-        library.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD: no block gets a mapping of its own
-        library.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: the top of the heap is not given back
+        # M_MMAP_THRESHOLD: no block gets a mapping of its own. Before 2.35 the library refuses more than 32 MB.
+        if library.mallopt(-3, 1 << 30) or library.mallopt(-3, 1 << 25):
+            library.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: the top of the heap is not given back
 
 
 def pick_precision(device: torch.device, precision: str) -> str:

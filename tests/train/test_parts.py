@@ -94,3 +94,14 @@ def test_predict_is_in_eval_mode_and_does_not_depend_on_the_batch(net):
     np.testing.assert_allclose(whole, parts, atol=1e-6)
     np.testing.assert_allclose(whole.sum(axis=1), 1, atol=1e-6)
     assert net.norm.num_batches_tracked == 0
+
+
+@pytest.mark.parametrize(("name", "number"), [("auto", 1), ("cuda", 1), ("cuda:0", 0)])
+def test_a_gpu_has_its_number(name, number, monkeypatch):
+    """As the tensors on it have: without one, torch's comparison of both is false."""
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert pick_device(name) == torch.device("cuda", number) and chosen == [torch.device("cuda", number)]
