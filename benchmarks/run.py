@@ -26,13 +26,19 @@ from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import REGISTRIES, near_miss
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
+from ssl_zoo.train.checkpoint import Checkpoints
 from ssl_zoo.train.device import autocast, deterministic, holds, keep_freed_memory, pick_device, pick_precision
 from ssl_zoo.train.evaluate import Evaluator
-from ssl_zoo.train.parallel import from_first, joined, one_after_the_others, own_device, synchronised
+from ssl_zoo.train.parallel import ElsewhereError, from_first, joined, one_after_the_others, own_device, synchronise
 from ssl_zoo.train.trainer import Outcome, Trainer, differing
 
 RECIPES = Path(__file__).parent.parent / "configs"
 LOCK = ".lock"  # in a run's folder, of the process that is at work there
+# Settings that are flags too: as they are written, and as YAML.
+WORDS, VALUES = (
+    ("alg", "net", "dataset", "data_root", "device", "on_nan"),
+    ("labels", "val_fraction", "seed", "split_seed", "steps"),
+)
 # Settings that may change when a run is gone on with; the data are known by their hash.
 ANYWHERE = ("device", "data_root", "checkpoint_seconds", "strict")
 
@@ -110,27 +116,15 @@ def read_settings(flags: argparse.Namespace) -> RunSettings:
         else next((value for key, _, value in reversed(pairs) if key.strip() == "dataset"), "digits")
     )
     given = config.read_recipes(flags.recipe or [_recipe_of(dataset)], RECIPES, flags.budget)
-    for key in (
-        "alg",
-        "net",
-        "dataset",
-        "data_root",
-        "device",
-        "on_nan",
-        "labels",
-        "val_fraction",
-        "seed",
-        "split_seed",
-        "steps",
-    ):
+    for key in (*WORDS, *VALUES):
         if getattr(flags, key) is not None and any(name.strip() == key for name, _, _ in pairs):
             raise InputError(f"{key} is given twice, by --{key.replace('_', '-')} and by --set; keep one")
     for assignment in flags.set:
         config.put_assignment(given, assignment)
-    for key in ("alg", "net", "dataset", "data_root", "device", "on_nan"):
+    for key in WORDS:
         if getattr(flags, key) is not None:
             given[key] = getattr(flags, key)
-    for key in ("labels", "val_fraction", "seed", "split_seed", "steps"):
+    for key in VALUES:
         if getattr(flags, key) is not None:
             given[key] = config.parse_yaml(getattr(flags, key), f"--{key.replace('_', '-')}")
     dataset = DATASETS.resolve(str(given.get("dataset", RunSettings.dataset))).name
@@ -212,22 +206,23 @@ def check_data(settings: RunSettings, inputs: "Inputs") -> int:
     data, held_out = inputs.data, inputs.held_out
     if data.skipped:
         print(f"WARNING: {len(data.skipped)} files are left out, such as: {one_line(data.skipped[0])}", file=sys.stderr)
-    names = data.names or [
-        *(f"row {i}" for i in range(len(data.images))),
-        *(f"test row {i}" for i in range(len(data.test_images))),
-    ]
+    rows = len(data.images)
+
+    def name(place: int) -> str:
+        return data.names[place] if data.names else f"row {place}" if place < rows else f"test row {place - rows}"
+
     of_test = leaks(data.images, data.test_images)
-    learnt = np.setdiff1d(np.arange(len(data.images)), held_out)
+    learnt = np.setdiff1d(np.arange(rows), held_out)
     of_held_out = leaks(data.images, data.images[held_out], learnt) if len(held_out) else []
     for kind, count, found in (
-        ("test", len(data.test_images), [(len(data.images) + one, other) for one, other in of_test]),
+        ("test", len(data.test_images), [(rows + one, other) for one, other in of_test]),
         ("validation", len(held_out), [(held_out[one], other) for one, other in of_held_out]),
     ):
         if not found:
             continue
         one, other = found[0]
         said = one_line(
-            f"{len(found)} of {count} {kind} images are also training images, such as {names[one]}, which is {names[other]}"
+            f"{len(found)} of {count} {kind} images are also training images, such as {name(one)}, which is {name(other)}"
         )
         if settings.strict:
             raise InputError(f"{said}; remove them from the training set, or go on without --strict")
@@ -290,8 +285,10 @@ def build(settings: RunSettings, facts: Facts, image_shape: tuple[int, ...], dev
     height, width, channels = image_shape
     seed_global(mix(settings.seed, "net"))
     net = NETS.create(settings.net, facts.classes, channels, (height, width), **settings.nets[settings.net])
-    net = synchronised(net.to(device, memory_format=torch.channels_last))  # before a method copies it
-    return ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.algorithms[settings.alg]).to(device)
+    net = net.to(device, memory_format=torch.channels_last)  # before a method copies it
+    method = ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.algorithms[settings.alg]).to(device)
+    synchronise(method)
+    return method
 
 
 def placed(images: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -345,12 +342,9 @@ def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     """
     pick_device(own_device(settings.device))
     keep_freed_memory()
-    try:
-        if rank() == 0:
-            prepare_folder(out, settings)
-    except OSError as error:  # a path that no folder can have, or that nobody may look at
-        raise InputError(f"{out} cannot be used ({error.strerror or error}); choose another --out") from error
-    with locked(out) if rank() == 0 else contextlib.nullcontext(), deterministic(settings.deterministic):
+    with contextlib.ExitStack() as stack:
+        from_first(lambda: take_folder(out, settings, stack))
+        stack.enter_context(deterministic(settings.deterministic))
         try:
             return _execute(settings, out)
         except (RuntimeError, MemoryError) as error:
@@ -360,6 +354,15 @@ def execute(settings: RunSettings, out: Path) -> dict[str, Any]:
                     "a smaller net"
                 ) from error
             raise
+
+
+def take_folder(out: Path, settings: RunSettings, stack: contextlib.ExitStack) -> None:
+    """Keep a run's folder to this process until the stack is left."""
+    try:
+        prepare_folder(out, settings)
+    except OSError as error:  # a path that no folder can have, or that nobody may look at
+        raise InputError(f"{out} cannot be used ({error.strerror or error}); choose another --out") from error
+    stack.enter_context(locked(out))
 
 
 def seconds_per_step(settings: RunSettings, inputs: Inputs) -> float:
@@ -420,45 +423,38 @@ def is_locked(out: Path) -> bool:
 def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     commit = results.commit()
     inputs = choose_labels(settings, one_after_the_others(lambda: load_data(settings)))
-    data, facts, identity = inputs.data, inputs.facts, identity_of(settings, inputs)
+    data, identity = inputs.data, identity_of(settings, inputs)
     leaked = from_first(lambda: check_data(settings, inputs))
     if from_first((out / "result.json").exists):
         return from_first(lambda: finished(out / "result.json", identity))
     trainer, pipeline = assemble(settings, inputs, out, identity)
-    if rank() > 0:
-        return _row(settings, inputs, trainer, pipeline, identity, commit, leaked)
+    if rank() == 0:
+        begin(settings, inputs, trainer, out)
+    outcome = trainer.run()
+    images_seen = settings.steps * sum(pipeline.sizes.values())
+    row = make_row(settings, data, trainer, outcome, images_seen) | identity | {"commit": commit}
+    del row["settings"]  # they are all there
+    row |= {"skipped_images": len(data.skipped), "leaked_test_images": leaked}
+    if rank() == 0:
+        with writing(out):
+            results.write_json(out / "result.json", row)
+    return row
+
+
+def begin(settings: RunSettings, inputs: Inputs, trainer: Trainer, out: Path) -> None:
+    """Write what the run is, now that whatever can be refused has been, and say it."""
+    facts = inputs.facts
     with writing(out):
-        files.replace_text(out / "config.yaml", config.dump(settings))  # only now: whatever can be refused has been
+        files.replace_text(out / "config.yaml", config.dump(settings))
         write_split(inputs.split, out / "split.json", inputs.held_out)
     held_out = f"{len(inputs.held_out):,} held out for validation, " if len(inputs.held_out) else ""
     stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views else ""
     print(
         f"{settings.alg} with {settings.net} ({parameters_of(trainer):,} parameters) on {settings.dataset}: "
-        f"{len(facts.labeled):,} labelled images, {held_out}{stream}{len(data.test_labels):,} test images; "
+        f"{len(facts.labeled):,} labelled images, {held_out}{stream}{len(inputs.data.test_labels):,} test images; "
         f"from step {trainer.start}, {device_name(trainer.device)}, {trainer.precision}",
         flush=True,
     )
-    row = _row(settings, inputs, trainer, pipeline, identity, commit, leaked)
-    with writing(out):
-        results.write_json(out / "result.json", row)
-    return row
-
-
-def _row(
-    settings: RunSettings,
-    inputs: Inputs,
-    trainer: Trainer,
-    pipeline: Pipeline,
-    identity: dict[str, str],
-    commit: str | None,
-    leaked: int,
-) -> dict[str, Any]:
-    """Train to the end, and what there is to tell then."""
-    outcome = trainer.run()
-    images_seen = settings.steps * sum(pipeline.sizes.values())
-    row = make_row(settings, inputs.data, trainer, outcome, images_seen) | identity | {"commit": commit}
-    del row["settings"]  # they are all there
-    return row | {"skipped_images": len(inputs.data.skipped), "leaked_test_images": leaked}
 
 
 @contextlib.contextmanager
@@ -482,7 +478,11 @@ def restore(folder: Path) -> tuple[RunSettings, Inputs, Trainer]:
     """
     settings = config.resolve({**config.read_recipe(str(folder / "config.yaml"), RECIPES), "device": "cpu"})
     inputs = choose_labels(settings, load_data(settings))
-    trainer, _ = assemble(settings, inputs, folder, identity_of(settings, inputs))
+    identity = identity_of(settings, inputs)
+    state = Checkpoints(folder).load(torch.device("cpu"))
+    if state is not None:  # what `auto` was where the run was made
+        settings = dataclasses.replace(settings, precision=state["identity"]["precision"])
+    trainer, _ = assemble(settings, inputs, folder, identity)
     return settings, inputs, trainer
 
 
@@ -598,6 +598,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if rank() == 0:
                 print(summary(row, out))
         return 0
+    except ElsewhereError:
+        return 1
     except Interrupted as error:
         if who == "run.py":  # the others say the same
             print(f"run.py: {one_line(error)}", file=sys.stderr)

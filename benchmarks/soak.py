@@ -39,7 +39,9 @@ else:
 EARLY = 0.15  # of the kills fall in the start of a process
 TIMES = ("seconds", "seconds_training", "images_per_second", "peak_memory")  # what may differ between two equal runs
 _FORKS = multiprocessing.get_context("forkserver")  # children of a process that has torch imported and has computed nothing
-_FORKS.set_forkserver_preload(["torch", "torchvision", "jsonargparse", "sklearn.metrics", "torch.utils.tensorboard"])
+_FORKS.set_forkserver_preload(
+    ["torch", "torchvision", "jsonargparse", "sklearn.metrics", "tensorboard.summary.writer.record_writer"]
+)
 
 
 def _child(argv: Sequence[str], log: str, reached: Any) -> None:

@@ -50,12 +50,19 @@ def global_mean_grad(rows: Tensor) -> Tensor:
 
 
 def average_gradients(parameters: list[torch.nn.Parameter]) -> None:
-    """Replace each gradient by its mean over ranks, in one collective. A parameter that a rank did not use counts as zero."""
+    """Replace each gradient by its mean over ranks, in one collective.
+
+    A parameter that a rank did not use counts as zero; one that none used has no gradient, as on one rank.
+    """
     if ranks() == 1:
         return
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    used = torch.tensor([float(p.grad is not None) for p in parameters], dtype=gradients[0].dtype)
+    flat = torch.cat([*(gradient.flatten() for gradient in gradients), used.to(gradients[0].device, non_blocking=True)])
     dist.all_reduce(flat)
     flat /= ranks()
-    for p, gradient, mean in zip(parameters, gradients, flat.split([p.numel() for p in parameters]), strict=True):
-        p.grad = gradient.copy_(mean.view(gradient.shape))  # in the parameter's own strides: the fused optimisers expect them
+    *means, shares = flat.split([*(p.numel() for p in parameters), len(parameters)])
+    anywhere = [True] * len(parameters) if used.all() else (shares > 0).tolist()  # waits for the device only where it must
+    for p, gradient, mean, wanted in zip(parameters, gradients, means, anywhere, strict=True):
+        # In the parameter's own strides: the fused optimisers expect them.
+        p.grad = gradient.copy_(mean.view(gradient.shape)) if wanted else None

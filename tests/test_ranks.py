@@ -31,7 +31,9 @@ def on_rank(rank, meet):
         used.grad = torch.tensor([1.0, 2.0]) * (1 + 2 * rank)
         if rank:
             unused.grad = torch.ones(2)
-        ranks.average_gradients([used, unused])
+        nobody = torch.nn.Parameter(torch.zeros(2))
+        ranks.average_gradients([used, unused, nobody])
+        assert nobody.grad is None, "as on one rank: the optimiser leaves such a parameter alone"
         last = torch.nn.Parameter(torch.zeros(2, 3, 2, 2).to(memory_format=torch.channels_last))
         last.grad = torch.arange(24.0).view(2, 3, 2, 2).to(memory_format=torch.channels_last) + rank
         ranks.average_gradients([last])

@@ -1,15 +1,17 @@
 """Decoded images kept on disk, one file for each root and set of options, made anew when what it was made from has changed."""
 
+import glob
 import hashlib
 import json
 import math
 import os
+import platform
 import struct
 import tempfile
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
@@ -36,10 +38,11 @@ def cache_file(root: Path, *options: Any) -> Path:
 def load(file: Path, stamp: str) -> Dataset | None:
     """What the cache holds, if it is of this listing. Its images stay in the file and are read as they are used."""
     try:
-        with np.load(file) as kept:  # checks each array's CRC
+        # One file from the check to the map, whatever another process puts in its place meanwhile.
+        with file.open("rb") as whole, np.load(whole) as kept:  # checks each array's CRC
             if str(kept["stamp"]) != stamp:
                 return None
-            images, test_images = (_mapped(file, kept.zip, f"{name}.npy") for name in ("images", "test_images"))
+            images, test_images = (_mapped(whole, kept.zip, f"{name}.npy") for name in ("images", "test_images"))
             texts = (_unpacked(kept[name]) for name in ("classes", "names", "skipped"))
             return Dataset("folder", images, kept["labels"], test_images, kept["test_labels"], *texts)
     except (FileNotFoundError, NotADirectoryError):
@@ -49,19 +52,17 @@ def load(file: Path, stamp: str) -> Dataset | None:
         return None
 
 
-def _mapped(file: Path, archive: zipfile.ZipFile, member: str) -> np.ndarray:
+def _mapped(whole: BinaryIO, archive: zipfile.ZipFile, member: str) -> np.ndarray:
     """An array that lies in an archive uncompressed, mapped into memory. It is read once, to check its CRC."""
     with archive.open(member) as stream:
         while stream.read(1 << 22):
             pass
-    with file.open("rb") as whole:
-        start = archive.getinfo(member).header_offset
-        whole.seek(start + 26)
-        whole.seek(sum(struct.unpack("<HH", whole.read(4))), os.SEEK_CUR)  # the lengths of the member's name and of what is extra
-        if np.lib.format.read_magic(whole) != (1, 0):
-            raise ValueError(f"{member} is of another format")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(whole)
-        return np.memmap(file, dtype, "r", whole.tell(), shape)
+    whole.seek(archive.getinfo(member).header_offset + 26)
+    whole.seek(sum(struct.unpack("<HH", whole.read(4))), os.SEEK_CUR)  # the lengths of the member's name and of what is extra
+    if np.lib.format.read_magic(whole) != (1, 0):
+        raise ValueError(f"{member} is of another format")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(whole)
+    return np.memmap(whole, dtype, "r", whole.tell(), shape)
 
 
 def room(file: Path, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
@@ -86,13 +87,28 @@ def save(file: Path, stamp: str, dataset: Dataset) -> None:
     """Keep a data set in place of what the file held. Two processes may do so at once: each replaces the whole file."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as temporary:
-            written = os.path.join(temporary, file.name)
+        _remove_left_behind(file)
+        written = file.with_name(f".{file.stem}.{platform.node()}.{os.getpid()}.npz")
+        try:
             packed = {name: _packed(getattr(dataset, name)) for name in ("classes", "names", "skipped")}
             np.savez(written, stamp=np.array(stamp), **{**dataset._asdict(), **packed})
             os.replace(written, file)
+        finally:
+            written.unlink(missing_ok=True)
     except OSError as error:
         warnings.warn(f"decoded images cannot be kept ({error}); set $SSL_ZOO_CACHE to a writable folder", stacklevel=3)
+
+
+def _remove_left_behind(file: Path) -> None:
+    """Remove what processes of this machine that were killed while they saved have left of the same cache."""
+    for part in file.parent.glob(f".{glob.escape(file.stem)}.{glob.escape(platform.node())}.*.npz"):
+        process = part.suffixes[-2][1:]
+        try:
+            os.kill(int(process), 0)
+        except (ProcessLookupError, ValueError):
+            part.unlink(missing_ok=True)
+        except PermissionError:  # it lives, and is somebody else's
+            pass
 
 
 def _packed(texts: tuple[str, ...]) -> np.ndarray:

@@ -54,7 +54,7 @@ class Walk:
 
 
 class Host:
-    """Images that stay on the host, where the device cannot hold them; the rows of a step are copied while the one before runs.
+    """Images that stay on the host, where the device cannot hold them; the rows of a step are read while the one before runs.
 
     Args:
         images: (N, H, W, C) uint8, on the host; may be a file's content, of which only what is asked for is read.
@@ -119,7 +119,7 @@ class Pipeline:
         rank: Which slice of each batch to make.
         ranks: R; divides B and U.
         device: Where the batches are wanted; where the images are, unless said otherwise.
-        fetch: Whether the images stay where they are and the rows of each step are copied; of itself, if they are elsewhere.
+        fetch: Whether the images stay where they are and the rows of each step are fetched; of itself, if they are elsewhere.
 
     Raises:
         InputError: A view's name is not defined, R does not divide B or U, or a stream that is wanted is empty.

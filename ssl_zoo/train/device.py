@@ -47,7 +47,7 @@ def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, for its next step, where the C library is GNU's.
 
     By default that returns large blocks to the system, which hands them out again page by page, each filled with zeros: that is a
-    tenth of a step of Mean Teacher. The most that is held at a time does not change.
+    tenth of a step of Mean Teacher. The most that is held at a time hardly changes.
     """
     with contextlib.suppress(OSError, AttributeError):  # another system, another library
         library = ctypes.CDLL(None)

@@ -1,6 +1,6 @@
 """Run-time guards: against a loss term that does nothing, as two toolkits shipped for years, and one that is not finite."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -111,11 +111,15 @@ class FiniteGuard:
         before = self._first.get(names)
         self._first[names] = now if before is None else torch.minimum(before, now)
 
-    def found(self) -> dict[str, int]:
-        """The terms that were not finite, each with the first step. Waits for the device."""
+    def found(self, together: Callable[[Tensor], Tensor] = lambda first: first) -> dict[str, int]:
+        """The terms that were not finite, each with the first step. Waits for the device.
+
+        Args:
+            together: From the first steps of this process to those of all.
+        """
         found: dict[str, int] = {}
         for names, first in self._first.items():
-            for name, step in zip(names, first.tolist(), strict=True):
+            for name, step in zip(names, together(first).tolist(), strict=True):
                 if step < self._past:
                     found[name] = min(int(step), found.get(name, int(step)))
         return found

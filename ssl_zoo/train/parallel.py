@@ -9,6 +9,7 @@ So the first one alone writes, and a run may go on with another number of proces
 """
 
 import contextlib
+import datetime
 import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -17,10 +18,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, RunError
 from ssl_zoo.ranks import gather_rows_grad, rank, ranks
 
 T = TypeVar("T")
+PATIENCE = datetime.timedelta(days=1)  # with a process that decodes or evaluates while the others wait
+
+
+class ElsewhereError(RunError):
+    """Another process could not go on, and says why."""
 
 
 @contextlib.contextmanager
@@ -42,12 +48,10 @@ def joined(device: str) -> Iterator[None]:
         if here >= count:
             raise InputError(f"there are more processes on this machine than its {count} GPUs; lower --nproc-per-node")
         torch.cuda.set_device(here)
-    dist.init_process_group("nccl" if on_gpu else "gloo")
-    try:
-        yield
-        dist.barrier()  # nobody leaves while another still asks for something
-    finally:
-        dist.destroy_process_group()
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
+    yield
+    dist.barrier()  # nobody leaves while another still asks for something
+    dist.destroy_process_group()  # not after an error, where it could wait for processes that wait for this one
 
 
 def own_device(device: str) -> str:
@@ -62,38 +66,60 @@ def one_after_the_others(work: Callable[[], T]) -> T:
     if ranks() == 1:
         return work()
     first = os.environ["LOCAL_RANK"] == "0"
-    if first:
-        done = work()
-    dist.barrier()
-    if not first:
-        done = work()
-    return done
+    done, error = _tried(work) if first else (None, None)
+    failed: list[bool] = [False] * ranks()
+    dist.all_gather_object(failed, error is not None)
+    if error is not None:
+        raise error
+    if any(failed):
+        raise ElsewhereError
+    return done if first else work()  # type: ignore[return-value]
 
 
 def from_first(work: Callable[[], T]) -> T:
-    """What it gives in the first process, in all of them."""
+    """What it gives in the first process, in all of them.
+
+    Raises:
+        ElsewhereError: In the others, where it raises something in the first.
+    """
     if ranks() == 1:
         return work()
-    box = [work() if rank() == 0 else None]
+    done, error = _tried(work) if rank() == 0 else (None, None)
+    box = [(done, error is not None)]
     dist.broadcast_object_list(box)
-    return box[0]  # type: ignore[return-value]
+    if error is not None:
+        raise error
+    if box[0][1]:
+        raise ElsewhereError
+    return box[0][0]  # type: ignore[return-value]
+
+
+def _tried(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    try:
+        return work(), None
+    except Exception as error:  # raised again, after the others have heard of it
+        return None, error
 
 
 def mean_of(values: Tensor) -> Tensor:
     """Each number's mean over the processes."""
-    if ranks() > 1:
-        dist.all_reduce(values)
-        values /= ranks()
-    return values
+    return _reduced(values, dist.ReduceOp.SUM) / ranks() if ranks() > 1 else values
+
+
+def least_of(values: Tensor) -> Tensor:
+    """Each number's least over the processes."""
+    return _reduced(values, dist.ReduceOp.MIN) if ranks() > 1 else values
 
 
 def largest_of(number: int, device: torch.device) -> int:
     """The largest over the processes."""
-    if ranks() == 1:
-        return number
-    box = torch.tensor(number, device=device)
-    dist.all_reduce(box, dist.ReduceOp.MAX)
-    return int(box)
+    return int(_reduced(torch.tensor(number, device=device), dist.ReduceOp.MAX)) if ranks() > 1 else number
+
+
+def _reduced(values: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
+    values = values.clone()
+    dist.all_reduce(values, operation)
+    return values
 
 
 class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -128,11 +154,19 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         pass  # as it was checked by the class that this one stands for
 
 
-def synchronised(net: nn.Module) -> nn.Module:
-    """The net with batch norms that know the whole batch; the same net where there is one process."""
+def synchronise(method: nn.Module) -> None:
+    """Let all batch norms of a method, its nets' and its own, know the whole batch. Nothing where there is one process.
+
+    Raises:
+        InputError: One of them is of a class whose forward pass is not known.
+    """
     if ranks() == 1:
-        return net
-    for module in net.modules():
-        if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d):
+        return
+    for name, module in method.named_modules():
+        if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
             module.__class__ = GlobalBatchNorm  # the same state, another forward pass
-    return net
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm) and type(module) is not GlobalBatchNorm:
+            raise InputError(
+                f"{name} is a {type(module).__name__}, which would normalise by a part of the batch; use torch's BatchNorm2d, "
+                "or one process"
+            )

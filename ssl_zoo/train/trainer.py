@@ -26,7 +26,7 @@ from ssl_zoo.train.evaluate import Evaluator, chosen
 from ssl_zoo.train.guard import FiniteGuard, TermGuard
 from ssl_zoo.train.logs import NoLog, RunLog
 from ssl_zoo.train.optimizer import make_optimizer, set_lr
-from ssl_zoo.train.parallel import from_first, largest_of, mean_of
+from ssl_zoo.train.parallel import from_first, largest_of, least_of, mean_of
 from ssl_zoo.train.signals import asked_to_end
 
 TAGS = {"unlabeled_accuracy": "unlabeled/accuracy", "validation_accuracy": "validation/accuracy"}  # of scores not on test images
@@ -175,12 +175,12 @@ class Trainer:
                 bar.update()
                 if logs:
                     self.log(log, bar, done, terms, watched)
-                if ranks() == 1 or logs:  # processes hear of a signal at different steps, and must end at one
+                if ranks() == 1 or logs:  # several processes agree at log points: on a signal, and that all losses are finite
                     number = largest_of(asked.by or 0, self.device)
                     if number:
                         self._end(log, done, signal.Signals(number))
-                if self._due(done) or time.perf_counter() - self._saved_at >= s.checkpoint_seconds:
-                    self._save(log, done)
+                    if self._due(done) or time.perf_counter() - self._saved_at >= s.checkpoint_seconds:
+                        self._save(log, done)
                 self._evaluate_if_due(log, bar, done)  # while the checkpoint is being written
         self._lap(training=True)
 
@@ -241,7 +241,8 @@ class Trainer:
         bar.set_postfix(
             {**{name: f"{value:.3g}" for name, value in numbers.items() if name != "total"}, **self._bar_scores}, refresh=False
         )
-        self._stop_if_not_finite(f"; at step {done}: {', '.join(f'{name} {value:.4g}' for name, value in numbers.items())}")
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        self._stop_if_not_finite(self.finite.found(least_of), f"; at step {done}: {shown}")
         other = {"train/lr": self.optimizer.param_groups[0]["lr"]}
         other |= {"train/skipped": self.skipped} if self.settings.on_nan == "skip" else {}
         log.write(done, {**{f"train/{name}": value for name, value in numbers.items()}, **other})
@@ -249,8 +250,7 @@ class Trainer:
             if rank() == 0:
                 bar.write(f"WARNING: {warning}", file=sys.stderr)
 
-    def _stop_if_not_finite(self, more: str = "") -> None:
-        found = self.finite.found()
+    def _stop_if_not_finite(self, found: Mapping[str, int], more: str = "") -> None:
         if "total" in found and self.settings.on_nan == "stop":
             firsts = sorted(found.items(), key=lambda item: item[0] == "total")
             raise self._diverged(f"the loss is not finite ({', '.join(f'{name} from step {at}' for name, at in firsts)}{more})")
@@ -279,7 +279,7 @@ class Trainer:
         """Whether the loss and all gradients are finite, for --on-nan skip. If not, the step is undone and counted. Waits for the
         device."""
         norms = torch._foreach_norm([p.grad for p in self._parameters if p.grad is not None])
-        total = mean_of(total.detach().float().clone())  # the gradients are already those of all processes
+        total = mean_of(total.detach().float())  # the gradients are already those of all processes
         if bool(torch.stack([total, *norms]).isfinite().all()):
             self._skipped_in_a_row = 0
             return True
@@ -312,13 +312,15 @@ class Trainer:
         self._lap(training=False)
 
     def _save(self, log: RunLog | NoLog, done: int) -> None:
-        if rank() > 0:  # all of them hold the same state
-            return
-        self._stop_if_not_finite()  # else it would be forgotten by the time a resumed run comes to its next log point
+        self._stop_if_not_finite(
+            self.finite.found()
+        )  # else it would be forgotten by the time a resumed run comes to its next log point
         weights = dict(self.algorithm.named_parameters())
         finite = torch.stack([p.isfinite().all() for p in weights.values()]).tolist()
         if not all(finite):  # the loss was that of before the update; no such weights may reach a checkpoint
             raise self._diverged(f"the weights {[*weights][finite.index(False)]} are not finite after step {done}")
+        if rank() > 0:  # all of them hold the same state
+            return
         self._lap(training=True)
         state = {
             "step": done,

@@ -2,7 +2,9 @@
 
 import io
 import os
+import platform
 import shutil
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -269,9 +271,41 @@ def test_what_is_large_is_decoded_to_disk_and_read_from_there(root, cache, monke
     monkeypatch.setattr(kept, "room", lambda *args: made.append(room(*args)) or made[-1])
     for data in (folder(root, skip_broken=skip), folder(root, skip_broken=skip)):
         assert isinstance(data.images, np.memmap) and not data.images.flags.writeable
-        assert data.images.filename.parent == cache == data.test_images.filename.parent
+        assert Path(data.images.filename).parent == cache == Path(data.test_images.filename).parent
         assert fingerprint(data) == fingerprint(expected) and data.names == expected.names
     assert len(made) == 1 and isinstance(made[0], np.memmap) and len(list(cache.iterdir())) == 1
+
+
+def test_images_are_those_of_the_file_that_was_checked(root, cache, monkeypatch):
+    """Another process may replace the cache between the check and the map."""
+    first = folder(root)
+    (file,) = cache.iterdir()
+    mapped = kept._mapped
+
+    def replaced(*args):
+        other = file.with_name("other")
+        other.write_bytes(b"of another folder")
+        other.replace(file)
+        return mapped(*args)
+
+    monkeypatch.setattr(kept, "_mapped", replaced)
+    assert fingerprint(folder(root)) == fingerprint(first)
+
+
+def test_what_a_killed_process_left_is_removed(root, cache):
+    folder(root)
+    (file,) = cache.iterdir()
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    host = platform.node()
+    left, alive, elsewhere = (
+        cache / f".{file.stem}.{where}.{number}.npz" for where, number in ((host, gone.pid), (host, 1), ("another", gone.pid))
+    )
+    for path in (left, alive, elsewhere):
+        path.write_bytes(b"half")
+    change(root)
+    folder(root)
+    assert {*cache.iterdir()} == {file, alive, elsewhere}
 
 
 def test_where_the_disk_has_no_room_memory_is_used(root, cache, monkeypatch):

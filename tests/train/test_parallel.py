@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from benchmarks import run, soak
-from ssl_zoo import ALGORITHMS
+from ssl_zoo import ALGORITHMS, InputError
 from ssl_zoo.train.checkpoint import Checkpoints
-from ssl_zoo.train.parallel import GlobalBatchNorm, joined, synchronised
+from ssl_zoo.train.parallel import GlobalBatchNorm, joined, synchronise
 from ssl_zoo.train.trainer import Trainer
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
@@ -36,7 +36,7 @@ RUNS = {
 }
 
 
-def child(rank, processes, port, runs, die_at, log):
+def child(rank, processes, port, runs, die_at, infinite_at, log):
     """One of the processes, with what torchrun would have told it: runs one after the other, as one group."""
     os.environ |= {"TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
@@ -47,6 +47,13 @@ def child(rank, processes, port, runs, die_at, log):
         if number == die_at:
             trainer.checkpoints.wait()
             os._exit(9)
+        if number == infinite_at and rank == 1:
+            loss = trainer.algorithm.loss
+            trainer.algorithm.loss = lambda *args: (out := loss(*args))._replace(total=out.total + float("inf"))
+            try:
+                return inner(trainer, number, *args, **kwargs)
+            finally:
+                trainer.algorithm.loss = loss
         return inner(trainer, number, *args, **kwargs)
 
     Trainer.step = step
@@ -57,14 +64,14 @@ def child(rank, processes, port, runs, die_at, log):
                 sys.exit(status)
 
 
-def together(processes, folder, runs, die_at=None):
+def together(processes, folder, runs, die_at=None, infinite_at=None):
     """Let so many processes make runs; returns their exit statuses and what they said."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     started = []
     for rank in range(processes):
-        args = (rank, processes, port, runs, die_at, folder / "log")
+        args = (rank, processes, port, runs, die_at, infinite_at, folder / "log")
         started.append(soak._FORKS.Process(target=child, args=args))
         started[-1].start()
     for process in started:
@@ -148,7 +155,42 @@ def test_a_batch_that_cannot_be_divided(tmp_path):
 
 def test_nets_are_left_alone_in_one_process():
     net = nn.Sequential(nn.BatchNorm2d(3))
-    assert type(synchronised(net)[0]) is nn.BatchNorm2d
+    synchronise(net)
+    assert type(net[0]) is nn.BatchNorm2d
+
+
+def test_a_batch_norm_that_is_not_known_is_refused(monkeypatch):
+    from ssl_zoo.train import parallel
+
+    class Mine(nn.BatchNorm2d):
+        pass
+
+    monkeypatch.setattr(parallel, "ranks", lambda: 2)
+    method = nn.ModuleDict({"net": nn.Sequential(nn.BatchNorm2d(3)), "head": nn.Sequential(nn.Linear(3, 3), Mine(3))})
+    with pytest.raises(InputError, match=r"head\.1 is a Mine, which would normalise by a part of the batch"):
+        synchronise(method)
+    del method["head"][1]
+    synchronise(method)
+    synchronise(method)  # what is done is no reason to refuse
+    assert type(method["net"][0]) is GlobalBatchNorm
+
+
+def test_what_the_first_process_refuses_ends_the_others_in_silence(tmp_path):
+    argv = [*QUICK, "--alg", "supervised", "--net", "smallnet", "--out", str(tmp_path / "run")]
+    with run.locked(tmp_path / "run"):
+        status, said = together(2, tmp_path, [argv])
+    assert status == [3, 1] and said.splitlines() == [
+        f"run.py: another process is at work on {tmp_path}/run; wait for it, or choose another --out"
+    ]
+
+
+def test_a_loss_that_is_not_finite_in_one_process_stops_all_of_them(tmp_path):
+    """With a gradient that is finite, so that only the loss of the second process tells."""
+    argv = [*QUICK, "--alg", "supervised", "--net", "smallnet", "--set", "evaluation.log_every=4", "--out", str(tmp_path / "run")]
+    status, said = together(2, tmp_path, [argv], infinite_at=2)
+    assert status == [1, 1] and "Traceback" not in said
+    assert said.count("the loss is not finite (total from step 3; at step 4: ") == 2
+    assert not (tmp_path / "run/checkpoint.pt").exists()
 
 
 @pytest.mark.parametrize(("affine", "momentum", "track"), [(True, 0.1, True), (False, None, True), (True, 0.3, False)])
