@@ -18,16 +18,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from ssl_zoo import ALGORITHMS, NETS, Facts, config, files, results
+from ssl_zoo import ALGORITHMS, NETS, Facts, results
 from ssl_zoo.data.dataset import Dataset, fingerprint
 from ssl_zoo.data.leakage import leaks
 from ssl_zoo.data.pipeline import Walk
-from ssl_zoo.errors import InputError, one_line
 
 if __package__:
-    from benchmarks import table
+    from benchmarks import figures
 else:
-    import table
+    import figures
 
 ROWS, CLASSES = (1_000_000, 10_000_000, 100_000_000), (10, 100, 1000)
 BATCH = 448  # unlabelled images of a step
@@ -145,35 +144,12 @@ def markdown(f: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0, or 2 for bad input."""
-    p = config.Parser(prog="scale.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures there")
-    p.add_argument("--read", type=Path, metavar="FILE.json", help="measure nothing; show figures that were written before")
-    p.add_argument("--into", type=Path, metavar="FILE.md", help="put the tables into a Markdown file, at the place of --read")
-    try:
-        flags = p.parse_args(argv)
-        if flags.into and not flags.read:
-            raise InputError("--into needs --read FILE.json, whose name marks the place")
-        if flags.read:
-            figures = json.loads(flags.read.read_text(encoding="utf-8"))
-        else:
-            commit = results.commit()
-            device = results.device_name(torch.device("cpu"))
-            figures = {"measured": measured(), "device": device, "versions": results.versions(), "commit": commit}
-            if flags.out:
-                files.replace_text(flags.out, json.dumps(figures, indent=1) + "\n")
-        try:
-            made = markdown(figures)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{flags.read} holds no figures of scale.py ({type(error).__name__}: {error})") from error
-        if flags.into:
-            text = flags.into.read_text(encoding="utf-8")
-            files.replace_text(flags.into, table.insert(text, str(flags.read), made))
-        else:
-            print(made)
-    except (InputError, OSError, json.JSONDecodeError) as error:
-        print(f"scale.py: {one_line(error)}", file=sys.stderr)
-        return 2
-    return 0
+
+    def everything(flags: argparse.Namespace) -> figures.Figures:
+        known = {"commit": results.commit(), "device": results.device_name(torch.device("cpu")), "versions": results.versions()}
+        return {"measured": measured(), **known}
+
+    return figures.command(figures.parser("scale.py", __doc__), argv, everything, markdown)
 
 
 if __name__ == "__main__":

@@ -30,20 +30,19 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ssl_zoo import config, files, results
+from ssl_zoo import config, results
 from ssl_zoo.data.augment import View
 from ssl_zoo.data.dataset import Dataset
-from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.device import autocast, keep_freed_memory, pick_device
 from ssl_zoo.train.logs import RunLog
 
 if __package__:
-    from benchmarks import run, table
+    from benchmarks import figures, run
     from benchmarks.plain import PlainMeanTeacher
 else:
+    import figures
     import run
-    import table
     from plain import PlainMeanTeacher
 
 METHODS = ("supervised", "pimodel", "tempens", "meanteacher")
@@ -406,10 +405,10 @@ def everything(device: str, short: bool) -> dict[str, Any]:
     }
 
 
-def markdown(figures: dict[str, Any]) -> str:
+def markdown(found: figures.Figures) -> str:
     """The figures as tables."""
     lines = []
-    for work in figures["workloads"].values():
+    for work in found["workloads"].values():
         lines += [
             f"**{work['title']}**, {next(iter(work['methods'].values()))['precision']}:",
             "",
@@ -433,26 +432,26 @@ def markdown(figures: dict[str, Any]) -> str:
         for alg, f in work["methods"].items():
             lines.append(" | ".join((f"| {alg}", *(f"{1000 * f['parts'][part]:.2f}" for part in PARTS))) + " |")
         lines.append("")
-    sizes = "; ".join(f"{int(n):,} rows: {_ms(f)} ms" for n, f in figures["rows"].items())
-    first = figures["starts"]["import torch"]["median"]
-    begin = ", ".join(f"{name} {f['median']:.2f} s ({f['median'] / first:.2f})" for name, f in figures["starts"].items())
-    rounds = next(iter(figures["workloads"].values()))["rounds"]
+    sizes = "; ".join(f"{int(n):,} rows: {_ms(f)} ms" for n, f in found["rows"].items())
+    first = found["starts"]["import torch"]["median"]
+    begin = ", ".join(f"{name} {f['median']:.2f} s ({f['median'] / first:.2f})" for name, f in found["starts"].items())
+    rounds = next(iter(found["workloads"].values()))["rounds"]
     lines += [
         f"A step of Temporal Ensembling (smallnet, 16x16 pixels) against the size of the data set: {sizes}.",
         f"To start, and relative to torch alone: {begin}.",
     ]
-    if figures["default_run"]:
-        run_ = figures["default_run"]
+    if found["default_run"]:
+        run_ = found["default_run"]
         lines.append(
             f"The default run: {run_['wall']:.0f} s from the command to its end, {run_['seconds']:.0f} s of them in its loop, "
             f"{run_['peak_memory'] / 2**20:.0f} MB at most."
         )
-    versions = figures["versions"]
+    versions = found["versions"]
     lines += [
         "",
-        f"Medians (least to most) of {rounds} rounds of one run in which all take turns. {figures['device']}, "
-        f"{figures['cores']} cores; ssl_zoo {versions['ssl_zoo']}, torch {versions['torch']}, python {versions['python']}; "
-        f"commit {figures['commit'][:10]}.",
+        f"Medians (least to most) of {rounds} rounds of one run in which all take turns. {found['device']}, "
+        f"{found['cores']} cores; ssl_zoo {versions['ssl_zoo']}, torch {versions['torch']}, python {versions['python']}; "
+        f"commit {found['commit'][:10]}.",
     ]
     return "\n".join(lines)
 
@@ -468,45 +467,16 @@ def _percent(f: dict[str, float]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0, or 2 for bad input."""
-    p = config.Parser(prog="speed.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = figures.parser("speed.py", __doc__)
     p.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
-    p.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures there")
-    p.add_argument("--read", type=Path, metavar="FILE.json", help="measure nothing; show figures that were written before")
-    p.add_argument("--into", type=Path, metavar="FILE.md", help="put the tables into a Markdown file, at the place of --read")
-    p.add_argument(
-        "--short", action="store_true", help="a minute with small nets, to see that it works; its figures mean nothing"
-    )
-    try:
-        flags = p.parse_args(argv)
-        if flags.into and not flags.read:
-            raise InputError("--into needs --read FILE.json, whose name marks the place")
-        if flags.read:
-            figures = _read(flags.read)
-        else:
-            with tempfile.TemporaryDirectory() as empty:  # so that nothing is compiled already
-                os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty
-                figures = everything(flags.device, flags.short)
-            if flags.out:
-                files.replace_text(flags.out, json.dumps(figures, indent=1) + "\n")
-        if flags.into:
-            files.replace_text(
-                flags.into, table.insert(flags.into.read_text(encoding="utf-8"), str(flags.read), markdown(figures))
-            )
-        else:
-            print(markdown(figures))
-    except (InputError, OSError) as error:
-        print(f"speed.py: {one_line(error)}", file=sys.stderr)
-        return 2
-    return 0
+    p.add_argument("--short", action="store_true", help="a minute with small nets, to see that it works; no figures to keep")
 
+    def measured(flags: argparse.Namespace) -> figures.Figures:
+        with tempfile.TemporaryDirectory() as empty:  # so that nothing is compiled already
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty
+            return everything(flags.device, flags.short)
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        figures = json.loads(path.read_text(encoding="utf-8"))
-        markdown(figures)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} holds no figures of speed.py ({type(error).__name__}: {error})") from error
-    return figures
+    return figures.command(p, argv, measured, markdown)
 
 
 if __name__ == "__main__":

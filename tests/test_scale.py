@@ -53,7 +53,11 @@ def test_what_is_held_is_seen():
 
 @pytest.mark.parametrize(
     ("argv", "said"),
-    [(["--into", "x.md"], "--into needs --read"), (["--read", "none.json"], "No such file"), (["--read", "bad.json"], "")],
+    [
+        (["--into", "x.md"], "--into needs --read"),
+        (["--read", "none.json"], "No such file"),
+        (["--read", "bad.json"], "holds no figures of scale.py"),
+    ],
 )
 def test_bad_input(argv, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

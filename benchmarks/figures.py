@@ -1,0 +1,61 @@
+"""What commands share that measure something once, keep it in a file, and set it into a document."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ssl_zoo import config, files
+from ssl_zoo.errors import InputError, one_line
+
+if __package__:
+    from benchmarks import table
+else:
+    import table
+
+Figures = dict[str, Any]
+
+
+def parser(prog: str, description: str | None) -> config.Parser:
+    """With the flags that all of them have."""
+    p = config.Parser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures there")
+    p.add_argument("--read", type=Path, metavar="FILE.json", help="measure nothing; show figures that were written before")
+    p.add_argument("--into", type=Path, metavar="FILE.md", help="put the tables into a Markdown file, at the place of --read")
+    return p
+
+
+def command(
+    p: config.Parser,
+    argv: Sequence[str] | None,
+    measure: Callable[[argparse.Namespace], Figures],
+    markdown: Callable[[Figures], str],
+) -> int:
+    """Measure or read, keep and show. Returns the exit status: 0, or 2 for bad input."""
+    try:
+        flags = p.parse_args(argv)
+        if flags.into and not flags.read:
+            raise InputError("--into needs --read FILE.json, whose name marks the place")
+        figures = _read(flags.read, p.prog, markdown) if flags.read else measure(flags)
+        if flags.out:
+            files.replace_text(flags.out, json.dumps(figures, indent=1) + "\n")
+        if flags.into:
+            text = flags.into.read_text(encoding="utf-8")
+            files.replace_text(flags.into, table.insert(text, str(flags.read), markdown(figures)))
+        else:
+            print(markdown(figures))
+    except (InputError, OSError) as error:
+        print(f"{p.prog}: {one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _read(path: Path, prog: str, markdown: Callable[[Figures], str]) -> Figures:
+    try:
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        markdown(figures)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} holds no figures of {prog} ({type(error).__name__}: {error})") from error
+    return figures
