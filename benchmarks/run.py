@@ -45,7 +45,7 @@ ANYWHERE = ("device", "data_root", "checkpoint_seconds", "strict")
 
 def parser() -> config.Parser:
     """The command line's flags; everything else is a setting."""
-    p = config.Parser(prog="run.py", description=__doc__, add_help=False, allow_abbrev=False)
+    p = config.Parser(prog="run.py", description=__doc__, add_help=False)
     p.add_argument("--alg", metavar="NAME", help="method")
     p.add_argument("--net", metavar="NAME", help="net")
     p.add_argument(

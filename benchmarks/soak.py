@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ssl_zoo import files, results
+from ssl_zoo import config, files, results
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.train.checkpoint import Checkpoints
@@ -215,12 +215,12 @@ def sentence(figures: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0; 1: something differs; 2: bad input."""
-    p = argparse.ArgumentParser(prog="soak.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = config.Parser(prog="soak.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--kills", type=int, default=50, metavar="N", help="how many to survive; 50 unless said otherwise")
     p.add_argument("--moments", type=int, default=0, metavar="SEED", help="of the moments of the kills")
     p.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures there")
-    flags, rest = p.parse_known_args(sys.argv[1:] if argv is None else argv)
     try:
+        flags, rest = p.parse_known_args(sys.argv[1:] if argv is None else argv)
         if flags.kills < 1:
             raise InputError(f"--kills is {flags.kills}; it must be at least 1")
         if any(word.partition("=")[0] == "--out" for word in rest):

@@ -26,7 +26,10 @@ SECTIONS = {"datasets": DATASETS, "nets": NETS, "algorithms": ALGORITHMS}  # opt
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with errors in one line."""
+    """argparse with errors in one line, in which a word that is cut short is an unknown one."""
+
+    def __init__(self, **options: Any):
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; --help shows what can be given")

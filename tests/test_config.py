@@ -253,3 +253,10 @@ def test_a_text_is_read_back_as_a_text(word):
     """Of YAML's two ideas of a number, ours takes 1e3 for one: so what is written must be in quotes."""
     settings = config.resolve({"split_file": word})
     assert config.resolve(config.parse_yaml(config.dump(settings), "it")) == settings
+
+
+def test_a_flag_that_is_cut_short_is_unknown():
+    parser = config.Parser(prog="x.py")
+    parser.add_argument("--out")
+    with pytest.raises(InputError, match="unrecognized arguments: --ou y; --help shows what can be given"):
+        parser.parse_args(["--ou", "y"])
