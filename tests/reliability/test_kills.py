@@ -179,6 +179,7 @@ def signalled_child(owner, name, call, number, argv, log):
         return inner(*args)
 
     setattr(owner, name, signalled)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and hand that down
     with open(log, "w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         status = run.main(argv)
     sys.exit(status)
