@@ -15,6 +15,15 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 
+def view(side: int, strong: bool = False) -> transforms.Compose:
+    """A random view of a PIL image of so many pixels a side: shifted, mirrored; strong: with RandAugment and Cutout too."""
+    steps = [transforms.RandomCrop(side, padding=4, padding_mode="reflect"), transforms.RandomHorizontalFlip()]
+    steps += [transforms.RandAugment()] if strong else []
+    steps += [transforms.ToTensor()]
+    steps += [transforms.RandomErasing(p=1, scale=(0.01, 0.25), ratio=(1, 1), value=0.5)] if strong else []
+    return transforms.Compose([*steps, transforms.Normalize((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))])
+
+
 class TwoViews(Dataset[tuple[Tensor, Tensor, int]]):
     """Two random views of each image, and its class.
 
@@ -26,14 +35,7 @@ class TwoViews(Dataset[tuple[Tensor, Tensor, int]]):
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, rows: np.ndarray):
         self.images, self.labels, self.rows = images, labels, rows
-        self.view = transforms.Compose(
-            [
-                transforms.RandomCrop(images.shape[1], padding=4, padding_mode="reflect"),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
-            ]
-        )
+        self.view = view(images.shape[1])
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -8,7 +8,8 @@ One run, in which all take turns, so that whatever else the machine does meets a
 - compiled: the same steps with `--compile`;
 - plain: Mean Teacher as a tutorial writes it (`plain.py`), with the same net, batch and threads.
 
-Besides: where the time goes; whether a step's cost depends on the size of the data set; what a default run takes, and a start.
+Besides: where the time goes; what a view costs, beside PIL's of one image after the other; whether a step's cost depends on the
+size of the data set; what a default run takes, and a start.
 """
 
 import argparse
@@ -27,10 +28,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ssl_zoo import config, results
+from ssl_zoo import AUGMENTATIONS, config, results
 from ssl_zoo.data.augment import View
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.settings import RunSettings
@@ -39,11 +41,11 @@ from ssl_zoo.train.logs import RunLog
 
 if __package__:
     from benchmarks import figures, run
-    from benchmarks.plain import PlainMeanTeacher
+    from benchmarks.plain import PlainMeanTeacher, view
 else:
     import figures
     import run
-    from plain import PlainMeanTeacher
+    from plain import PlainMeanTeacher, view
 
 METHODS = ("supervised", "pimodel", "tempens", "meanteacher")
 PARTS = ("sampling", "augmentation", "student and loss", "teacher's pass", "backward", "optimiser", "state", "logging", "rest")
@@ -351,6 +353,31 @@ def rows_of(sizes: Sequence[int], rounds: int, steps: int, device: str) -> dict[
     return {name: spread(seconds) for name, seconds in found.items()}
 
 
+VIEWS = {  # as configs/cifar10.yaml
+    "weak": CIFAR.views,
+    "strong": {**CIFAR.views, "randaugment": {}, "cutout": {}},
+}
+
+
+def views_of(count: int, rounds: int, steps: int, device: str) -> dict[str, Any]:
+    """Seconds for a view of so many images at once, and with PIL and torchvision one after the other."""
+    data, where = random_data(CIFAR._replace(rows=count)), pick_device(device)
+    images, rows = torch.from_numpy(data.images).to(where), torch.arange(count, device=where)
+    pictures = [Image.fromarray(image) for image in data.images]
+    generator, mean = torch.Generator(where).manual_seed(0), torch.full((3,), 0.5, device=where)
+    contenders: dict[str, Callable[[], Any]] = {}
+    for name, given in VIEWS.items():
+        ours = View([AUGMENTATIONS.create(step, **options) for step, options in given.items()], mean, mean)
+        theirs = view(CIFAR.side, strong=name == "strong")
+        contenders |= {
+            name: lambda ours=ours: ours(images, rows, generator, count, slice(None)),
+            f"{name}, PIL": lambda theirs=theirs: torch.stack([theirs(picture) for picture in pictures]).to(where),
+        }
+    with tqdm(total=(rounds + 1) * len(contenders), desc="views", disable=None) as bar:
+        found = interleaved(contenders, rounds, steps, where, bar)
+    return {"images": count, **{name: spread(seconds) for name, seconds in found.items()}}
+
+
 def default_run(device: str) -> dict[str, Any]:
     """The run that is made where nothing is said, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -399,6 +426,7 @@ def everything(device: str, short: bool) -> dict[str, Any]:
             "cifar": measure(cifar, rounds, steps, device, not short),
             "digits": measure(DIGITS, rounds, steps if short else 20, device, not short),
         },
+        "views": views_of(8 if short else sum(CIFAR.batch), rounds, steps, device),
         "rows": rows_of(sizes, rounds, steps if short else 5, device),
         "default_run": None if short else default_run(device),
         "starts": starts(1 if short else 5),
@@ -436,7 +464,10 @@ def markdown(found: figures.Figures) -> str:
     first = found["starts"]["import torch"]["median"]
     begin = ", ".join(f"{name} {f['median']:.2f} s ({f['median'] / first:.2f})" for name, f in found["starts"].items())
     rounds = next(iter(found["workloads"].values()))["rounds"]
+    made = found["views"]
     lines += [
+        f"A view of {made['images']} images of 32x32 pixels: weak {_ms(made['weak'])} ms, with PIL {_ms(made['weak, PIL'])}; "
+        f"strong (RandAugment and Cutout too) {_ms(made['strong'])} ms, with PIL {_ms(made['strong, PIL'])}.",
         f"A step of Temporal Ensembling (smallnet, 16x16 pixels) against the size of the data set: {sizes}.",
         f"To start, and relative to torch alone: {begin}.",
     ]

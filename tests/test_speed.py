@@ -146,6 +146,13 @@ FIGURES = {
             },
         }
     },
+    "views": {
+        "images": 9,
+        **{
+            name: {"median": t, "min": t, "max": t}
+            for name, t in (("weak", 0.001), ("weak, PIL", 0.02), ("strong", 0.004), ("strong, PIL", 0.05))
+        },
+    },
     "rows": {"1000": {"median": 0.002, "min": 0.001, "max": 0.003}},
     "default_run": {"wall": 30.0, "seconds": 20.0, "accuracy": 0.9, "peak_memory": 2**30},
     "starts": {"import torch": {"median": 2.0, "min": 2, "max": 2}, "run.py --list": {"median": 3.0, "min": 3, "max": 3}},
@@ -159,6 +166,8 @@ def test_the_tables(tmp_path, capsys):
     for part in (
         "| supervised | 500 (400 to 600) | 91 | 250 (200 to 300) | +2.1 % (-1.0 to +5.0) | 3 | 125 (100 to 150) | 41 s |",
         "PIL in the training process, fp32 | 50.0 (40.0 to 60.0) | 50 | | 2.50 times meanteacher (2.00 to 3.00) | | | |",
+        "A view of 9 images of 32x32 pixels: weak 1.00 (1.00 to 1.00) ms, with PIL 20.0 (20.0 to 20.0); "
+        "strong (RandAugment and Cutout too) 4.00 (4.00 to 4.00) ms, with PIL 50.0 (50.0 to 50.0).",
         "1,000 rows: 2.00 (1.00 to 3.00) ms.",
         "run.py --list 3.00 s (1.50).",
         "30 s from the command to its end, 20 s of them in its loop, 1024 MB at most.",

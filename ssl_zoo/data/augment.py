@@ -58,7 +58,7 @@ def _gather(images: Tensor, which: Tensor, rows: Tensor, columns: Tensor) -> Ten
     return images.reshape(-1, channels).index_select(0, place.flatten()).view(*place.shape, channels)
 
 
-def _uniform(generator: Generator, n: int, low: float, high: float) -> Tensor:
+def uniform(generator: Generator, n: int, low: float, high: float) -> Tensor:
     return torch.rand(n, generator=generator, device=generator.device) * (high - low) + low
 
 
@@ -107,7 +107,7 @@ class Flip(Move):
         self.probability = between("flip.probability", probability, 0, 1)
 
     def draw(self, generator: Generator, n: int, shape: tuple[int, int, int]) -> tuple[Tensor, ...]:
-        return (_uniform(generator, n, 0, 1) < self.probability,)
+        return (uniform(generator, n, 0, 1) < self.probability,)
 
     def places(self, size: tuple[int, int], *parameters: Tensor) -> tuple[Tensor, Tensor]:
         (mirrored,) = parameters  # (n,)
@@ -140,9 +140,9 @@ class Affine(Augmentation):
         self.padding = one_of("affine.padding", padding, "reflection", "zeros")
 
     def draw(self, generator: Generator, n: int, shape: tuple[int, int, int]) -> tuple[Tensor, ...]:
-        angle = _uniform(generator, n, -math.radians(self.rotate), math.radians(self.rotate))
-        size = _uniform(generator, n, 1 - self.scale, 1 + self.scale)
-        down, right = (_uniform(generator, n, -self.shift, self.shift) for _ in range(2))
+        angle = uniform(generator, n, -math.radians(self.rotate), math.radians(self.rotate))
+        size = uniform(generator, n, 1 - self.scale, 1 + self.scale)
+        down, right = (uniform(generator, n, -self.shift, self.shift) for _ in range(2))
         return angle, size, down, right
 
     def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
@@ -172,10 +172,10 @@ class ResizedCrop(Augmentation):
         self.scale, self.ratio = scale, ratio
 
     def draw(self, generator: Generator, n: int, shape: tuple[int, int, int]) -> tuple[Tensor, ...]:
-        area = _uniform(generator, n, *self.scale)
-        ratio = _uniform(generator, n, math.log(self.ratio[0]), math.log(self.ratio[1])).exp()
+        area = uniform(generator, n, *self.scale)
+        ratio = uniform(generator, n, math.log(self.ratio[0]), math.log(self.ratio[1])).exp()
         width, height = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
-        x, y = (_uniform(generator, n, -1, 1) * (1 - side) for side in (width, height))  # centre, from -1 to 1
+        x, y = (uniform(generator, n, -1, 1) * (1 - side) for side in (width, height))  # centre, from -1 to 1
         return width, height, x, y
 
     def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def joined(device: str) -> Iterator[None]:
         device: As the settings have it.
 
     Raises:
-        InputError: There are more processes than GPUs on this machine.
+        InputError: There are more processes than GPUs on this machine, or the others cannot be reached.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ or dist.is_initialized():
         yield
@@ -48,7 +48,13 @@ def joined(device: str) -> Iterator[None]:
         if here >= count:
             raise InputError(f"there are more processes on this machine than its {count} GPUs; lower --nproc-per-node")
         torch.cuda.set_device(here)
-    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
+    try:
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
+    except RuntimeError as error:
+        raise InputError(
+            f"the other processes cannot be reached ({str(error).splitlines()[0]}); where a machine's name stands for 127.0.0.1, "
+            f"say which network to use, as {'NCCL' if on_gpu else 'GLOO'}_SOCKET_IFNAME=eth0"
+        ) from error
     yield
     dist.barrier()  # nobody leaves while another still asks for something
     dist.destroy_process_group()  # not after an error, where it could wait for processes that wait for this one

@@ -14,6 +14,8 @@ ALL = {
     "affine": {"rotate": 20, "scale": 0.2, "shift": 1.5},
     "resized_crop": {"scale": (0.3, 0.9)},
     "noise": {"std": 0.3},
+    "randaugment": {},
+    "cutout": {"side": (0.5, 0.7)},
 }
 
 
@@ -36,7 +38,7 @@ def test_draws_are_per_image(name):
     augmentation = AUGMENTATIONS.create(name, **ALL[name])
     made = augmentation.apply(one, *augmentation.draw(generator(), 256, SHAPE))
     kinds = len(torch.unique(made.flatten(1), dim=0))
-    assert kinds >= {"flip": 2, "translate": 40}.get(name, 256)
+    assert kinds >= {"flip": 2, "translate": 40, "randaugment": 200, "cutout": 60}.get(name, 256)
     assert made.std(dim=0).max() > 0.05
 
 
@@ -69,7 +71,7 @@ def test_at_zero_strength_nothing_changes(name, options):
     torch.testing.assert_close(augmentation.apply(given, *augmentation.draw(generator(), 64, SHAPE)), given, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["translate", "affine", "resized_crop", "flip"])
+@pytest.mark.parametrize("name", [name for name in ALL if name != "noise"])
 def test_any_size_of_image(name):
     for shape in ((1, 1, 1), (2, 3, 9), (4, 17, 23)):
         augmentation, given = AUGMENTATIONS.create(name, **ALL[name]), images(5, shape)

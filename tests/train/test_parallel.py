@@ -130,6 +130,66 @@ def test_another_number_of_processes_goes_on(first, then, alone, tmp_path):
     assert [part["step"] for part in history] == [0, 4]
 
 
+@pytest.fixture
+def two_machines():
+    """Names of two network namespaces, joined by a cable: each has a network of its own, as a machine has."""
+    names = [f"sslzoo{os.getpid()}{end}" for end in "ab"]
+
+    def ip(*words):
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+
+    try:
+        for name in names:
+            ip("netns", "add", name)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no network namespaces here: {error}")
+    try:
+        ip("link", "add", "cable", "netns", names[0], "type", "veth", "peer", "name", "cable", "netns", names[1])
+        for number, name in enumerate(names, 1):
+            ip("-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", "cable")
+            ip("-n", name, "link", "set", "lo", "up")
+            ip("-n", name, "link", "set", "cable", "up")
+        yield names
+    finally:
+        for name in names:
+            ip("netns", "del", name)
+
+
+@pytest.mark.slow
+def test_two_machines_give_what_one_process_gives(two_machines, alone, tmp_path):
+    """As README says it, with the name of the network."""
+    argv = [*QUICK, *RUNS["tempens"], "--out", str(tmp_path / "run")]
+    more = ["--nnodes=2", "--nproc-per-node=1", "--master-addr=10.77.0.1", "--master-port=29411"]
+    started = [
+        subprocess.Popen(
+            ["ip", "netns", "exec", name, *TORCHRUN, *more, f"--node-rank={number}", run.__file__, *argv],
+            env={**os.environ, "GLOO_SOCKET_IFNAME": "cable", "OMP_NUM_THREADS": "1"},
+            stdout=(tmp_path / name).open("w"),
+            stderr=subprocess.STDOUT,
+        )
+        for number, name in enumerate(two_machines)
+    ]
+    said = [
+        (process.wait(timeout=120), (tmp_path / name).read_text()) for process, name in zip(started, two_machines, strict=True)
+    ]
+    assert [status for status, _ in said] == [0, 0], said
+    assert_same(alone / "tempens", tmp_path / "run")
+    assert "after 8 steps" in said[0][1] and "after 8 steps" not in said[1][1]
+
+
+def test_processes_that_cannot_be_reached(monkeypatch):
+    def fails(*args, **kwargs):
+        raise torch.distributed.DistBackendError("no way to 10.0.0.1\nand more")
+
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
+    monkeypatch.setattr(torch.distributed, "init_process_group", fails)
+    with (
+        pytest.raises(InputError, match=r"cannot be reached \(no way to 10\.0\.0\.1\); .* as GLOO_SOCKET_IFNAME=eth0$"),
+        joined("cpu"),
+    ):
+        pass
+
+
 @pytest.mark.slow
 def test_a_signal_to_torchrun_ends_all_of_them_at_one_step(tmp_path):
     argv = [*QUICK, "--alg", "meanteacher", "--net", "smallnet", "--steps", "100000", "--out", str(tmp_path / "run")]
