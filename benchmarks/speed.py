@@ -36,7 +36,7 @@ from ssl_zoo import AUGMENTATIONS, config, results
 from ssl_zoo.data.augment import View
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.settings import RunSettings
-from ssl_zoo.train.device import autocast, keep_freed_memory, pick_device
+from ssl_zoo.train.device import autocast, keep_freed_memory, pick_device, wait_for
 from ssl_zoo.train.logs import RunLog
 
 if __package__:
@@ -185,11 +185,6 @@ def timed(step: Callable[[], None], steps: int, device: torch.device) -> float:
         step()
     wait_for(device)
     return (time.perf_counter() - began) / steps
-
-
-def wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def interleaved(

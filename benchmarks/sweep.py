@@ -29,10 +29,11 @@ from ssl_zoo.errors import BusyError, InputError, one_line
 from ssl_zoo.settings import RunSettings
 
 if __package__:
-    from benchmarks import run
+    from benchmarks import run, share
     from benchmarks.engines import Ended, Engine, Job, LocalEngine, RayEngine
 else:
     import run
+    import share
     from engines import Ended, Engine, Job, LocalEngine, RayEngine
 
 MOST_SEEDS = 10_000  # in a range
@@ -88,13 +89,22 @@ def parser() -> config.Parser:
     p.add_argument("--engine", default="local", choices=("local", "ray"), help="processes on this machine, or a Ray cluster")
     p.add_argument("--address", metavar="ADDRESS", help="of a Ray cluster to join; one is started on this machine otherwise")
     p.add_argument(
-        "--jobs-per-device", type=int, metavar="K", help="runs at a time on each GPU (1), or on the CPU (one to a core)"
+        "--jobs-per-device",
+        type=jobs,
+        metavar="K|auto",
+        help="runs at a time on each GPU, or on the CPU, where it is one to a core unless said otherwise; auto, which is what a "
+        "GPU gets: as many as make the most steps between them, measured at the start, as share.py does",
     )
     p.add_argument("--dry-run", action="store_true", help="show the plan and the estimated time, and run nothing")
     p.add_argument(
         "--out", type=Path, metavar="DIR", help="holds the cells; runs/sweep-<recipe>[-<budget>] unless said otherwise"
     )
     return p
+
+
+def jobs(text: str) -> int | str:
+    """A number, or auto."""
+    return text if text == "auto" else int(text)
 
 
 def listed(text: str, flag: str) -> list[str]:
@@ -361,27 +371,41 @@ def plan(cells: Sequence[Cell], todo: Sequence[Cell], refused: dict[str, str], c
         yield f"cannot be run: {name}: {reason}"
 
 
-def make_engine(flags: argparse.Namespace) -> tuple[Engine | None, int, int]:
+def make_engine(flags: argparse.Namespace, todo: Sequence[Cell]) -> tuple[Engine | None, int, int]:
     """The engine (none for a dry run on Ray's account), how many runs at a time, and the threads of each."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = 0 if flags.device == "cpu" else torch.cuda.device_count()
     if flags.device == "cuda" and not gpus and flags.engine == "local":
         raise InputError("--device cuda: there is no GPU here; --device cpu runs on the processor")
-    if flags.jobs_per_device is not None and flags.jobs_per_device < 1:
-        raise InputError(f"--jobs-per-device is {flags.jobs_per_device}; it must be at least 1")
-    each = flags.jobs_per_device or (1 if gpus else cores)
-    threads = max(1, cores // (each * max(1, gpus)))
+    asked = flags.jobs_per_device
+    if isinstance(asked, int) and asked < 1:
+        raise InputError(f"--jobs-per-device is {asked}; it must be at least 1")
     if flags.address is not None and flags.engine != "ray":
         raise InputError("--address is that of a Ray cluster; add --engine ray")
+    if flags.engine == "ray" and asked == "auto":
+        raise InputError("--jobs-per-device auto is measured on this machine; with --engine ray give a number")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # which GPUs are ours, where somebody has said so
+    devices = (visible.split(",")[:gpus] if visible else [str(k) for k in range(gpus)]) or [""]
+    measure = asked == "auto" or (asked is None and gpus > 0 and flags.engine == "local")
+    each = (1 if gpus else share.cores()) if asked is None else asked
+    if measure:
+        most = min(share.MOST, -(-len(todo) // len(devices)))
+        each = 1 if flags.dry_run or most < 2 else measured_jobs(todo[0], devices[0], most)
+    threads = max(1, share.cores() // (each * len(devices)))
     if flags.engine == "ray" and not flags.dry_run:
-        engine: Engine = RayEngine(flags.address, flags.device, flags.jobs_per_device, threads)
+        engine: Engine = RayEngine(flags.address, flags.device, asked, threads)
         return engine, engine.slots, engine.threads
     if flags.dry_run:
-        return None, each * max(1, gpus), threads
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # which GPUs are ours, where somebody has said so
-    numbers = visible.split(",")[:gpus] if visible else [str(k) for k in range(gpus)]
-    engine = LocalEngine(numbers or [""], each, threads)
+        return None, each * len(devices), threads
+    engine = LocalEngine(devices, each, threads)
     return engine, engine.slots, threads
+
+
+def measured_jobs(cell: Cell, device: str, most: int) -> int:
+    """How many copies of a cell should share a device."""
+    print(f"measuring how many runs at a time make the most steps on a device, with {cell.job.name}", flush=True)
+    found = share.measured_with(cell.job.argv, device, most)
+    print(", ".join(f"{count}: {rate:.1f} steps/s" for count, rate in found.items()), flush=True)
+    return share.best(found)
 
 
 class Stopped(KeyboardInterrupt):
@@ -431,7 +455,7 @@ def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
         raise InputError(f"--out {out}: {blocked} is not a folder; choose another --out")
     cells = grid(flags, out)
     done, todo, refused = split_cells(cells)
-    engine, slots, threads = make_engine(flags)
+    engine, slots, threads = make_engine(flags, todo)
     if engine is not None:
         engines.callback(close, engine)
     clock = Clock(done, threads)

@@ -76,6 +76,8 @@ def test_a_dry_run_shows_the_plan_and_leaves_nothing(capsys):
         (["--labels", "many"], "labels"),
         (["--set", "optimizer.rl=1"], "has no option 'rl'"),
         (["--jobs-per-device", "0"], "--jobs-per-device is 0"),
+        (["--jobs-per-device", "many"], "invalid jobs value: 'many'"),
+        (["--jobs-per-device", "auto", "--engine", "ray"], "with --engine ray give a number"),
         (["--device", "cuda"], "there is no GPU here"),
         (["--address", "x:1"], "add --engine ray"),
         (["--engine", "slurm"], "invalid choice"),
@@ -257,3 +259,31 @@ def test_an_address_without_a_cluster_is_one_line(capsys):
     pytest.importorskip("ray", reason='needs pip install "ssl_zoo[ray]"')
     assert sweep.main(grid("--engine", "ray", "--address", "127.0.0.1:1")) == 2
     assert "there is no Ray cluster at 127.0.0.1:1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "gpus", "asked", "slots"),
+    [
+        ([], 0, [], 4),  # one to a core
+        (["--jobs-per-device", "3"], 2, [], 6),
+        ([], 2, [("0", 3)], 4),  # six cells, three to a GPU at most; two are best
+        (["--jobs-per-device", "auto"], 0, [("", 6)], 2),
+        (["--jobs-per-device", "auto", "--dry-run"], 0, [], 1),
+    ],
+)
+def test_how_many_runs_share_a_device(flags, gpus, asked, slots, monkeypatch):
+    measured = []
+
+    def measure(argv, device, most):
+        measured.append((device, most))
+        return {1: 10.0, 2: 20.0, 3: 21.0}
+
+    monkeypatch.setattr(sweep.torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(sweep.share, "cores", lambda: 4)
+    monkeypatch.setattr(sweep.share, "measured_with", measure)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    parsed = sweep.parser().parse_args(grid(*flags, seeds="0-2"))
+    engine, found, threads = sweep.make_engine(parsed, sweep.grid(parsed, Path("grid")))
+    assert (measured, found, threads) == (asked, slots, max(1, 4 // slots))
+    if engine is not None:
+        engine.close()

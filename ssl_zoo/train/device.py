@@ -43,6 +43,12 @@ def holds(device: torch.device, size: int) -> bool:
     return device.type == "cpu" or 2 * size <= torch.cuda.mem_get_info(device)[0]
 
 
+def wait_for(device: torch.device) -> None:
+    """Until it has done what was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, for its next step, where the C library is GNU's.
 
