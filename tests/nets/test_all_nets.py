@@ -21,6 +21,7 @@ CASES = [
     ("convnet13", {"norm": "weight"}),
     ("wrn10_1", {"drop_rate": 0.3}),
     ("wrn13_1", {"first_stride": 2, "conv_bias": "all"}),
+    ("shakeshake26", {"base_width": 4}),
     ("resnet18", {"stem": "small"}),
     ("torchvision:mobilenet_v3_small", {}),
 ]
@@ -152,6 +153,8 @@ def test_options_are_documented_keywords(name, options):
         ("wrn28_2", {"conv_bias": "some"}, "conv_bias"),
         ("wrn28_2", {"first_stride": 3}, "first_stride"),
         ("wrn28_2", {"drop_rate": float("nan")}, "drop_rate"),
+        ("shakeshake26", {"base_width": 0}, "base_width"),
+        ("shakeshake26", {"bn_momentum": 1.5}, "bn_momentum"),
         ("resnet18", {"stem": "tiny"}, "stem"),
         ("resnet18", {"bn_momentum": 2.0}, "bn_momentum"),
     ],
