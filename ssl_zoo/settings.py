@@ -101,6 +101,9 @@ class EvaluationSettings:
         last_k: Of how many last evaluations the median is reported beside the last one.
         unlabeled: How many unlabelled images, at most, tell the share of hidden labels that the scored net gets right.
         log_every: Steps between lines of metrics.jsonl and TensorBoard.
+        mechanism: Steps between measurements of what the unsupervised terms do to the net (confidence, lengths of gradients,
+            the share of images that are decided), which cost two more backward passes each; 0: none.
+        net: Which net is scored: the one that the method names (method: a teacher, where there is one), or always the student.
     """
 
     every: int = 1000
@@ -108,11 +111,14 @@ class EvaluationSettings:
     last_k: int = 20
     unlabeled: int = 1000
     log_every: int = 50
+    mechanism: int = 0
+    net: Literal["method", "student"] = "method"
 
     def __post_init__(self):
         for name in ("every", "batch", "last_k", "log_every"):
             between(f"evaluation.{name}", getattr(self, name), 1, 2**31)
         between("evaluation.unlabeled", self.unlabeled, 0, 2**31)
+        between("evaluation.mechanism", self.mechanism, 0, 2**31)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,3 +198,7 @@ class RunSettings:
         between("checkpoint_seconds", self.checkpoint_seconds, 0)
         if self.eval_ema is not None:
             between("eval_ema", self.eval_ema, 0, 1)
+            if self.evaluation.net == "student":
+                raise InputError("eval_ema names a net to be scored, and evaluation.net = student another; give one of them")
+        if self.compile and self.evaluation.mechanism:
+            raise InputError("evaluation.mechanism looks into the loss, which --compile does not allow; give one of them")

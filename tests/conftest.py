@@ -25,7 +25,13 @@ class TinyNet(nn.Module):
         self.num_features = 4
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.relu(self.norm(self.conv(x))).mean(dim=(2, 3)))
+        return self.forward_head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        return torch.relu(self.norm(self.conv(x)))
+
+    def forward_head(self, f: Tensor, pre_logits: bool = False) -> Tensor:
+        return f.mean(dim=(2, 3)) if pre_logits else self.head(f.mean(dim=(2, 3)))
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What every method is: an nn.Module with a loss, a writer of state, and a net to be scored."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import torch
@@ -39,9 +39,9 @@ class AlgorithmBase(nn.Module):
     """
 
     views: ClassVar[tuple[str, ...]] = ()
-    labeled_views: ClassVar[tuple[str, ...]] = ("weak",)
-    targets: tuple[int, ...] = ()  # may depend on an option
-    weights: ClassVar[Mapping[str, str]] = {}
+    labeled_views: tuple[str, ...] = ("weak",)  # this and the next two may depend on an option
+    targets: tuple[int, ...] = ()
+    weights: Mapping[str, str] = {}
     exempt: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, net: nn.Module, facts: Facts):
@@ -70,7 +70,9 @@ class AlgorithmBase(nn.Module):
         """What is scored and exported."""
         return self.net
 
-    def student_logits(self, x: Tensor, *views: Tensor, joint: bool = True) -> list[Tensor]:
+    def student_logits(
+        self, x: Tensor, *views: Tensor, joint: bool = True, forward: Callable[[Tensor], Tensor] | None = None
+    ) -> list[Tensor]:
         """Logits of the net for several stacks of images, with one update of its running statistics.
 
         Args:
@@ -78,13 +80,15 @@ class AlgorithmBase(nn.Module):
             views: (U, C, H, W) each.
             joint: One concatenated pass, so one set of batch statistics (Laine & Aila; Tarvainen & Valpola). Otherwise a
                 pass for each, of which only the labelled one moves the running statistics (Berthelot et al. 2019).
+            forward: Takes the place of the net, where a method has a head of its own on it.
 
         Returns:
             (B, K), then (U, K) for each view, in fp32.
         """
+        forward = forward or self.net
         if joint:
-            logits = full_precision(self.net(torch.cat((x, *views))))
+            logits = full_precision(forward(torch.cat((x, *views))))
             return list(logits.split([len(x), *map(len, views)]))
-        labeled = self.net(x)
+        labeled = forward(x)
         with frozen_stats(self.net):
-            return [full_precision(logits) for logits in (labeled, *map(self.net, views))]
+            return [full_precision(logits) for logits in (labeled, *map(forward, views))]

@@ -7,6 +7,7 @@ pass, and so one set of batch statistics; the teacher keeps statistics of its ow
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from ssl_zoo.algorithms.base import AlgorithmBase
@@ -36,6 +37,10 @@ class MeanTeacher(AlgorithmBase):
         scale_by_labeled_fraction: Multiply the weight by L/N, as in the paper (with ce_denominator batch).
         joint_forward: The student's images in one pass, as in the paper. Off: a pass each, and the labelled one moves the
             running statistics.
+        consistency_on_labeled: Compare the predictions for the labelled images of the step too, as the paper does where they
+            are not in the unlabelled stream.
+        logit_distance: Weight of the squared difference of the logits of two heads, of which the first learns from labels and
+            the second from the teacher's first; 0: one head for both. Paper, with shakeshake26: 0.01.
     """
 
     views = ("weak", "weak")  # the student's, the teacher's
@@ -58,6 +63,8 @@ class MeanTeacher(AlgorithmBase):
         ce_denominator: Literal["labeled", "batch"] = "labeled",
         scale_by_labeled_fraction: bool = False,
         joint_forward: bool = True,
+        consistency_on_labeled: bool = False,
+        logit_distance: float = 0.0,
     ):
         super().__init__(net, facts)
         self.teacher = Teacher(net, decay, bn=teacher_bn, warmup=warmup_average)  # starts as a copy; never receives a gradient
@@ -67,19 +74,45 @@ class MeanTeacher(AlgorithmBase):
         self.reduction = one_of("reduction", reduction, "mean", "sum")
         self.ce_denominator = one_of("ce_denominator", ce_denominator, "labeled", "batch")
         self.joint_forward = joint_forward
+        self.consistency_on_labeled = consistency_on_labeled
+        if consistency_on_labeled:
+            self.labeled_views = ("weak", "weak")
+        self.second_head: nn.Linear | None = None
+        self.logit_distance = between("logit_distance", logit_distance, 0)
+        if logit_distance > 0:
+            self.second_head = nn.Linear(net.num_features, facts.classes)
+            self.weights = {**self.weights, "distance": "logit_distance"}
 
     def loss(self, batch: Batch, progress: Tensor) -> Step:
         own, other = batch.u  # two views of the same rows, (U, C, H, W) each
-        labeled, own = self.student_logits(batch.x, own, joint=self.joint_forward)  # (B, K), (U, K)
-        other = full_precision(self.teacher(other))  # (U, K), without gradient
+        forward = None if self.second_head is None else self._both_heads
+        labeled, own = self.student_logits(batch.x, own, joint=self.joint_forward, forward=forward)  # (B, K), (U, K)
+        every = torch.cat((labeled, own))
+        if self.second_head is not None:  # (B, 2 K), (U, 2 K) so far
+            labeled, own = labeled.chunk(2, dim=1)[0], own.chunk(2, dim=1)[1]
+        if self.consistency_on_labeled:
+            own, other = every[:, -labeled.shape[1] :], torch.cat((*batch.x_more, other))  # (B + U, K), (B + U, C, H, W)
+        other = full_precision(self.teacher(other))  # (U, K) or (B + U, K), without gradient
         if self.space == "probabilities":
             own, other = own.softmax(dim=1), other.softmax(dim=1)
 
-        supervised = cross_entropy(labeled, batch.y, len(labeled) + len(own) if self.ce_denominator == "batch" else None)
+        supervised = cross_entropy(labeled, batch.y, len(every) if self.ce_denominator == "batch" else None)
         consistency = squared_error(own, other, self.reduction)
         weight = self.weight * ramp(progress, self.ramp, self.ramp_length)
         total = supervised + weight * consistency
-        return Step(total, {"supervised": supervised, "consistency": consistency, "weight": weight})
+        terms = {"supervised": supervised, "consistency": consistency, "weight": weight}
+        if self.second_head is not None:
+            terms["distance"] = squared_error(*every.chunk(2, dim=1))
+            total = total + self.logit_distance * terms["distance"]
+        return Step(total, terms)
+
+    def _both_heads(self, x: Tensor) -> Tensor:
+        """Logits of the student's two heads side by side, (n, 2 K), of images (n, C, H, W)."""
+        assert self.second_head is not None
+        features = self.net.forward_features(x)
+        return torch.cat(
+            (self.net.forward_head(features), self.second_head(self.net.forward_head(features, pre_logits=True))), dim=1
+        )
 
     def after_step(self, seen: Mapping[str, Tensor]) -> None:
         self.teacher.update(self.net)

@@ -106,7 +106,7 @@ class Subject(NamedTuple):
     @property
     def weights(self) -> Mapping[str, str]:
         """Of each unsupervised term, the option that is its weight."""
-        return self.entry.target.weights
+        return self.make().weights
 
     def make(self, options: Mapping[str, Any] = NOTHING, *, norm: bool = False, seed: int = 0) -> AlgorithmBase:
         """A fresh method around a fresh net, both from the seed."""

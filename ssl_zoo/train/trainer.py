@@ -1,6 +1,7 @@
 """The training loop, in reading order. One loop for every method."""
 
 import contextlib
+import math
 import signal
 import sys
 import time
@@ -25,6 +26,7 @@ from ssl_zoo.train.device import autocast, pick_precision
 from ssl_zoo.train.evaluate import Evaluator, chosen
 from ssl_zoo.train.guard import FiniteGuard, TermGuard
 from ssl_zoo.train.logs import NoLog, RunLog
+from ssl_zoo.train.mechanism import Mechanism
 from ssl_zoo.train.optimizer import make_optimizer, set_lr
 from ssl_zoo.train.parallel import from_first, largest_of, least_of, mean_of
 from ssl_zoo.train.signals import asked_to_end
@@ -114,6 +116,7 @@ class Trainer:
             self.average = Teacher(algorithm.net, settings.eval_ema, bn="ema").to(device)
         self.guard = TermGuard(algorithm, settings.steps, settings.algorithms.get(settings.alg, {}))
         self.finite = FiniteGuard(settings.steps, device)
+        self.mechanism = Mechanism(algorithm)
         self._compiled = compiled(algorithm.loss, device) if settings.compile else None  # never put back into the method
         self.seconds_compiling: float | None = None  # with the first step
         self._parameters = [p for p in algorithm.parameters() if p.requires_grad]
@@ -132,6 +135,8 @@ class Trainer:
 
     def eval_net(self) -> nn.Module:
         """The net that is scored."""
+        if self.settings.evaluation.net == "student":
+            return self.algorithm.net
         return self.algorithm.eval_net() if self.average is None else self.average.net
 
     def run(self) -> Outcome:
@@ -170,8 +175,9 @@ class Trainer:
             self._evaluate_if_due(log, bar, self.start)  # the run may have ended between a step and its evaluation
             for step in range(self.start, s.steps):
                 done = step + 1
-                logs = self._due(done) or done % s.evaluation.log_every == 0
-                terms, watched = self.step(step, watch=logs)
+                measures = s.evaluation.mechanism > 0 and done % s.evaluation.mechanism == 0
+                logs = measures or self._due(done) or done % s.evaluation.log_every == 0
+                terms, watched = self.step(step, logs, measures)
                 bar.update()
                 if logs:
                     self.log(log, bar, done, terms, watched)
@@ -184,12 +190,13 @@ class Trainer:
                 self._evaluate_if_due(log, bar, done)  # while the checkpoint is being written
         self._lap(training=True)
 
-    def step(self, step: int, watch: bool = False) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def step(self, step: int, watch: bool = False, measure: bool = False) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """One update of everything that a run changes. Does not wait for the device, unless by --on-nan skip.
 
         Args:
             step: Its number, from 0.
-            watch: Whether to measure what the loss's terms do, as at a log point.
+            watch: Whether to look whether the loss's terms do anything, as at a log point.
+            measure: Whether to measure what they do.
 
         Returns:
             The loss and its terms, and what was measured.
@@ -202,9 +209,11 @@ class Trainer:
         began = time.perf_counter()
         if self._compiled is not None and self.device.type == "cuda":
             torch.compiler.cudagraph_mark_step_begin()  # what the step before returned may be written over
-        with autocast(self.device, self.precision):
+        with autocast(self.device, self.precision), self.mechanism.watching() if measure else contextlib.nullcontext():
             out = (self._compiled or self.algorithm.loss)(batch, self._clock[step])
         watched = self.guard.look(out) if watch else {}
+        if measure:
+            watched |= {f"mechanism/{name}": value for name, value in self.mechanism.measure(out, batch).items()}
         for p in parameters:
             p.grad = None
         out.total.backward()
@@ -245,8 +254,10 @@ class Trainer:
         self._stop_if_not_finite(self.finite.found(least_of), f"; at step {done}: {shown}")
         other = {"train/lr": self.optimizer.param_groups[0]["lr"]}
         other |= {"train/skipped": self.skipped} if self.settings.on_nan == "skip" else {}
+        looked = dict(zip(watched, values[len(terms) :], strict=True))
+        other |= {name: value for name, value in looked.items() if name.startswith("mechanism/") and math.isfinite(value)}
         log.write(done, {**{f"train/{name}": value for name, value in numbers.items()}, **other})
-        for warning in self.guard.judge(done, dict(zip(watched, values[len(terms) :], strict=True))):
+        for warning in self.guard.judge(done, looked):
             if rank() == 0:
                 bar.write(f"WARNING: {warning}", file=sys.stderr)
 

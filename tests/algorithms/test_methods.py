@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ssl_zoo import ALGORITHMS, AlgorithmBase, InputError
+from ssl_zoo import ALGORITHMS, NETS, AlgorithmBase, Facts, InputError
 from tests.conftest import ROWS, K, TinyNet, make_batch
 
 PROGRESS = torch.tensor(1.0)
@@ -107,6 +107,65 @@ def test_meanteacher_loss_leaves_the_teacher_and_after_step_moves_it(facts):
     for old, new in zip(before, method.teacher.net.parameters(), strict=True):
         torch.testing.assert_close(new, old + 0.5)  # d = 1/2 at the first update
     assert method.eval_net() is method.teacher.net
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_meanteacher_also_compares_the_labelled_images(joint, facts):
+    """Their mean and that of the unlabelled ones, each image with the same weight."""
+    method = make("meanteacher", facts, consistency_on_labeled=True, joint_forward=joint)
+    method.net.norm = method.teacher.net.norm = torch.nn.Identity()
+    assert method.labeled_views == ("weak", "weak")
+    with torch.no_grad():
+        method.net.head.weight.mul_(3)  # no longer the teacher's
+        batch = make_batch(2)
+        more = torch.randn_like(batch.x)
+        pairs = [(batch.x, more), batch.u]
+        errors = torch.cat([(method.net(a).softmax(1) - method.teacher.net(b).softmax(1)).square().mean(dim=1) for a, b in pairs])
+        out = method.loss(batch._replace(x_more=(more,)), PROGRESS)
+    assert len(errors) == len(batch.x) + len(batch.u[0])
+    torch.testing.assert_close(out.terms["consistency"], errors.mean())
+    torch.testing.assert_close(out.terms["supervised"], F.cross_entropy(method.net(batch.x), batch.y))
+
+
+@pytest.mark.parametrize("on_labeled", [True, False])
+def test_meanteacher_with_two_heads(on_labeled, facts):
+    """Labels teach the first, the teacher's first the second; the distance of their logits ties them, over all images."""
+    method = make("meanteacher", facts, logit_distance=0.25, weight=2, consistency_on_labeled=on_labeled, ce_denominator="batch")
+    method.net.norm = method.teacher.net.norm = torch.nn.Identity()
+    assert method.weights == {"consistency": "weight", "distance": "logit_distance"}
+    batch = make_batch(2)
+    batch = batch._replace(x_more=(torch.randn_like(batch.x),) if on_labeled else ())
+    out = method.loss(batch, PROGRESS)
+    every = torch.cat((batch.x, batch.u[0]))
+    features = torch.relu(method.net.conv(every)).mean(dim=(2, 3))
+    first, second = method.net.head(features), method.second_head(features)
+    target = torch.cat((*batch.x_more, batch.u[1]))
+    student = second if on_labeled else second[len(batch.x) :]
+    supervised = F.cross_entropy(first[: len(batch.x)], batch.y, reduction="sum") / len(every)
+    consistency = (student.softmax(1) - method.teacher.net(target).softmax(1)).square().mean()
+    distance = (first - second).square().mean()
+    for name, value in (("supervised", supervised), ("consistency", consistency), ("distance", distance)):
+        torch.testing.assert_close(out.terms[name], value)
+    torch.testing.assert_close(out.total, supervised + 2 * consistency + 0.25 * distance)
+
+    def pulled(term):
+        heads = [method.net.head.weight, method.second_head.weight]
+        found = torch.autograd.grad(out.terms[term], heads, retain_graph=True, allow_unused=True)
+        return [gradient is not None and bool(gradient.any()) for gradient in found]
+
+    assert [pulled(term) for term in ("supervised", "consistency", "distance")] == [[True, False], [False, True], [True, True]]
+    assert not any(p.requires_grad for p in method.teacher.parameters())
+    assert {*method.teacher.net.state_dict()} == {*method.net.state_dict()}, "the teacher has one head"
+
+
+def test_two_heads_of_the_papers_net():
+    facts = Facts(10, 20, torch.arange(10), torch.arange(10), torch.arange(20))
+    with torch.device("meta"):
+        method = ALGORITHMS.create(
+            "meanteacher", net=NETS.create("shakeshake26", 10, 3, (32, 32)), facts=facts, logit_distance=0.01
+        )
+    trained = [p.numel() for p in method.parameters() if p.requires_grad]
+    assert sum(trained) == 26_197_316
 
 
 def test_logits_are_compared_as_they_are(facts):

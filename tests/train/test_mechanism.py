@@ -1,0 +1,100 @@
+"""What a consistency term does, in numbers made by hand; and that to measure changes nothing."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from ssl_zoo import ALGORITHMS, InputError
+from ssl_zoo.settings import EvaluationSettings
+from ssl_zoo.train.mechanism import Mechanism
+from tests.conftest import TinyNet, make_batch
+from tests.train.test_trainer import SETTINGS, make
+
+NUMBERS = {"confidence", "decided", "logit_norm", "gradient_ratio", "decided_gradient"}
+END = torch.tensor(1.0)
+
+
+def measured(name, facts, batch, **options):
+    torch.manual_seed(0)
+    method = ALGORITHMS.create(name, net=TinyNet(norm=False), facts=facts, **options)
+    with torch.no_grad():
+        method.net.head.weight.mul_(7)
+    mechanism = Mechanism(method)
+    with mechanism.watching():
+        out = method.loss(batch, END)
+    return method, out, mechanism.measure(out, batch)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize("space", ["probabilities", "logits"])
+def test_the_numbers_by_hand(joint, space, facts):
+    batch = make_batch(2)
+    batch = batch._replace(u=tuple(8 * view for view in batch.u))  # some images are decided
+    method, out, found = measured("meanteacher", facts, batch, weight=3.0, space=space, joint_forward=joint)
+    assert found.keys() == NUMBERS
+    logits = method.net(batch.u[0]).detach().requires_grad_()
+    p = logits.softmax(dim=1)
+    decided = p.amax(dim=1) > 0.95
+    assert 0 < decided.sum() < len(p)
+    torch.testing.assert_close(found["confidence"], p.amax(dim=1).mean().detach())
+    torch.testing.assert_close(found["decided"], decided.float().mean())
+    torch.testing.assert_close(found["logit_norm"], logits.detach().square().sum(dim=1).sqrt().mean())
+    target = method.teacher.net(batch.u[1])
+    a, b = (logits, target) if space == "logits" else (p, target.softmax(dim=1))
+    (pull,) = torch.autograd.grad((a - b).square().mean(), logits)
+    lengths = pull.norm(dim=1)
+    torch.testing.assert_close(found["decided_gradient"], lengths[decided].sum() / lengths.sum())
+    parameters = list(method.net.parameters())
+
+    def length(term):
+        return torch.cat([g.flatten() for g in torch.autograd.grad(term, parameters, retain_graph=True)]).norm()
+
+    torch.testing.assert_close(found["gradient_ratio"], 3 * length(out.terms["consistency"]) / length(out.terms["supervised"]))
+
+
+def test_what_cannot_be_known_is_left_out(facts):
+    assert measured("supervised", facts, make_batch(0))[2] == {}
+    found = measured("meanteacher", facts, make_batch(2), weight=0.0)[2]
+    assert found["gradient_ratio"] == 0 and found["decided_gradient"].isnan() and found["confidence"] > 1 / 3
+    first = measured("tempens", facts, make_batch(1))[2]  # no row was visited before
+    assert first["gradient_ratio"] == 0
+
+
+def test_measuring_changes_no_run_and_is_written(tmp_path):
+    settings = dataclasses.replace(SETTINGS, evaluation=EvaluationSettings(every=4, log_every=2))
+    watching = dataclasses.replace(settings, evaluation=EvaluationSettings(every=4, log_every=2, mechanism=3))
+    trainers = [make(tmp_path / name, settings=s) for name, s in (("plain", settings), ("watched", watching))]
+    outcomes = [trainer.run() for trainer in trainers]
+    assert outcomes[0].evaluations == outcomes[1].evaluations
+    for a, b in zip(*(trainer.algorithm.state_dict().values() for trainer in trainers), strict=True):
+        assert torch.equal(a, b)
+    lines = [json.loads(line) for line in (tmp_path / "watched/metrics.jsonl").read_text().splitlines()]
+    found = {line["step"]: line for line in lines if "mechanism/confidence" in line}
+    assert list(found) == [3, 6, 9, 12]
+    assert all(f"mechanism/{name}" in found[12] for name in NUMBERS)
+    assert not any("mechanism" in name for line in map(json.loads, (tmp_path / "plain/metrics.jsonl").open()) for name in line)
+
+
+def test_the_hook_is_gone_even_after_an_error(facts):
+    method = ALGORITHMS.create("meanteacher", net=TinyNet(), facts=facts)
+    with pytest.raises(ZeroDivisionError), Mechanism(method).watching():
+        1 / 0  # noqa: B018
+    assert not method.net._forward_hooks
+
+
+def test_settings_that_exclude_each_other():
+    with pytest.raises(InputError, match=r"evaluation\.mechanism looks into the loss, which --compile does not allow"):
+        dataclasses.replace(SETTINGS, compile=True, evaluation=EvaluationSettings(mechanism=5))
+    with pytest.raises(InputError, match=r"eval_ema names a net .* evaluation\.net = student another"):
+        dataclasses.replace(SETTINGS, eval_ema=0.9, evaluation=EvaluationSettings(net="student"))
+
+
+def test_the_student_is_scored_where_it_is_asked_for(tmp_path):
+    settings = dataclasses.replace(SETTINGS, evaluation=EvaluationSettings(every=4, net="student"))
+    trainer = make(tmp_path / "student", settings=settings)
+    scores = trainer.run().evaluations
+    plain = make(tmp_path / "method").run().evaluations
+    assert trainer.eval_net() is trainer.algorithm.net
+    assert [s["accuracy"] for s in scores] == [s["accuracy_student"] for s in plain]
