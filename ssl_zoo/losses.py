@@ -65,3 +65,19 @@ def squared_error(
     error = (values - target).square()  # (U, K)
     rows = error.mean(dim=1) if one_of("reduction", reduction, "mean", "sum") == "mean" else error.sum(dim=1)  # (U,)
     return (rows if row_weight is None else rows * row_weight).mean()
+
+
+def kl_divergence(logits: Tensor, target: Tensor) -> Tensor:
+    """KL divergence of predictions from their targets: mean over rows of the sum over k of q_k (log q_k - log p_k), p of logits.
+
+    With q the target's probabilities, as Tarvainen & Valpola 2017 (arXiv:1703.01780) compare it with the squared error. Example:
+    (0.5, 0.5) against the target (1, 0) is log 2.
+
+    Args:
+        logits: (U, K).
+        target: (U, K) logits.
+
+    Returns:
+        0-dim.
+    """
+    return F.kl_div(logits.log_softmax(dim=1), target.log_softmax(dim=1), reduction="batchmean", log_target=True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ssl_zoo import InputError
-from ssl_zoo.losses import cross_entropy, full_precision, squared_error
+from ssl_zoo.losses import cross_entropy, full_precision, kl_divergence, squared_error
 
 
 def test_squared_error_of_one_zero_against_halves_is_a_quarter():
@@ -44,3 +44,14 @@ def test_cross_entropy_by_its_denominators():
 )
 def test_full_precision(given, wanted):
     assert full_precision(torch.zeros(1, dtype=given)).dtype == wanted
+
+
+def test_kl_divergence_by_hand_and_only_from_the_target():
+    p, q = torch.tensor([[0.5, 0.5], [0.2, 0.8]]), torch.tensor([[1.0, 0.0], [0.6, 0.4]])
+    second = 0.6 * math.log(0.6 / 0.2) + 0.4 * math.log(0.4 / 0.8)
+    found = kl_divergence(p.log(), q.clamp(min=1e-30).log())
+    assert found.item() == pytest.approx((math.log(2) + second) / 2, rel=1e-5)
+    assert kl_divergence(p.log() + 3, p.log()).abs() < 1e-7
+    logits = p.log().requires_grad_()
+    kl_divergence(logits, q.clamp(min=1e-30).log()).backward()
+    torch.testing.assert_close(logits.grad, (p - q) / 2)

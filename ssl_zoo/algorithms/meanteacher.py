@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Batch, Facts, Step
 from ssl_zoo.ema import BatchNormPolicy, Teacher
-from ssl_zoo.errors import between, one_of
-from ssl_zoo.losses import cross_entropy, full_precision, squared_error
+from ssl_zoo.errors import InputError, between, one_of
+from ssl_zoo.losses import cross_entropy, full_precision, kl_divergence, squared_error
 from ssl_zoo.registry import ALGORITHMS
 from ssl_zoo.schedules import RAMPS, RampForm, ramp
 
@@ -31,8 +31,9 @@ class MeanTeacher(AlgorithmBase):
         decay: Of the average, reached from below: min(1 - 1 / (t + 1), decay) after t updates. Paper: 0.999 for long runs.
         warmup_average: Start as a true average, as above; off: decay from the first update.
         teacher_bn: Where the teacher's running statistics come from: own passes, copy of the student's, or ema of them.
-        space: What is compared; the paper's is probabilities.
-        reduction: Of the squared error over the classes; the paper's is mean.
+        space: What is compared: the squared error of probabilities, the paper's, or of logits; or kl, the divergence of the
+            student's probabilities from the teacher's, which the paper tried.
+        reduction: Of the squared error over the classes; the paper's is mean. The divergence is a sum by its nature.
         ce_denominator: Of the cross-entropy: labeled, the mean over B; batch, the sum over B + U, as in the authors' code.
         scale_by_labeled_fraction: Multiply the weight by L/N, as in the paper (with ce_denominator batch).
         joint_forward: The student's images in one pass, as in the paper. Off: a pass each, and the labelled one moves the
@@ -58,7 +59,7 @@ class MeanTeacher(AlgorithmBase):
         decay: float = 0.999,
         warmup_average: bool = True,
         teacher_bn: BatchNormPolicy = "own",
-        space: Literal["probabilities", "logits"] = "probabilities",
+        space: Literal["probabilities", "logits", "kl"] = "probabilities",
         reduction: Literal["mean", "sum"] = "mean",
         ce_denominator: Literal["labeled", "batch"] = "labeled",
         scale_by_labeled_fraction: bool = False,
@@ -70,8 +71,10 @@ class MeanTeacher(AlgorithmBase):
         self.teacher = Teacher(net, decay, bn=teacher_bn, warmup=warmup_average)  # starts as a copy; never receives a gradient
         self.weight = between("weight", weight, 0) * (len(facts.labeled) / facts.rows if scale_by_labeled_fraction else 1)
         self.ramp, self.ramp_length = one_of("ramp", ramp, *RAMPS), between("ramp_length", ramp_length, 0, 1)
-        self.space = one_of("space", space, "probabilities", "logits")
+        self.space = one_of("space", space, "probabilities", "logits", "kl")
         self.reduction = one_of("reduction", reduction, "mean", "sum")
+        if self.space == "kl" and self.reduction == "sum":
+            raise InputError("reduction = sum is of the squared error, and space = kl has none; leave it out")
         self.ce_denominator = one_of("ce_denominator", ce_denominator, "labeled", "batch")
         self.joint_forward = joint_forward
         self.consistency_on_labeled = consistency_on_labeled
@@ -97,7 +100,7 @@ class MeanTeacher(AlgorithmBase):
             own, other = own.softmax(dim=1), other.softmax(dim=1)
 
         supervised = cross_entropy(labeled, batch.y, len(every) if self.ce_denominator == "batch" else None)
-        consistency = squared_error(own, other, self.reduction)
+        consistency = kl_divergence(own, other) if self.space == "kl" else squared_error(own, other, self.reduction)
         weight = self.weight * ramp(progress, self.ramp, self.ramp_length)
         total = supervised + weight * consistency
         terms = {"supervised": supervised, "consistency": consistency, "weight": weight}

@@ -15,6 +15,7 @@ SWITCHES = [
     ("meanteacher", {"teacher_bn": "copy", "joint_forward": False}),
     ("meanteacher", {"teacher_bn": "ema", "warmup_average": False, "decay": 0.9}),
     ("meanteacher", {"space": "logits", "reduction": "sum"}),
+    ("meanteacher", {"space": "kl"}),
     ("meanteacher", {"consistency_on_labeled": True}),
     ("meanteacher", {"logit_distance": 0.01, "consistency_on_labeled": True, "ce_denominator": "batch"}),
 ]

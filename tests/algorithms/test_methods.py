@@ -214,6 +214,8 @@ def test_a_method_whose_first_view_is_not_weak_is_refused(net, facts):
         ("meanteacher", {"weight": -1}, "weight = -1"),
         ("meanteacher", {"decay": 2}, "decay = 2"),
         ("meanteacher", {"teacher_bn": "none"}, "teacher_bn = 'none'"),
+        ("meanteacher", {"space": "kl", "reduction": "sum"}, "reduction = sum is of the squared error"),
+        ("meanteacher", {"logit_distance": -1}, "logit_distance = -1"),
         ("pimodel", {"space": "logit"}, "space = 'logit'"),
         ("pimodel", {"ramp": "stairs"}, "ramp = 'stairs'"),
         ("tempens", {"ramp_length": 1.5}, r"ramp_length = 1\.5"),

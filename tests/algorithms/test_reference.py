@@ -138,6 +138,9 @@ class MeanTeacher(Paper):
             value, dz = self.squared(z, zt)
             return value, [(dz, views[0])]
         p = softmax(z)
+        if self.switches.get("kl"):
+            q = softmax(zt)
+            return (q * np.log(q / p)).sum() / len(p), [((p - q) / len(p), views[0])]
         value, dp = self.squared(p, softmax(zt))
         return value, [(through_softmax(p, dp), views[0])]
 
@@ -163,6 +166,7 @@ CASES = [
     ("meanteacher", MeanTeacher, {"decay": 0.7}, {"decay": 0.7}),
     ("meanteacher", MeanTeacher, {"decay": 0.7, "warmup_average": False}, {"decay": 0.7, "true_average": False}),
     ("meanteacher", MeanTeacher, {"decay": 0.9, "space": "logits"}, {"decay": 0.9, "logits": True}),
+    ("meanteacher", MeanTeacher, {"decay": 0.9, "space": "kl"}, {"decay": 0.9, "kl": True}),
     ("meanteacher", MeanTeacher, {"decay": 0.9, "reduction": "sum"}, {"decay": 0.9, "sum": True}),
 ]
 
