@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,6 +80,15 @@ def parser() -> config.Parser:
     p.add_argument("--labels", metavar="L,...", help="numbers of labelled images, or `all`; the recipe's unless said otherwise")
     p.add_argument("--seeds", default="0", metavar="S,A-B,...", help="seeds, each also that of the label split")
     p.add_argument("--steps", metavar="N", help="as for run.py")
+    add_engine_flags(p)
+    p.add_argument(
+        "--out", type=Path, metavar="DIR", help="holds the cells; runs/sweep-<recipe>[-<budget>] unless said otherwise"
+    )
+    return p
+
+
+def add_engine_flags(p: config.Parser) -> None:
+    """What says where and how cells are run."""
     p.add_argument("--data-root", metavar="PATH", help="as for run.py")
     p.add_argument(
         "--device", default="auto", choices=("auto", "cpu", "cuda"), help="auto: every GPU, or the CPU if there is none"
@@ -96,10 +105,6 @@ def parser() -> config.Parser:
         "GPU gets: as many as make the most steps between them, measured at the start, as share.py does",
     )
     p.add_argument("--dry-run", action="store_true", help="show the plan and the estimated time, and run nothing")
-    p.add_argument(
-        "--out", type=Path, metavar="DIR", help="holds the cells; runs/sweep-<recipe>[-<budget>] unless said otherwise"
-    )
-    return p
 
 
 def jobs(text: str) -> int | str:
@@ -421,39 +426,79 @@ def stop(number: int, frame: Any) -> None:
     raise stopped
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit status: 0; 1: some cells failed; 2: bad input; 128 + n: ended by signal n."""
+def command(who: str, work: Callable[[contextlib.ExitStack], int]) -> int:
+    """Do what runs a grid, within what ends its runs. Returns the exit status: that of the work; 2: bad input; 128 + n: ended by
+    signal n.
+
+    Args:
+        who: Says what is said.
+        work: Given what is to be left at the end, whatever happens.
+    """
     if threading.current_thread() is threading.main_thread():  # a shell lets its background jobs, and their runs, ignore SIGINT
         for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), stop)
     try:
         with contextlib.ExitStack() as engines:
-            return sweep(parser().parse_args(sys.argv[1:] if argv is None else argv), engines)
+            return work(engines)
     except (InputError, BusyError, OSError) as error:
-        print(f"sweep.py: {one_line(error)}", file=sys.stderr)
+        print(f"{who}: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
         number = getattr(stopped, "number", signal.SIGINT)
-        print(f"sweep.py: ended by {number.name}; the same command goes on", file=sys.stderr)
+        print(f"{who}: ended by {number.name}; the same command goes on", file=sys.stderr)
         return 128 + number
 
 
-def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
-    """Plan the grid and run it.
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit status: 0; 1: some cells failed; 2: bad input; 128 + n: ended by signal n."""
+    return command("sweep.py", lambda engines: sweep(parser().parse_args(sys.argv[1:] if argv is None else argv), engines))
 
-    Args:
-        flags: Of the command line.
-        engines: Ends what still runs, whatever happens.
-    """
+
+def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
+    """Plan the grid and run it."""
+    load_plugins(flags)
+    out = flags.out or Path("runs") / "-".join(["sweep", Path(flags.recipe[-1]).stem, *filter(None, [flags.budget])])
+    check_out(out)
+    cells = grid(flags, out)
+    missing = run_cells(cells, flags, engines)
+    if flags.dry_run:
+        return 1 if missing else 0
+    finished = len(cells) - len(missing)
+    shown = f"; a table: python benchmarks/table.py {out}" if finished else ""
+    print(f"{finished} of {len(cells)} cells are finished, in {out}/{shown}")
+    return say_missing(missing)
+
+
+def load_plugins(flags: argparse.Namespace) -> None:
+    """Those that are installed, and those that are named."""
     plugins.load_installed()
     for plugin in flags.plugin:
         plugins.load_plugin(plugin)
-    out = flags.out or Path("runs") / "-".join(["sweep", Path(flags.recipe[-1]).stem, *filter(None, [flags.budget])])
+
+
+def check_out(out: Path) -> None:
+    """Refuse an output that cannot be a folder.
+
+    Raises:
+        InputError: Something else is there, or on the way.
+    """
     blocked = next((place for place in (out, *out.parents) if place.exists()), out)
     if not blocked.is_dir():
         raise InputError(f"--out {out}: {blocked} is not a folder; choose another --out")
-    cells = grid(flags, out)
+
+
+def run_cells(cells: Sequence[Cell], flags: argparse.Namespace, engines: contextlib.ExitStack) -> dict[str, str]:
+    """Show the plan and run what has no result yet; on a dry run, only show it.
+
+    Args:
+        cells: All of the grid.
+        flags: device, engine, address, jobs_per_device, dry_run.
+        engines: Ends what still runs, whatever happens.
+
+    Returns:
+        For each cell that has no result, by name, the reason; on a dry run, for each that cannot be run.
+    """
     done, todo, refused = split_cells(cells)
     engine, slots, threads = make_engine(flags, todo)
     if engine is not None:
@@ -462,18 +507,19 @@ def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
     for line in plan(cells, todo, refused, clock, slots):
         print(line, flush=True)
     if engine is None:
-        return 1 if refused else 0
+        return refused
     display = Display(len(cells) - len(refused), len(done))
     try:
-        failed = drive(todo, engine, clock, display, len(done))
+        return {**refused, **drive(todo, engine, clock, display, len(done))}
     finally:
         display.close()
-    finished = len(cells) - len(refused) - len(failed)
-    table = f"; a table: python benchmarks/table.py {out}" if finished else ""
-    print(f"{finished} of {len(cells)} cells are finished, in {out}/{table}")
-    for name, reason in {**refused, **failed}.items():
+
+
+def say_missing(missing: dict[str, str]) -> int:
+    """Name the cells that have no result. Returns the exit status: 0 where all have one, otherwise 1."""
+    for name, reason in missing.items():
         print(f"not finished: {name}: {reason}", file=sys.stderr)
-    return 1 if refused or failed else 0
+    return 1 if missing else 0
 
 
 def close(engine: Engine) -> None:

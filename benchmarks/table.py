@@ -75,14 +75,14 @@ def sound(rows: Sequence[Row]) -> Sorted:
     labels and seed, whose label split; no seed twice. The others are named, with what they disagree on.
     """
     said = Sorted([], [], [])
-    kept = _agreeing(rows, recipe_of, said)
+    kept = agreeing(rows, recipe_of, said)
     by_method = [[row for row in kept if row["algorithm"] == method] for method in dict.fromkeys(r["algorithm"] for r in kept)]
-    kept = [row for group in by_method for row in _agreeing(group, method_of, said)]
+    kept = [row for group in by_method for row in agreeing(group, method_of, said)]
     by_place = [
         [row for row in kept if (row["labels"], row["seed"]) == place]
         for place in dict.fromkeys((row["labels"], row["seed"]) for row in kept)
     ]
-    kept = [row for group in by_place for row in _agreeing(group, lambda row: {"split_hash": row["split_hash"]}, said)]
+    kept = [row for group in by_place for row in agreeing(group, lambda row: {"split_hash": row["split_hash"]}, said)]
     seen: dict[Hashable, Row] = {}
     twice = []
     for row in kept:
@@ -96,7 +96,7 @@ def sound(rows: Sequence[Row]) -> Sorted:
     return said
 
 
-def _agreeing(rows: Sequence[Row], what: Callable[[Row], dict[str, Any]], said: Sorted) -> list[Row]:
+def agreeing(rows: Sequence[Row], what: Callable[[Row], dict[str, Any]], said: Sorted) -> list[Row]:
     """Those whose facts most of them have."""
     facts = [what(row) for row in rows]
     keys = [json.dumps(fact, sort_keys=True) for fact in facts]

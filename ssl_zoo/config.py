@@ -20,6 +20,7 @@ from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, Registry
 from ssl_zoo.settings import RunSettings
 
 BUDGETS = "budgets"  # of a recipe: settings by name of a budget, laid on top of the recipe where that budget is asked for
+LADDER = "ladder"  # beside the recipes, a file that holds many: benchmarks/ladder.py reads it
 PARTS = 100_000  # values in a recipe, with what its aliases stand for
 SHORT = "short"  # the budget of a recipe as it stands
 SECTIONS = {"datasets": DATASETS, "nets": NETS, "algorithms": ALGORITHMS}  # options by registered name
@@ -93,31 +94,41 @@ def _count(value: Any, where: str) -> None:
         raise InputError(f"{where} holds more than {PARTS:,} values, which no recipe needs")
 
 
-def read_recipe(name: str, folder: Path) -> dict[str, Any]:
-    """The mapping in a recipe: a file, or NAME for `folder`/NAME.yaml.
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
 
     Raises:
-        InputError: No such recipe, not YAML, or not a mapping.
+        InputError: It cannot be read, is not YAML, or not a mapping.
     """
-    known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    path = known.get(name, Path(name))
-    if not os.path.isfile(path):  # not of pathlib, for which a name can be too long to be no file
-        raise InputError(
-            f"no recipe is called '{name}' and no such file exists; {near_miss(name, list(known))}known: {', '.join(known)}"
-        )
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file in UTF-8: {error}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error}") from error
-    recipe = parse_yaml(text, str(path))
-    if recipe is None:
+    value = parse_yaml(text, str(path))
+    if value is None:
         raise InputError(f"{path} is empty; a recipe is a mapping of settings, such as `labels: 20`")
-    if not isinstance(recipe, dict):
+    if not isinstance(value, dict):
         raise InputError(
-            f"{path} is not a recipe: it must be a mapping of settings, such as `labels: 20`, not a {type(recipe).__name__}"
+            f"{path} is not a recipe: it must be a mapping of settings, such as `labels: 20`, not a {type(value).__name__}"
         )
+    return value
+
+
+def read_recipe(name: str, folder: Path) -> dict[str, Any]:
+    """The mapping in a recipe: a file, or NAME for `folder`/NAME.yaml.
+
+    Raises:
+        InputError: No such recipe, not YAML, or not a mapping.
+    """
+    known = {path.stem: path for path in sorted(folder.glob("*.yaml")) if path.stem != LADDER}
+    path = known.get(name, Path(name))
+    if not os.path.isfile(path):  # not of pathlib, for which a name can be too long to be no file
+        raise InputError(
+            f"no recipe is called '{name}' and no such file exists; {near_miss(name, list(known))}known: {', '.join(known)}"
+        )
+    recipe = read_mapping(path)
     budgets = recipe.get(BUDGETS, {})
     if not isinstance(budgets, dict) or not all(isinstance(budget, dict) for budget in budgets.values()):
         raise InputError(f"{path}: {BUDGETS} must be a mapping from names to settings, such as `full: {{steps: 1000000}}`")
@@ -326,7 +337,12 @@ def plain(settings: RunSettings) -> dict[str, Any]:
 
 def dump(settings: RunSettings) -> str:
     """The settings as YAML, which is itself a recipe."""
-    return yaml.dump(plain(settings), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return dump_mapping(plain(settings))
+
+
+def dump_mapping(recipe: Mapping[str, Any]) -> str:
+    """A recipe as YAML."""
+    return yaml.dump(recipe, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -62,6 +62,10 @@ def _evaluations(value: Any) -> bool:
     )
 
 
+def _numbers(value: Any) -> bool:
+    return isinstance(value, dict) and _step(value.get("step")) and all(map(_number(), value.values()))
+
+
 def _config(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("algorithms"), dict)
 
@@ -97,6 +101,10 @@ ROW: dict[str, Check] = {  # what every row of a results file has, and which val
     "config": _config,
 }
 MORE: dict[str, Check] = {  # what it may have besides; some are younger than the first results, some are not always known
+    "above": _or(_text, None),  # this, change, mechanism and rung: of a ladder
+    "change": _text,
+    "mechanism": lambda value: isinstance(value, list) and all(_numbers(point) for point in value),
+    "rung": _text,
     "calibration_error": _share,
     "classes": _texts_only,
     "code": _text,

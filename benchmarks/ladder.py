@@ -1,0 +1,360 @@
+"""From one recipe to another, one change a rung: python benchmarks/ladder.py --dataset digits --rungs S0,A0,A1,A2 --seeds 0-9
+
+Trains every rung of configs/ladder.yaml on every seed, which is also that of the label split, so that rungs are compared over the
+same splits; resumable, as sweep.py. Ends in rows.jsonl, ladder.md (what each change gains, and what the consistency term did
+meanwhile) and, where matplotlib is installed, ladder.png, all in --out.
+"""
+
+import argparse
+import contextlib
+import copy
+import importlib.util
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ssl_zoo import config, files, results
+from ssl_zoo.errors import InputError
+from ssl_zoo.registry import near_miss
+
+if __package__:
+    from benchmarks import run, sweep, table
+    from benchmarks.render import Gain
+else:
+    import run
+    import sweep
+    import table
+    from render import Gain
+
+LADDER = run.RECIPES / "ladder.yaml"
+PARTS = (0.1, 0.25, 0.5, 1.0)  # of a run, at which the measurements are shown
+MEASURED = {  # of metrics.jsonl, with a heading; all but two are shares of 1
+    "mechanism/confidence": "largest probability, %",
+    "mechanism/decided": "images over 0.95, %",
+    "mechanism/logit_norm": "length of logits",
+    "mechanism/gradient_ratio": "gradient, consistency / labels",
+    "mechanism/decided_gradient": "its share from images over 0.95, %",
+    "unlabeled/accuracy": "accuracy on unlabelled images, %",
+}
+Row = Mapping[str, Any]
+
+
+class Rung(NamedTuple):
+    """One recipe of the ladder."""
+
+    name: str
+    above: str | None  # the rung that it changes
+    change: str
+    recipe: dict[str, Any]
+
+
+def read_ladder(dataset: str, path: Path = LADDER) -> dict[str, Rung]:
+    """The rungs of a data set, in order, each with its whole recipe.
+
+    Raises:
+        InputError: There are none for it, or the file is not as it says it is.
+    """
+    known = config.read_mapping(path)
+    if dataset not in known:
+        raise InputError(f"{path} has no ladder for '{dataset}'; it has {', '.join(known)}")
+    try:
+        base, given = known[dataset]["base"], dict(known[dataset]["rungs"])
+        above = {name: entry.get("from", before) for before, (name, entry) in zip(["base", *given], given.items(), strict=False)}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: {dataset} must have `base` and `rungs`, of which each is a mapping") from error
+    made = {"base": Rung("base", None, "", base)}
+    while len(made) <= len(given):
+        ready = [name for name in given if name not in made and above[name] in made]
+        if not ready:
+            odd = next(name for name in given if name not in made)
+            raise InputError(f"{path}: {dataset}.{odd} comes from '{above[odd]}', which is no rung, or comes from it in turn")
+        for name in ready:
+            if "change" not in given[name] or {*given[name]} - {"from", "change", "set"}:
+                raise InputError(f"{path}: {dataset}.{name} must have `change`, and may have `from` and `set`, nothing else")
+            recipe = copy.deepcopy(made[above[name]].recipe)
+            config.put_recipe(recipe, copy.deepcopy(given[name].get("set", {})))
+            made[name] = Rung(name, None if above[name] == "base" else above[name], str(given[name]["change"]), recipe)
+    return {name: made[name] for name in given}
+
+
+def shortened(recipe: Mapping[str, Any], scale: float) -> dict[str, Any]:
+    """A recipe with so much of its steps, and as many evaluations and measurements. Other lengths are fractions of the run."""
+    made = copy.deepcopy(dict(recipe))
+    made["steps"] = max(1, round(scale * made["steps"]))
+    for name in ("every", "mechanism", "log_every"):
+        if name in made["evaluation"]:
+            made["evaluation"][name] = max(1, round(scale * made["evaluation"][name]))
+    return made
+
+
+def parser() -> config.Parser:
+    """The command line."""
+    p = config.Parser(prog="ladder.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--dataset", metavar="NAME", default="digits", help="whose ladder: digits or cifar10")
+    p.add_argument("--rungs", metavar="R,...", help="which; all unless said otherwise")
+    p.add_argument("--seeds", metavar="S,A-B,...", default="0-2", help="seeds, each also that of the label split")
+    p.add_argument("--scale", metavar="F", type=float, default=1.0, help="share of the full number of steps, for every rung")
+    sweep.add_engine_flags(p)
+    p.add_argument(
+        "--out", type=Path, metavar="DIR", help="holds the runs; runs/ladder-<dataset>[-<scale>] unless said otherwise"
+    )
+    p.add_argument("--read", type=Path, metavar="FILE.jsonl", help="run nothing; show the rows of a ladder that was run before")
+    p.add_argument("--into", type=Path, metavar="FILE.md", help="put the tables into a Markdown file, at the place of --read")
+    p.add_argument("--picture", type=Path, metavar="FILE.png|.svg", help="draw the picture of --read there")
+    return p
+
+
+def cells_of(flags: argparse.Namespace, rungs: Sequence[Rung], recipes: Path, out: Path) -> list[sweep.Cell]:
+    """A run for every rung and seed. Their recipes are written into a folder."""
+    recipes.mkdir(parents=True, exist_ok=True)
+    shared = [word for name in flags.plugin for word in ("--plugin", name)]
+    shared += [word for assignment in flags.set for word in ("--set", assignment)]
+    shared += ["--data-root", flags.data_root] if flags.data_root is not None else []
+    shared += ["--device", flags.device] if flags.device != "auto" else []
+    for rung in rungs:
+        text = config.dump_mapping(shortened(rung.recipe, flags.scale))
+        files.replace_text(recipes / f"{rung.name}.yaml", f"# {rung.name}: {rung.change}\n{text}")
+    cells = []
+    for seed in sweep.seeds(flags.seeds):
+        for rung in rungs:  # so that all rungs of the first seeds are there early
+            name = f"{rung.name}-s{seed}"
+            words = ["--recipe", str(recipes / f"{rung.name}.yaml"), *shared, "--seed", str(seed), "--split-seed", str(seed)]
+            settings = run.read_settings(run.parse(words))
+            job = sweep.Job(name, (*words, "--out", str(out / name)), out / "logs" / f"{name}.txt")
+            cells.append(sweep.Cell(job, settings, out / name))
+    return cells
+
+
+def row_of(cell: sweep.Cell, rung: Rung) -> dict[str, Any]:
+    """The result of a finished cell, with its rung and what was measured on the way."""
+    points = []
+    for line in (cell.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        found = {name: entry[name] for name in MEASURED if name in entry}
+        if found:
+            points.append({"step": entry["step"], **found})
+    return {"rung": rung.name, "above": rung.above, "change": rung.change, **(cell.row or {}), "mechanism": points}
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows of a ladder.
+
+    Raises:
+        InputError: It holds none, or others.
+    """
+    rows = results.read_rows([path])
+    for row in rows:
+        if not isinstance(row.get("rung"), str) or not isinstance(row.get("mechanism"), list):
+            raise InputError(f"{path} holds a run that is not of a ladder; ladder.py writes rows.jsonl into its --out")
+    return rows
+
+
+class Sorted(NamedTuple):
+    """Rows that belong together, by rung, and what is said of the others."""
+
+    rungs: dict[str, list[Row]]
+    lines: list[str]
+
+
+def sound(rows: Sequence[Row]) -> Sorted:
+    """The rows that may be compared: of one data set, code, precision and share of the steps, of each rung with one recipe."""
+    said = table.Sorted([], [], [])
+
+    def shared(row: Row) -> dict[str, Any]:
+        recipe = table.recipe_of(row)
+        return {name: value for name, value in recipe.items() if not name.startswith("setting ") and name != "history"}
+
+    kept = table.agreeing(rows, shared, said)
+    rungs: dict[str, list[Row]] = {}
+    for name in dict.fromkeys(row["rung"] for row in rows):
+        of_it = [row for row in kept if row["rung"] == name]
+        if of_it:
+            rungs[name] = table.agreeing(of_it, lambda row: {**table.recipe_of(row), **table.method_of(row)}, said)
+    return Sorted(rungs, said.lines)
+
+
+def at_part(row: Row, name: str, part: float) -> float | None:
+    """A measurement at a share of the run: the last that was made until then."""
+    found = [point[name] for point in row["mechanism"] if name in point and point["step"] <= part * row["steps"] + 1e-6]
+    return found[-1] if found else None
+
+
+def shown(gain: Gain | None) -> str:
+    """A paired difference in words."""
+    return "" if gain is None else f"{gain.mean:+.1f} ({gain.low:+.1f} to {gain.high:+.1f}), n = {gain.n}"
+
+
+def error(rows: Sequence[Row], name: str) -> str:
+    """Mean and standard deviation of an accuracy, in percent."""
+    found = table.score([1 - row[name] for row in rows])
+    return f"{100 - found.mean:.1f}" + ("" if found.std is None else f" ± {found.std:.1f}")
+
+
+def markdown(rungs: Mapping[str, Sequence[Row]]) -> str:
+    """The tables: what each rung gains, and what was measured on the way."""
+    lines = [
+        "| rung | change | runs | accuracy, % | of the student | median of the last | points over the rung changed | over S0 |",
+        "| - | - | -: | -: | -: | -: | -: | -: |",
+    ]
+    for name, rows in rungs.items():
+        above = rows[0]["above"]
+        gain = table.difference(rows, rungs[above]) if above in rungs else None
+        bottom = table.difference(rows, rungs["S0"]) if "S0" in rungs and name != "S0" else None
+        of = f" {above}:" if above else ""
+        cells = (
+            name,
+            rows[0]["change"],
+            str(len(rows)),
+            *(error(rows, score) for score in ("accuracy", "accuracy_student", "accuracy_median")),
+            f"{of} {shown(gain)}".strip() if gain else "",
+            shown(bottom),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", f"| at {', '.join(f'{100 * part:g}' for part in PARTS)} % of the run | {' | '.join(MEASURED.values())} |"]
+    lines.append(f"| - |{' -: |' * len(MEASURED)}")
+    for name, rows in rungs.items():
+        cells = []
+        for key, heading in MEASURED.items():
+            unit = 100 if heading.endswith("%") else 1
+            numbers = []
+            for part in PARTS:
+                values = [value for row in rows if (value := at_part(row, key, part)) is not None]
+                numbers.append(f"{unit * statistics.mean(values):.3g}" if values else "-")
+            cells.append(", ".join(numbers))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *caption(rungs)])
+
+
+def caption(rungs: Mapping[str, Sequence[Row]]) -> list[str]:
+    """What the tables were measured on."""
+    rows = [row for group in rungs.values() for row in group]
+    first = rows[0]
+    steps = sorted({row["steps"] for row in rows})
+    names = ", ".join(f"{name} {first['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
+    commits = ", ".join(dict.fromkeys((row["commit"] or "none")[:10] for row in rows))
+    devices = "; ".join(dict.fromkeys(row["device"] for row in rows))
+    took = statistics.median(row["seconds"] for row in rows)
+    return [
+        f"{first['dataset']}, {first['labels']} labels, {', '.join(dict.fromkeys(row['net'] for row in rows))}, "
+        f"{' or '.join(map(str, steps))} steps; accuracy of the last evaluation on {sum(map(sum, first['confusion']))} test "
+        "images, mean ± standard deviation over the runs (seeds "
+        f"{', '.join(map(str, sorted({row['seed'] for row in rows})))}, each with a label split of its own); points: paired "
+        f"difference over the same splits, 95 % interval (Student's t). Measurements are means over the runs, of a step in "
+        f"training mode; a rung's change is that to the rung named before its points. A run took {took:.0f} s (median). "
+        f"{devices}; {first['precision']}; {names}; commit {commits}.",
+    ]
+
+
+def draw(rungs: Mapping[str, Sequence[Row]], path: Path) -> None:
+    """The picture: accuracy of each rung, and the measurements against the share of the run that is done."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    names = list(rungs)
+    figure, panels = pyplot.subplots(2, 4, figsize=(17, 8), layout="constrained")
+    first, *others = panels.flat
+    for place, name in enumerate(names):
+        scores = [100 * row["accuracy"] for row in rungs[name]]
+        first.scatter([place] * len(scores), scores, s=10, alpha=0.5, color=f"C{place % 10}")
+        first.scatter([place], [statistics.mean(scores)], marker="_", s=300, color=f"C{place % 10}")
+    first.set_xticks(range(len(names)), names, rotation=90 if len(names) > 6 else 0)
+    first.set(title="test accuracy, %: runs and mean")
+    keys = [*MEASURED, None]
+    for axes, key in zip(others, keys, strict=True):
+        if key is None:
+            axes.axis("off")
+            axes.legend(
+                *others[0].get_legend_handles_labels(), frameon=False, loc="center", ncol=1 + len(names) // 16, fontsize=8
+            )
+            continue
+        for place, name in enumerate(names):
+            points: dict[float, list[float]] = {}
+            for row in rungs[name]:
+                for point in row["mechanism"]:
+                    if key in point:
+                        points.setdefault(point["step"] / row["steps"], []).append(point[key])
+            style = {"linestyle": ("-", "--", ":", "-.")[place // 10 % 4], "linewidth": 1.2}
+            shares = sorted(share for share, values in points.items() if len(values) == max(map(len, points.values())))
+            axes.plot(shares, [statistics.mean(points[s]) for s in shares], color=f"C{place % 10}", label=name, **style)
+        axes.set(title=MEASURED[key].replace(", %", ""), xlabel="share of the run", xlim=(0, 1))
+        if key.endswith("ratio"):
+            axes.set_yscale("log")
+    for axes in (first, *others[:-1]):
+        axes.grid(alpha=0.3)
+    dataset = rungs[names[0]][0]["dataset"]
+    seen = sorted({len(group) for group in rungs.values()})
+    figure.suptitle(f"{dataset}, {' or '.join(map(str, seen))} runs a rung; lines are means", fontsize="medium")
+    try:
+        figure.savefig(path, dpi=110)
+    except OSError as problem:
+        raise InputError(f"{path} cannot be written ({problem}); choose another") from problem
+    pyplot.close(figure)
+
+
+def show(flags: argparse.Namespace) -> int:
+    """Tables and picture of rows that were written before."""
+    kept, lines = sound(read_rows(flags.read))
+    for line in lines:
+        print(f"ladder.py: {line}", file=sys.stderr)
+    made = markdown(kept)
+    if flags.into:
+        text = table.insert(flags.into.read_text(encoding="utf-8"), flags.read.as_posix(), made)
+        flags.into.write_text(text, encoding="utf-8")
+    else:
+        print(made)
+    if flags.picture:
+        draw(kept, flags.picture)
+    return 0
+
+
+def climb(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
+    """Run what is asked for, and show it."""
+    if flags.read:
+        return show(flags)
+    if flags.into or flags.picture:
+        raise InputError("--into and --picture need --read FILE.jsonl; a ladder that is run writes both into its --out")
+    if not 0 < flags.scale <= 100:
+        raise InputError(f"--scale is {flags.scale}; it must be over 0 and at most 100")
+    sweep.load_plugins(flags)
+    known = read_ladder(flags.dataset)
+    wanted = sweep.listed(flags.rungs, "--rungs") if flags.rungs is not None else list(known)
+    for name in wanted:
+        if name not in known:
+            raise InputError(f"{flags.dataset} has no rung '{name}'; {near_miss(name, list(known))}it has {', '.join(known)}")
+    out = flags.out or Path("runs") / (f"ladder-{flags.dataset}" + ("" if flags.scale == 1 else f"-{flags.scale:g}"))
+    sweep.check_out(out)
+    recipes = Path(engines.enter_context(tempfile.TemporaryDirectory())) if flags.dry_run else out / "rungs"
+    cells = cells_of(flags, [known[name] for name in wanted], recipes, out)
+    missing = sweep.run_cells(cells, flags, engines)
+    if flags.dry_run:
+        return 1 if missing else 0
+    rows = [row_of(cell, known[cell.job.name.rpartition("-s")[0]]) for cell in cells if cell.job.name not in missing]
+    if rows:
+        files.replace_text(out / "rows.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+        kept, lines = sound(rows)
+        for line in lines:
+            print(f"ladder.py: {line}", file=sys.stderr)
+        made = markdown(kept)
+        files.replace_text(out / "ladder.md", f"{made}\n")
+        print(made)
+        picture = importlib.util.find_spec("matplotlib") is not None
+        if picture:
+            draw(kept, out / "ladder.png")
+        also = f", {out}/ladder.png" if picture else '; for the picture, pip install -e ".[plot]" and give the command again'
+        print(f"\n{len(rows)} of {len(cells)} runs are finished: {out}/rows.jsonl, {out}/ladder.md{also}")
+    return sweep.say_missing(missing)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit status: 0; 1: some runs failed; 2: bad input; 128 + n: ended by signal n."""
+    return sweep.command("ladder.py", lambda engines: climb(parser().parse_args(sys.argv[1:] if argv is None else argv), engines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
