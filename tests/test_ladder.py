@@ -1,0 +1,210 @@
+"""Rungs change what they say and nothing else; gains are of pairs; a small ladder is climbed, gone on with and shown again."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmarks import ladder, run
+from ssl_zoo import config
+from ssl_zoo.errors import InputError
+
+MT = "algorithms.meanteacher"
+CHANGED = {  # what differs from the rung above, on either data set
+    "S0": {f"{MT}.weight"},
+    "A1": {f"{MT}.space"},
+    "A2": {f"{MT}.weight"},
+    "A3": {f"{MT}.ramp_length"},
+    "A4": {"batch.labeled", "batch.unlabeled"},
+    "A5": {"optimizer.lr", "schedule.name", "schedule.warmup"},
+    "A6": {"optimizer.weight_decay"},
+    "A7": {"views.weak"},
+    "A9": {f"{MT}.joint_forward", f"{MT}.teacher_bn"},
+    "A10": {"batch.labeled_in_unlabeled", *(f"{MT}.{n}" for n in ("weight", "ramp", "ramp_length", "consistency_on_labeled"))},
+    "A10-logits-1": {f"{MT}.space", f"{MT}.weight"},
+    "A10-logits-50": {f"{MT}.space"},
+    "A10-ramp": {f"{MT}.ramp", f"{MT}.ramp_length"},
+    "A10-batch": {"batch.labeled", "batch.unlabeled"},
+    "A10-lr": {"optimizer.lr", "schedule.name", "schedule.warmup"},
+    "A10-decay": {"optimizer.weight_decay"},
+    "A10-crop": {"views.weak"},
+    "A10-joint": {f"{MT}.joint_forward", f"{MT}.teacher_bn"},
+    "A10-ema": {f"{MT}.decay"},
+    "A2-10": {f"{MT}.weight"},
+    "A2-logits-10": {f"{MT}.space", f"{MT}.weight"},
+    "A2-kl-3": {f"{MT}.space", f"{MT}.weight"},
+}
+
+
+def settings_of(rung):
+    return config.plain(config.resolve(copy.deepcopy(rung.recipe)))
+
+
+def differing(a, b):
+    a, b = (config.flatten(settings_of(rung)) for rung in (a, b))
+    found = {key for key in {*a, *b} if a.get(key) != b.get(key)}
+    return {"views.weak" if key.startswith("views.weak") else key for key in found}
+
+
+@pytest.mark.parametrize("dataset", ["digits", "cifar10"])
+def test_a_rung_changes_what_it_says_and_nothing_else(dataset):
+    rungs = ladder.read_ladder(dataset)
+    for name, keys in CHANGED.items():
+        if name in rungs:
+            assert differing(rungs[name], rungs[rungs[name].above]) == keys, name
+    assert {rung.above for name, rung in rungs.items() if name.startswith("A10-")} == {"A10"}
+    assert {rung.above for name, rung in rungs.items() if name.startswith("A2-")} == {"A2"}
+    assert [rungs[f"A{k}"].above for k in range(1, 12)] == [f"A{k}" for k in range(11)] and rungs["A0"].above is None
+    assert rungs["S0"].above == "A0"
+    for name, rung in rungs.items():
+        s = settings_of(rung)
+        assert s["alg"] == "meanteacher" and s["evaluation"]["mechanism"] > 0 and rung.change, name
+
+
+def test_the_full_ladder_is_that_of_the_design():
+    rungs = ladder.read_ladder("cifar10")
+    assert [f"A{k}" for k in range(13)] == [name for name in rungs if name[0] == "A" and "-" not in name]
+    a0, a10 = settings_of(rungs["A0"]), settings_of(rungs["A10"])
+    assert (a0["net"], a0["steps"], a0["nets"]["wrn28_3"]["drop_rate"]) == ("wrn28_3", 82_000, 0.1)
+    assert (a0["optimizer"]["lr"], a0["optimizer"]["weight_decay"], a0["optimizer"]["decay_all"]) == (0.1, 1e-4, False)
+    assert a0["schedule"]["milestones"] == [41_000 / 82_000, 61_500 / 82_000] and a0["schedule"]["warmup"] == 3 * 410 / 82_000
+    mt = a0["algorithms"]["meanteacher"]
+    assert (mt["space"], mt["weight"], mt["ramp_length"], mt["decay"], mt["teacher_bn"]) == ("logits", 1, 0.5, 0.999, "own")
+    assert (a10["net"], a10["batch"]["unlabeled"], a10["optimizer"]["weight_decay"]) == ("wrn28_2", 64, 5e-4)
+    assert settings_of(rungs["A12"])["steps"] == 1_048_576
+
+
+def test_a_share_of_the_steps():
+    recipe = ladder.read_ladder("cifar10")["A3"].recipe
+    made = ladder.shortened(recipe, 0.25)
+    assert (made["steps"], made["evaluation"]["every"], made["evaluation"]["mechanism"]) == (20_500, 512, 125)
+    assert made["algorithms"] == recipe["algorithms"] and made["schedule"] == recipe["schedule"]
+    assert recipe["steps"] == 82_000
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("x: {}", "has no ladder for 'digits'; it has x"),
+        ("digits: {base: {}}", "digits must have `base` and `rungs`"),
+        ("digits: {base: {}, rungs: {A: {from: B, change: c}, B: {from: A, change: c}}}", "digits.A comes from 'B', which is no"),
+        ("digits: {base: {}, rungs: {A: {from: Z, change: c}}}", "digits.A comes from 'Z', which is no rung"),
+        ("digits: {base: {}, rungs: {A: {sets: {}, change: c}}}", "digits.A must have `change`, and may have"),
+        ("digits: {base: {}, rungs: {A: {set: {}}}}", "digits.A must have `change`, and may have"),
+        ("[]", "must be a mapping"),
+    ],
+)
+def test_a_file_that_is_no_ladder(text, says, tmp_path):
+    path = tmp_path / "ladder.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"ladder\.yaml") as error:
+        ladder.read_ladder("digits", path)
+    assert says in str(error.value)
+
+
+def row(rung, seed, accuracy, above=None, source="s", **measured):
+    """One of a ladder, with two measurements."""
+    points = [{"step": step, **{f"mechanism/{name}": value * step / 10 for name, value in measured.items()}} for step in (1, 10)]
+    return {
+        "rung": rung,
+        "above": above,
+        "change": f"change of {rung}",
+        "algorithm": "meanteacher",
+        "net": "n",
+        "dataset": "digits",
+        "labels": 20,
+        "seed": seed,
+        "split_hash": f"h{seed}",
+        "data_hash": "d",
+        "steps": 10,
+        "accuracy": accuracy,
+        "accuracy_student": accuracy - 0.01,
+        "accuracy_median": accuracy,
+        "confusion": [[50]],
+        "device": "a processor",
+        "precision": "fp32",
+        "versions": {"ssl_zoo": "1", "torch": "2", "python": "3"},
+        "commit": "0123456789abcdef",
+        "source": source,
+        "seconds": 12.0,
+        "config": {"algorithms": {}, "steps": 10},
+        "mechanism": points,
+    }
+
+
+def test_the_tables():
+    rows = [row("S0", 0, 0.7), row("S0", 1, 0.6), row("A0", 0, 0.8, confidence=0.9), row("A0", 1, 0.7, confidence=0.7)]
+    rows += [row("A1", 1, 0.75, "A0"), row("A1", 0, 0.83, "A0"), row("A1", 2, 0.1, "A0")]
+    kept, lines = ladder.sound(rows)
+    made = ladder.markdown(kept).splitlines()
+    assert lines == []
+    assert "| S0 | change of S0 | 2 | 65.0 ± 7.1 | 64.0 ± 7.1 | 65.0 ± 7.1 |  |  |" in made
+    # pairs: 83 - 80 and 75 - 70 points: 4 with a standard error of 1, times 12.71; seed 2 has no partner
+    assert any(line.startswith("| A1 |") and "| A0: +4.0 (-8.7 to +16.7), n = 2 | +14.0 (" in line for line in made)
+    assert "| A0 | -, -, -, 80 | -, -, -, - | -, -, -, - | -, -, -, - | -, -, -, - | -, -, -, - |" not in made
+    assert "| A0 | 8, 8, 8, 80 | -, -, -, - | -, -, -, - | -, -, -, - | -, -, -, - | -, -, -, - |" in made
+    assert "12 s (median)" in made[-1] and "seeds 0, 1, 2" in made[-1] and "commit 0123456789." in made[-1]
+
+
+def test_rows_of_another_code_are_left_out_by_name():
+    kept, lines = ladder.sound([row("S0", 0, 0.7), row("A0", 0, 0.8), row("A0", 1, 0.8, source="other")])
+    assert [len(group) for group in kept.values()] == [1, 1]
+    assert (
+        len(lines) == 1
+        and "seed 1 is left out: other than meanteacher with 20 labels and seed 0 in source (other, s)" in lines[0]
+    )
+
+
+@pytest.mark.slow
+def test_a_small_ladder(tmp_path, monkeypatch, capsys):
+    """Climbed, gone on with, and shown again from its rows."""
+    monkeypatch.chdir(tmp_path)
+    argv = ["--rungs", "S0,A0", "--seeds", "0", "--scale", "0.02", "--device", "cpu", "--out", "out"]
+    argv += ["--set", "datasets.digits.test_size=1600"]
+    assert ladder.main([*argv, "--dry-run"]) == 0 and not Path("out").exists()
+    assert ladder.main(argv) == 0
+    rows = [json.loads(line) for line in Path("out/rows.jsonl").read_text().splitlines()]
+    assert [r["rung"] for r in rows] == ["S0", "A0"] and rows[0]["split_hash"] == rows[1]["split_hash"]
+    assert rows[0]["steps"] == len(rows[0]["evaluations"]) == 12
+    assert [r["config"]["algorithms"]["meanteacher"]["weight"] for r in rows] == [0, 1]
+    points = {name: [p["step"] for p in rows[1]["mechanism"] if name in p] for name in ladder.MEASURED}
+    assert points == dict.fromkeys(ladder.MEASURED, list(range(1, 13)))
+    assert yaml.safe_load(Path("out/rungs/A0.yaml").read_text())["steps"] == 12
+    made = Path("out/ladder.md").read_text()
+    capsys.readouterr()
+    assert ladder.main(argv) == 0 and "2 finished, 0 to run" in capsys.readouterr().out
+    assert Path("out/ladder.md").read_text() == made
+    Path("doc.md").write_text("a\n<!-- table out/rows.jsonl -->\nold\n<!-- end -->\nz\n")
+    assert ladder.main(["--read", "out/rows.jsonl", "--into", "doc.md", "--picture", "again.png"]) == 0
+    assert Path("doc.md").read_text() == f"a\n<!-- table out/rows.jsonl -->\n{made}<!-- end -->\nz\n"
+    assert Path("again.png").stat().st_size > 10_000
+    assert Path("out/ladder.png").read_bytes() == Path("again.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--rungs", "A99"], "digits has no rung 'A99'"),
+        (["--dataset", "moons"], "has no ladder for 'moons'; it has cifar10, digits"),
+        (["--scale", "0"], "--scale is 0.0; it must be over 0"),
+        (["--into", "x.md"], "--into and --picture need --read"),
+        (["--read", "none.jsonl"], "none.jsonl"),
+        (["--seeds", "a"], "--seeds has 'a'"),
+        (["--set", "optimizer.rl=1"], "has no option 'rl'"),
+        (["--rungz", "A0"], "--help shows what can be given"),
+    ],
+)
+def test_bad_input(flags, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert ladder.main(flags) == 2
+    line = capsys.readouterr().err
+    assert says in line and line.startswith("ladder.py: ") and len(line.splitlines()) == 1
+    assert not (tmp_path / "runs/ladder-digits/rows.jsonl").exists()
+
+
+def test_rows_that_are_not_of_a_ladder(capsys):
+    committed = Path(run.__file__).parent / "results/digits.jsonl"
+    assert ladder.main(["--read", str(committed)]) == 2
+    assert "holds a run that is not of a ladder" in capsys.readouterr().err
