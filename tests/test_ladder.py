@@ -170,7 +170,7 @@ def test_a_small_ladder(tmp_path, monkeypatch, capsys):
     assert rows[0]["steps"] == len(rows[0]["evaluations"]) == 12
     assert [r["config"]["algorithms"]["meanteacher"]["weight"] for r in rows] == [0, 1]
     points = {name: [p["step"] for p in rows[1]["mechanism"] if name in p] for name in ladder.MEASURED}
-    assert points == dict.fromkeys(ladder.MEASURED, list(range(1, 13)))
+    assert points == {name: [*range(1, 13)] for name in ladder.MEASURED}
     assert yaml.safe_load(Path("out/rungs/A0.yaml").read_text())["steps"] == 12
     made = Path("out/ladder.md").read_text()
     capsys.readouterr()
