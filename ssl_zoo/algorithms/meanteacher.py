@@ -83,6 +83,12 @@ class MeanTeacher(AlgorithmBase):
         self.second_head: nn.Linear | None = None
         self.logit_distance = between("logit_distance", logit_distance, 0)
         if logit_distance > 0:
+            lacks = [name for name in ("forward_features", "forward_head", "num_features") if not hasattr(net, name)]
+            if lacks:
+                raise InputError(
+                    f"logit_distance puts a second head on the net, but {type(net).__name__} has no {', '.join(lacks)}; "
+                    "follow timm's convention, or leave logit_distance at 0"
+                )
             self.second_head = nn.Linear(net.num_features, facts.classes)
             self.weights = {**self.weights, "distance": "logit_distance"}
 

@@ -158,6 +158,11 @@ def test_meanteacher_with_two_heads(on_labeled, facts):
     assert {*method.teacher.net.state_dict()} == {*method.net.state_dict()}, "the teacher has one head"
 
 
+def test_two_heads_need_a_net_with_features(facts):
+    with pytest.raises(InputError, match="but Linear has no forward_features, forward_head, num_features; follow timm's"):
+        ALGORITHMS.create("meanteacher", net=torch.nn.Linear(2, 3), facts=facts, logit_distance=0.01)
+
+
 def test_two_heads_of_the_papers_net():
     facts = Facts(10, 20, torch.arange(10), torch.arange(10), torch.arange(20))
     with torch.device("meta"):
