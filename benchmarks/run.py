@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, AlgorithmBase, Facts, config, files, plugins, results
+from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, AlgorithmBase, Facts, config, files, plugins, presets, results
 from ssl_zoo.data.augment import View, channel_statistics
 from ssl_zoo.data.dataset import Dataset, fingerprint, tensor
 from ssl_zoo.data.leakage import leaks
@@ -33,6 +33,7 @@ from ssl_zoo.train.parallel import ElsewhereError, from_first, joined, one_after
 from ssl_zoo.train.trainer import Outcome, Trainer, differing
 
 RECIPES = Path(__file__).parent.parent / "configs"
+PRESETS = RECIPES / "presets"
 LOCK = ".lock"  # in a run's folder, of the process that is at work there
 # Settings that are flags too: as they are written, and as YAML.
 WORDS, VALUES = (
@@ -53,6 +54,12 @@ def parser() -> config.Parser:
         metavar="NAME|FILE",
         action="append",
         help="settings to start from; the data set's own recipe unless said otherwise; repeatable, each on top of those before",
+    )
+    p.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="every switch on which papers and codes disagree, and the rest of the recipe, as one of them has it, on top of the "
+        f"recipe: {', '.join(presets.names(PRESETS))}",
     )
     p.add_argument(
         "--budget",
@@ -85,7 +92,7 @@ def parser() -> config.Parser:
         "--out",
         metavar="DIR",
         type=Path,
-        help="the run's folder; runs/<dataset>-<labels>[-<budget>]/<alg>-<net>-s<seed> unless said otherwise",
+        help="the run's folder; runs/<dataset>-<labels>[-<preset>][-<budget>]/<alg>-<net>-s<seed> unless said otherwise",
     )
     p.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="any setting below, such as optimizer.lr=0.1; repeatable"
@@ -108,14 +115,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def read_settings(flags: argparse.Namespace) -> RunSettings:
-    """Recipe, then --set, then the flags."""
+    """Recipe, then the preset, then --set, then the flags."""
     pairs = [assignment.partition("=") for assignment in flags.set]
     dataset = (
         flags.dataset
         if flags.dataset is not None
         else next((value for key, _, value in reversed(pairs) if key.strip() == "dataset"), "digits")
     )
-    given = config.read_recipes(flags.recipe or [_recipe_of(dataset)], RECIPES, flags.budget)
+    preset = [] if flags.preset is None else [(f"preset {flags.preset}", presets.read_preset(flags.preset, PRESETS))]
+    given = config.read_recipes(flags.recipe or [_recipe_of(dataset)], RECIPES, flags.budget, preset)
     for key in (*WORDS, *VALUES):
         if getattr(flags, key) is not None and any(name.strip() == key for name, _, _ in pairs):
             raise InputError(f"{key} is given twice, by --{key.replace('_', '-')} and by --set; keep one")
@@ -455,6 +463,15 @@ def begin(settings: RunSettings, inputs: Inputs, trainer: Trainer, out: Path) ->
         f"from step {trainer.start}, {device_name(trainer.device)}, {trainer.precision}",
         flush=True,
     )
+    weight = presets.weight_in_words(
+        settings.algorithms[settings.alg],
+        classes=facts.classes,
+        batch_labeled=settings.batch.labeled,
+        batch_unlabeled=settings.batch.unlabeled,
+        labeled_fraction=len(facts.labeled) / facts.rows,
+    )
+    if weight is not None:
+        print(weight, flush=True)
 
 
 @contextlib.contextmanager
@@ -590,8 +607,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(config.dump(settings), end="")
             return 0
         name = f"{settings.alg}-{settings.net}-s{settings.seed}".replace(":", "_")
-        budget = "" if flags.budget == config.SHORT else f"-{flags.budget}"
-        out = flags.out or Path("runs") / f"{settings.dataset}-{settings.labels}{budget}" / name
+        kind = [settings.dataset, str(settings.labels), flags.preset, None if flags.budget == config.SHORT else flags.budget]
+        out = flags.out or Path("runs") / "-".join(filter(None, kind)) / name
         with joined(settings.device):
             who = f"run.py, process {rank()}" if rank() else who
             row = execute(settings, out)
