@@ -16,8 +16,9 @@ import torch
 from filelock import FileLock, Timeout
 
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, AlgorithmBase, Facts, config, files, plugins, presets, results
-from ssl_zoo.data.augment import View, channel_statistics
+from ssl_zoo.data.augment import View
 from ssl_zoo.data.dataset import Dataset, fingerprint, tensor
+from ssl_zoo.data.inputs import BEFORE, Transformation, check_steps, shift_and_scale, transformation, transformed
 from ssl_zoo.data.leakage import leaks
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.data.splits import Split, draw_split, hold_out, read_split, write_split
@@ -268,7 +269,9 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
     return Inputs(data, split, held_out, facts)
 
 
-def make_evaluator(settings: RunSettings, inputs: Inputs, images: torch.Tensor, view: View, device: torch.device) -> Evaluator:
+def make_evaluator(
+    settings: RunSettings, inputs: Inputs, images: torch.Tensor, test_images: torch.Tensor, view: View, device: torch.device
+) -> Evaluator:
     """Scores on the test set, on held-out images, and on some unlabelled ones whose labels are known but hidden from training."""
     data, _, held_out, facts = inputs
     hidden = np.setdiff1d(facts.unlabeled.numpy(), facts.labeled.numpy())
@@ -276,7 +279,7 @@ def make_evaluator(settings: RunSettings, inputs: Inputs, images: torch.Tensor, 
     order = torch.randperm(len(hidden), generator=torch.Generator().manual_seed(mix("hidden labels")))
     hidden = hidden[order[: settings.evaluation.unlabeled].numpy()]
     return Evaluator(
-        placed(data.test_images, device),
+        test_images,
         data.test_labels,
         images[torch.from_numpy(hidden).to(images.device)],
         data.labels[hidden],
@@ -299,9 +302,28 @@ def build(settings: RunSettings, facts: Facts, image_shape: tuple[int, ...], dev
     return method
 
 
-def placed(images: np.ndarray, device: torch.device) -> torch.Tensor:
-    """Images on the device, or on the host where it has no room for them."""
+def placed(images: np.ndarray, device: torch.device, first: Transformation | None = None) -> torch.Tensor:
+    """Images on the device, or on the host where it has no room for them; or what is made of them before augmentation."""
+    if first is not None:
+        return transformed(first, tensor(images), device)
     return tensor(images).to(device) if holds(device, images.nbytes) else tensor(images)
+
+
+def fit_input(settings: RunSettings, data: Dataset, device: torch.device) -> Transformation | None:
+    """What is done to images before they are augmented, fitted on the training images; None: nothing.
+
+    Raises:
+        InputError: It does not suit the images, or the device has no room for the floats that it makes.
+    """
+    if settings.input not in BEFORE:
+        return None
+    size = 4 * (data.images.nbytes + data.test_images.nbytes)
+    if not holds(device, size, made=True):
+        raise InputError(
+            f"input = {settings.input} keeps all images as floats, {size / 1e9:,.1f} GB, for which {device} has no room; "
+            f"set input = channel or unit, or make the images smaller"
+        )
+    return transformation(settings.input, tensor(data.images), device)
 
 
 def assemble(settings: RunSettings, inputs: Inputs, out: Path, identity: dict[str, str]) -> tuple[Trainer, Pipeline]:
@@ -309,12 +331,16 @@ def assemble(settings: RunSettings, inputs: Inputs, out: Path, identity: dict[st
     data, facts = inputs.data, inputs.facts
     device = pick_device(own_device(settings.device))
     algorithm = build(settings, facts, data.images.shape[1:], device)
-    images = placed(data.images, device)
-    mean, std = (part.to(device) for part in channel_statistics(images))
-    views = {
-        name: View([AUGMENTATIONS.create(step, **options) for step, options in steps.items()], mean, std)
-        for name, steps in settings.views.items()
+    steps = {
+        view: {name: AUGMENTATIONS.create(name, **options) for name, options in given.items()}
+        for view, given in settings.views.items()
     }
+    used = {*algorithm.views, *algorithm.labeled_views}
+    check_steps(settings.input, {view: given for view, given in steps.items() if view in used})
+    first = fit_input(settings, data, device)
+    images, test_images = (placed(part, device, first) for part in (data.images, data.test_images))
+    scaling = () if first else [part.to(device) for part in shift_and_scale(settings.input, images)]
+    views = {view: View([*given.values()], *scaling) for view, given in steps.items()}
     pipeline = Pipeline(
         images,
         facts,
@@ -328,7 +354,7 @@ def assemble(settings: RunSettings, inputs: Inputs, out: Path, identity: dict[st
         ranks=ranks(),
         device=device,
     )
-    evaluator = make_evaluator(settings, inputs, images, View([], mean, std), device)
+    evaluator = make_evaluator(settings, inputs, images, test_images, View([], *scaling), device)
     environment = {"torch": results.versions()["torch"], "device": device_name(device)}
     return Trainer(algorithm, pipeline, evaluator, settings, device, out, identity, environment), pipeline
 
