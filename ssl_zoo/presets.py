@@ -73,7 +73,8 @@ def read_preset(name: str, folder: Path) -> dict[str, Any]:
         settings = config.as_recipe({config.BUDGETS: settings} if part == config.BUDGETS else settings, f"{path}, {part}")
         for key, value in _set(settings).items():
             for taken, (other, before) in by.items():
-                if (key == taken and value != before) or f"{key}.".startswith(f"{taken}.") != f"{taken}.".startswith(f"{key}."):
+                one_in_the_other = f"{key}.".startswith(f"{taken}.") or f"{taken}.".startswith(f"{key}.")
+                if value != before if key == taken else one_in_the_other:
                     raise InputError(f"{path}: {other} sets {taken} to {before!r}, and {part} sets {key} to {value!r}; keep one")
             by[key] = (part, value)
         config.put_recipe(recipe, settings)

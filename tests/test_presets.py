@@ -97,7 +97,12 @@ def test_every_preset_resolves_for_every_method(name, recipe):
 @pytest.mark.parametrize("alg", METHODS)
 def test_what_a_preset_sets_does_not_depend_on_what_is_below(name, alg, tmp_path):
     """On top of a recipe in which every switch is otherwise, and of its own full budget."""
-    other = {"optimizer": {"clip": 3.0, "decay_all": name != "tarvainen-pytorch"}, "eval_ema": 0.5, "precision": "bf16"}
+    other = {
+        "optimizer": {"clip": 3.0, "decay_all": name != "tarvainen-pytorch"},
+        "eval_ema": 0.5,
+        "precision": "bf16",
+        "input": "image",
+    }
     other |= {"schedule": {"warmup": 0.5, "ramp_down": 0.5, "milestones": [0.1]}, "views": {"weak": {"cutout": {}}}}
     other |= {"batch": {"labeled": 1, "unlabeled": 2}, "evaluation": {"net": "method"}, "selection": "last"}
     other["algorithms"] = {
@@ -126,7 +131,7 @@ def test_what_a_preset_sets_does_not_depend_on_what_is_below(name, alg, tmp_path
         }
     (tmp_path / "other.yaml").write_text(yaml.safe_dump({**other, "budgets": {"full": other}}))
     on, over = settings(name, alg=alg), settings(name, "cifar10", str(tmp_path / "other.yaml"), alg=alg, budget="full")
-    for part in ("algorithms", "nets", "net", "batch", "eval_ema", "precision", "selection", "optimizer"):
+    for part in ("algorithms", "nets", "net", "batch", "eval_ema", "precision", "selection", "input", "optimizer"):
         assert getattr(on, part) == getattr(over, part), part
     assert on.evaluation.net == over.evaluation.net and on.views["weak"] == over.views["weak"]
     assert (on.schedule.name, on.schedule.warmup, on.schedule.ramp_down) == (
@@ -142,8 +147,8 @@ def test_every_option_of_a_switch_is_set(name):
     given = presets.read_preset(name, FOLDER)
     for alg in METHODS[1:]:
         assert set(given["algorithms"][alg]) == set(ALGORITHMS.resolve(alg).options), alg
-    nets = {config.resolve(config.read_recipes([path.stem], CONFIGS)).net for path in CONFIGS.glob("[!l]*.yaml")}
-    assert {"smallnet", *nets} <= set(given["nets"]) and all("bn_momentum" in options for options in given["nets"].values())
+    nets = "convnet13 mlp shakeshake26 smallnet wrn28_2 wrn28_3 wrn28_8 wrn37_2"  # of recipes, presets and README
+    assert sorted(given["nets"]) == nets.split() and all("bn_momentum" in options for options in given["nets"].values())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -152,6 +157,12 @@ def test_the_weights_in_the_common_unit(name):
         resolved = settings(name, alg=alg)
         found = presets.effective_weight(resolved.algorithms[alg], **sizes(resolved))
         assert found is None if expected is None else found == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_the_nets_get():
+    found = {name: settings(name).input for name in NAMES}
+    whitened = dict.fromkeys(("laine", "tarvainen-tf", "oliver"), "zca")
+    assert found == dict.fromkeys(NAMES, "channel") | whitened | {"mixmatch": "unit"}
 
 
 def test_the_factors_of_a_weight():
