@@ -58,7 +58,7 @@ def read_ladder(dataset: str, path: Path = LADDER) -> dict[str, Rung]:
     Raises:
         InputError: There are none for it, or the file is not as it says it is.
     """
-    known = config.read_mapping(path)
+    known = config.read_mapping(path, "a ladder", "data sets, each with `base` and `rungs`")
     if dataset not in known:
         raise InputError(f"{path} has no ladder for '{dataset}'; it has {', '.join(known)}")
     try:

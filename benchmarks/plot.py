@@ -16,8 +16,6 @@ import numpy as np
 import torch
 
 from ssl_zoo import config, plugins, results
-from ssl_zoo.data.augment import View, channel_statistics
-from ssl_zoo.data.dataset import tensor
 from ssl_zoo.data.sources import MOONS
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.train.evaluate import predict
@@ -114,10 +112,8 @@ def draw_moons(folders: Sequence[Path], panels: Sequence[Any]) -> None:
     low, high = (np.array(corner) for corner in MOONS)
     for axes, folder in zip(panels, folders, strict=True):
         settings, (data, _, _, facts), trainer = run.restore(folder)
-        images = tensor(data.images)
-        view = View([], *channel_statistics(images))
         context = torch.autocast("cpu", enabled=False)
-        upper = predict(trainer.eval_net(), plane, view.plain, 4096, context)[:, 1].reshape(256, 256)
+        upper = predict(trainer.eval_net(), plane, trainer.evaluator.prepare, 4096, context)[:, 1].reshape(256, 256)
         extent = (low[0], high[0], low[1], high[1])
         axes.imshow(upper, origin="lower", extent=extent, cmap="coolwarm", vmin=0, vmax=1, alpha=0.5, aspect="auto")
         axes.contour(upper, levels=[0.5], origin="lower", extent=extent, colors="black", linewidths=1)

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, AlgorithmBase, Facts, config, files, plugins, results
-from ssl_zoo.data.augment import View, channel_statistics
+from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, AlgorithmBase, Facts, config, files, plugins, presets, results
+from ssl_zoo.data.augment import View
 from ssl_zoo.data.dataset import Dataset, fingerprint, tensor
+from ssl_zoo.data.inputs import BEFORE, Transformation, check_steps, shift_and_scale, transformation, transformed
 from ssl_zoo.data.leakage import leaks
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.data.splits import Split, draw_split, hold_out, read_split, write_split
@@ -33,6 +34,7 @@ from ssl_zoo.train.parallel import ElsewhereError, from_first, joined, one_after
 from ssl_zoo.train.trainer import Outcome, Trainer, differing
 
 RECIPES = Path(__file__).parent.parent / "configs"
+PRESETS = RECIPES / "presets"
 LOCK = ".lock"  # in a run's folder, of the process that is at work there
 # Settings that are flags too: as they are written, and as YAML.
 WORDS, VALUES = (
@@ -53,6 +55,12 @@ def parser() -> config.Parser:
         metavar="NAME|FILE",
         action="append",
         help="settings to start from; the data set's own recipe unless said otherwise; repeatable, each on top of those before",
+    )
+    p.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="every switch on which papers and codes disagree, and the rest of the recipe, as one of them has it, on top of the "
+        f"recipe: {', '.join(presets.names(PRESETS))}",
     )
     p.add_argument(
         "--budget",
@@ -85,7 +93,7 @@ def parser() -> config.Parser:
         "--out",
         metavar="DIR",
         type=Path,
-        help="the run's folder; runs/<dataset>-<labels>[-<budget>]/<alg>-<net>-s<seed> unless said otherwise",
+        help="the run's folder; runs/<dataset>-<labels>[-<preset>][-<budget>]/<alg>-<net>-s<seed> unless said otherwise",
     )
     p.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="any setting below, such as optimizer.lr=0.1; repeatable"
@@ -108,14 +116,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def read_settings(flags: argparse.Namespace) -> RunSettings:
-    """Recipe, then --set, then the flags."""
+    """Recipe, then the preset, then --set, then the flags."""
     pairs = [assignment.partition("=") for assignment in flags.set]
     dataset = (
         flags.dataset
         if flags.dataset is not None
         else next((value for key, _, value in reversed(pairs) if key.strip() == "dataset"), "digits")
     )
-    given = config.read_recipes(flags.recipe or [_recipe_of(dataset)], RECIPES, flags.budget)
+    preset = [] if flags.preset is None else [(f"preset {flags.preset}", presets.read_preset(flags.preset, PRESETS))]
+    given = config.read_recipes(flags.recipe or [_recipe_of(dataset)], RECIPES, flags.budget, preset)
     for key in (*WORDS, *VALUES):
         if getattr(flags, key) is not None and any(name.strip() == key for name, _, _ in pairs):
             raise InputError(f"{key} is given twice, by --{key.replace('_', '-')} and by --set; keep one")
@@ -260,7 +269,9 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
     return Inputs(data, split, held_out, facts)
 
 
-def make_evaluator(settings: RunSettings, inputs: Inputs, images: torch.Tensor, view: View, device: torch.device) -> Evaluator:
+def make_evaluator(
+    settings: RunSettings, inputs: Inputs, images: torch.Tensor, test_images: torch.Tensor, view: View, device: torch.device
+) -> Evaluator:
     """Scores on the test set, on held-out images, and on some unlabelled ones whose labels are known but hidden from training."""
     data, _, held_out, facts = inputs
     hidden = np.setdiff1d(facts.unlabeled.numpy(), facts.labeled.numpy())
@@ -268,7 +279,7 @@ def make_evaluator(settings: RunSettings, inputs: Inputs, images: torch.Tensor, 
     order = torch.randperm(len(hidden), generator=torch.Generator().manual_seed(mix("hidden labels")))
     hidden = hidden[order[: settings.evaluation.unlabeled].numpy()]
     return Evaluator(
-        placed(data.test_images, device),
+        test_images,
         data.test_labels,
         images[torch.from_numpy(hidden).to(images.device)],
         data.labels[hidden],
@@ -291,9 +302,28 @@ def build(settings: RunSettings, facts: Facts, image_shape: tuple[int, ...], dev
     return method
 
 
-def placed(images: np.ndarray, device: torch.device) -> torch.Tensor:
-    """Images on the device, or on the host where it has no room for them."""
+def placed(images: np.ndarray, device: torch.device, first: Transformation | None = None) -> torch.Tensor:
+    """Images on the device, or on the host where it has no room for them; or what is made of them before augmentation."""
+    if first is not None:
+        return transformed(first, tensor(images), device)
     return tensor(images).to(device) if holds(device, images.nbytes) else tensor(images)
+
+
+def fit_input(settings: RunSettings, data: Dataset, device: torch.device) -> Transformation | None:
+    """What is done to images before they are augmented, fitted on the training images; None: nothing.
+
+    Raises:
+        InputError: It does not suit the images, or the device has no room for the floats that it makes.
+    """
+    if settings.input not in BEFORE:
+        return None
+    size = 4 * (data.images.nbytes + data.test_images.nbytes)
+    if not holds(device, size, made=True):
+        raise InputError(
+            f"input = {settings.input} keeps all images as floats, {size / 1e9:,.1f} GB, for which {device} has no room; "
+            f"set input = channel or unit, or make the images smaller"
+        )
+    return transformation(settings.input, tensor(data.images), device)
 
 
 def assemble(settings: RunSettings, inputs: Inputs, out: Path, identity: dict[str, str]) -> tuple[Trainer, Pipeline]:
@@ -301,12 +331,16 @@ def assemble(settings: RunSettings, inputs: Inputs, out: Path, identity: dict[st
     data, facts = inputs.data, inputs.facts
     device = pick_device(own_device(settings.device))
     algorithm = build(settings, facts, data.images.shape[1:], device)
-    images = placed(data.images, device)
-    mean, std = (part.to(device) for part in channel_statistics(images))
-    views = {
-        name: View([AUGMENTATIONS.create(step, **options) for step, options in steps.items()], mean, std)
-        for name, steps in settings.views.items()
+    steps = {
+        view: {name: AUGMENTATIONS.create(name, **options) for name, options in given.items()}
+        for view, given in settings.views.items()
     }
+    used = {*algorithm.views, *algorithm.labeled_views}
+    check_steps(settings.input, {view: given for view, given in steps.items() if view in used})
+    first = fit_input(settings, data, device)
+    images, test_images = (placed(part, device, first) for part in (data.images, data.test_images))
+    scaling = () if first else [part.to(device) for part in shift_and_scale(settings.input, images)]
+    views = {view: View([*given.values()], *scaling) for view, given in steps.items()}
     pipeline = Pipeline(
         images,
         facts,
@@ -320,7 +354,7 @@ def assemble(settings: RunSettings, inputs: Inputs, out: Path, identity: dict[st
         ranks=ranks(),
         device=device,
     )
-    evaluator = make_evaluator(settings, inputs, images, View([], mean, std), device)
+    evaluator = make_evaluator(settings, inputs, images, test_images, View([], *scaling), device)
     environment = {"torch": results.versions()["torch"], "device": device_name(device)}
     return Trainer(algorithm, pipeline, evaluator, settings, device, out, identity, environment), pipeline
 
@@ -455,6 +489,15 @@ def begin(settings: RunSettings, inputs: Inputs, trainer: Trainer, out: Path) ->
         f"from step {trainer.start}, {device_name(trainer.device)}, {trainer.precision}",
         flush=True,
     )
+    weight = presets.weight_in_words(
+        settings.algorithms[settings.alg],
+        classes=facts.classes,
+        batch_labeled=settings.batch.labeled,
+        batch_unlabeled=settings.batch.unlabeled,
+        labeled_fraction=len(facts.labeled) / facts.rows,
+    )
+    if weight is not None:
+        print(weight, flush=True)
 
 
 @contextlib.contextmanager
@@ -590,8 +633,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(config.dump(settings), end="")
             return 0
         name = f"{settings.alg}-{settings.net}-s{settings.seed}".replace(":", "_")
-        budget = "" if flags.budget == config.SHORT else f"-{flags.budget}"
-        out = flags.out or Path("runs") / f"{settings.dataset}-{settings.labels}{budget}" / name
+        kind = [settings.dataset, str(settings.labels), flags.preset, None if flags.budget == config.SHORT else flags.budget]
+        out = flags.out or Path("runs") / "-".join(filter(None, kind)) / name
         with joined(settings.device):
             who = f"run.py, process {rank()}" if rank() else who
             row = execute(settings, out)

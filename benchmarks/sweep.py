@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from ssl_zoo import config, plugins, results
+from ssl_zoo import config, plugins, presets, results
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.errors import BusyError, InputError, one_line
 from ssl_zoo.settings import RunSettings
@@ -74,6 +74,7 @@ def parser() -> config.Parser:
     """The command line."""
     p = config.Parser(prog="sweep.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--recipe", action="append", required=True, metavar="NAME|FILE", help="as for run.py; repeatable")
+    p.add_argument("--preset", metavar="NAME", help=f"as for run.py: {', '.join(presets.names(run.PRESETS))}")
     p.add_argument("--budget", metavar="NAME", help="as for run.py, such as full")
     p.add_argument("--algs", required=True, metavar="A,B,...", help="methods")
     p.add_argument("--nets", metavar="N,...", help="nets; the recipe's unless said otherwise")
@@ -82,7 +83,7 @@ def parser() -> config.Parser:
     p.add_argument("--steps", metavar="N", help="as for run.py")
     add_engine_flags(p)
     p.add_argument(
-        "--out", type=Path, metavar="DIR", help="holds the cells; runs/sweep-<recipe>[-<budget>] unless said otherwise"
+        "--out", type=Path, metavar="DIR", help="holds the cells; runs/sweep-<recipe>[-<preset>][-<budget>] unless said otherwise"
     )
     return p
 
@@ -149,7 +150,7 @@ def grid(flags: argparse.Namespace, out: Path) -> list[Cell]:
     given += [("--set", assignment) for assignment in flags.set]
     given += [
         (f"--{name.replace('_', '-')}", getattr(flags, name))
-        for name in ("budget", "steps", "data_root")
+        for name in ("preset", "budget", "steps", "data_root")
         if getattr(flags, name) is not None
     ]
     given += [("--device", flags.device)] if flags.device != "auto" else []
@@ -458,7 +459,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
     """Plan the grid and run it."""
     load_plugins(flags)
-    out = flags.out or Path("runs") / "-".join(["sweep", Path(flags.recipe[-1]).stem, *filter(None, [flags.budget])])
+    more = filter(None, [flags.preset, flags.budget])
+    out = flags.out or Path("runs") / "-".join(["sweep", Path(flags.recipe[-1]).stem, *more])
     check_out(out)
     cells = grid(flags, out)
     missing = run_cells(cells, flags, engines)

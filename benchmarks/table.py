@@ -36,6 +36,7 @@ SHORT = {
     "wrn28_8": "wrn-28-8",
     "wrn37_2": "wrn-37-2",
     "convnet13": "conv13",
+    "shakeshake26": "resnet26-shakeshake-2x96d",
 }  # nets, as papers' tables name them
 Row = Mapping[str, Any]
 

@@ -67,7 +67,7 @@ def parse_yaml(text: str, where: str) -> Any:
     try:
         value = yaml.load(text, _Loader)
         _count(value, where)
-        return value
+        return _apart(value)
     except yaml.YAMLError as error:
         raise InputError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
     except InputError:
@@ -94,26 +94,11 @@ def _count(value: Any, where: str) -> None:
         raise InputError(f"{where} holds more than {PARTS:,} values, which no recipe needs")
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        InputError: It cannot be read, is not YAML, or not a mapping.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file in UTF-8: {error}") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    value = parse_yaml(text, str(path))
-    if value is None:
-        raise InputError(f"{path} is empty; a recipe is a mapping of settings, such as `labels: 20`")
-    if not isinstance(value, dict):
-        raise InputError(
-            f"{path} is not a recipe: it must be a mapping of settings, such as `labels: 20`, not a {type(value).__name__}"
-        )
-    return value
+def _apart(value: Any) -> Any:
+    """The value with no part in two places, as an alias puts it: what is set in one of them must not change the other."""
+    if isinstance(value, dict):
+        return {name: _apart(part) for name, part in value.items()}
+    return [_apart(part) for part in value] if isinstance(value, list) else value
 
 
 def read_recipe(name: str, folder: Path) -> dict[str, Any]:
@@ -128,34 +113,79 @@ def read_recipe(name: str, folder: Path) -> dict[str, Any]:
         raise InputError(
             f"no recipe is called '{name}' and no such file exists; {near_miss(name, list(known))}known: {', '.join(known)}"
         )
-    recipe = read_mapping(path)
+    return as_recipe(read_mapping(path, "a recipe", "settings, such as `labels: 20`"), str(path))
+
+
+def read_mapping(path: Path, what: str, of: str) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Args:
+        path: The file.
+        what: What it should be, for messages: a recipe.
+        of: What that is a mapping of.
+
+    Raises:
+        InputError: It cannot be read, is not YAML, or not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file in UTF-8: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    found = parse_yaml(text, str(path))
+    if found is None:
+        raise InputError(f"{path} is empty; {what} is a mapping of {of}")
+    if not isinstance(found, dict):
+        raise InputError(f"{path} is not {what}: it must be a mapping of {of}, not a {type(found).__name__}")
+    return found
+
+
+def as_recipe(recipe: dict[str, Any], where: str) -> dict[str, Any]:
+    """A recipe with the canonical names in its sections, so that --set and other recipes meet them, whatever their spelling.
+
+    Args:
+        recipe: A mapping of settings, which is changed in place.
+        where: Its place, for messages.
+
+    Raises:
+        InputError: An unknown name, or budgets that are no mappings.
+    """
     budgets = recipe.get(BUDGETS, {})
     if not isinstance(budgets, dict) or not all(isinstance(budget, dict) for budget in budgets.values()):
-        raise InputError(f"{path}: {BUDGETS} must be a mapping from names to settings, such as `full: {{steps: 1000000}}`")
-    for part in (recipe, *budgets.values()):  # so that --set meets the recipe's names, whatever their spelling
+        raise InputError(f"{where}: {BUDGETS} must be a mapping from names to settings, such as `full: {{steps: 1000000}}`")
+    for part in (recipe, *budgets.values()):
         for section, registry in SECTIONS.items():
             if section in part:
                 part[section] = _canonical(section, registry, part[section])
     return recipe
 
 
-def read_recipes(names: Sequence[str], folder: Path, budget: str = SHORT) -> dict[str, Any]:
+def read_recipes(
+    names: Sequence[str], folder: Path, budget: str = SHORT, on_top: Sequence[tuple[str, dict[str, Any]]] = ()
+) -> dict[str, Any]:
     """Recipes, each on top of those before: of each its own settings, and on top of these its budget of that name.
+
+    Args:
+        names: Of recipes, or files.
+        folder: Where the recipes are that are named.
+        budget: Its name.
+        on_top: Further recipes, on top of all these, each after what it is called in messages.
 
     Raises:
         InputError: As `read_recipe`; or none of them has that budget.
     """
     given: dict[str, Any] = {}
     known = {SHORT: None}
-    for name in names:
-        recipe = read_recipe(name, folder)
-        budgets = recipe.pop(BUDGETS, {})
+    for recipe in [*(read_recipe(name, folder) for name in names), *(recipe for _, recipe in on_top)]:
+        budgets = recipe.get(BUDGETS, {})
         known |= dict.fromkeys(map(str, budgets))
-        put_recipe(given, recipe)
+        put_recipe(given, {name: value for name, value in recipe.items() if name != BUDGETS})
         put_recipe(given, budgets.get(budget, {}))
     if budget not in known:
         near = near_miss(budget, list(known))
-        raise InputError(f"the recipe {' + '.join(names)} has no budget '{budget}'; {near}it has: {', '.join(known)}")
+        called = " + ".join([*names, *(name for name, _ in on_top)])
+        raise InputError(f"the recipe {called} has no budget '{budget}'; {near}it has: {', '.join(known)}")
     return given
 
 

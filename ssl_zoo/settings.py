@@ -138,6 +138,9 @@ class RunSettings:
         split_seed: Of the choice of labelled images.
         split_file: JSON file that names the labelled images, as each run writes; null: draw them.
         strict: Refuse data of which test images are also training images; without it they are counted and reported.
+        input: What a net gets of an image: channel (each channel to mean 0 and deviation 1 over the training images), unit
+            (pixels to -1..1), or, before augmentation, image (each image to mean 0 and deviation 1 over all its values) or zca
+            (contrast of each image, then whitening, fitted on the training images).
         steps: Updates of the net.
         device: auto (a GPU if there is one), cpu, cuda or cuda:N.
         deterministic: Use only operations whose result is the same every time, which on a GPU takes longer; a CPU's always are.
@@ -169,6 +172,7 @@ class RunSettings:
     split_seed: int = 0
     split_file: str | None = None
     strict: bool = False
+    input: Literal["channel", "unit", "image", "zca"] = "channel"
     steps: int = 1000
     device: str = "auto"
     deterministic: bool = False

@@ -129,6 +129,14 @@ def test_aliases_anchors_and_empty_sections(tmp_path):
         read(tmp_path, "algorithms: {mean-teacher: {}, meanteacher: {}}\n")
 
 
+def test_what_an_alias_puts_in_two_places_are_two(tmp_path):
+    recipe = read(tmp_path, "views: {weak: &w {flip: {}}, strong: *w}\nnets: {mlp: &n {bn_momentum: .2}, wrn28_2: *n}\n")
+    config.put_assignment(recipe, "views.strong.cutout={}")
+    config.put_recipe(recipe, {"nets": {"mlp": {"bn_momentum": 0.3}}})
+    assert recipe["views"] == {"weak": {"flip": {}}, "strong": {"flip": {}, "cutout": {}}}
+    assert recipe["nets"] == {"mlp": {"bn_momentum": 0.3}, "wrn28_2": {"bn_momentum": 0.2}}
+
+
 def test_a_recipe_that_does_not_exist(tmp_path):
     (tmp_path / "digits.yaml").write_text("steps: 1\n")
     with pytest.raises(InputError, match="no recipe is called 'digts' and no such file exists; did you mean 'digits'"):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from benchmarks import plot, run
 from tests.test_table import row
@@ -32,6 +33,21 @@ def test_labels_shows_errors_and_the_bound():
     line = axes.containers[0].lines[0]
     assert line.get_xdata().tolist() == [20, 50] and line.get_ydata().tolist() == pytest.approx([30, 20])
     assert axes.lines[-1].get_ydata() == pytest.approx([1, 1])
+
+
+def test_moons_asks_the_net_as_the_run_did(tmp_path, monkeypatch):
+    """With inputs that are normalised as its settings say."""
+    monkeypatch.chdir(tmp_path)
+    words = ["--dataset", "moons", "--alg", "supervised", "--steps", "2", "--set", "input=unit"]
+    assert run.main([*words, "--out", "runs/unit"]) == 0
+    asked = []
+    predict = plot.predict
+    monkeypatch.setattr(
+        plot, "predict", lambda net, plane, prepare, *more: asked.append(prepare) or predict(net, plane, prepare, *more)
+    )
+    assert plot.main(["runs", "--kind", "moons", "--out", "m.png"]) == 0
+    ends = torch.tensor([[0, 255]], dtype=torch.uint8).view(1, 1, 1, 2)
+    assert asked[0](ends).flatten().tolist() == [-1, 1]
 
 
 def test_moons_restores_the_trained_nets(tmp_path, monkeypatch, capsys):

@@ -14,6 +14,8 @@ from PIL import Image
 
 from benchmarks import run, soak
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS
+from ssl_zoo.data import cache
+from tests.data.test_inputs import reference
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["--net", "smallnet", "--steps", "6", "--device", "cpu"]
@@ -50,7 +52,7 @@ def images(tmp_path):
 def test_a_run_leaves_what_it_promises(name, capsys):
     status, out, _ = call(capsys, "--alg", name, *QUICK)
     folder = Path(f"runs/digits-20/{name}-smallnet-s0")
-    assert status == 0 and str(folder) in out and len(out.splitlines()) == 4
+    assert status == 0 and str(folder) in out and len(out.splitlines()) == (4 if name == "supervised" else 5)
     row = json.loads((folder / "result.json").read_text())
     promised = """algorithm net dataset labels seed split_seed split_hash steps accuracy accuracy_student
         error_rate balanced_accuracy macro_f1 seconds images_per_second device versions commit config"""
@@ -286,3 +288,171 @@ def test_hidden_labels_are_never_read(name, capsys):
     assert all(torch.equal(a, b) for a, b in zip(states[0].values(), states[1].values(), strict=True))
     assert rows[0]["accuracy"] == rows[1]["accuracy"] and rows[0]["data_hash"] != rows[1]["data_hash"]
     assert rows[0]["unlabeled_accuracy"] != rows[1]["unlabeled_accuracy"], "the garbage was there"
+
+
+INPUTS = ["channel", "unit", "image", "zca"]
+
+
+def put_together(folder, *words, change=lambda data: data):
+    """A run that is about to begin, and its data."""
+    settings = run.read_settings(run.parse([str(word) for word in (*QUICK, *words)]))
+    data = change(run.load_data(settings))
+    trainer, pipeline = run.assemble(settings, run.choose_labels(settings, data), folder, {})
+    return trainer, pipeline, data
+
+
+def expected_inputs(kind, data, images):
+    """What a net should get of images (n, H, W, C) uint8, before augmentation, in numpy: (n, C, H, W)."""
+    if kind == "channel":
+        pixels = data.images / 255
+        made = (images / 255 - pixels.mean(axis=(0, 1, 2))) / pixels.std(axis=(0, 1, 2))
+    elif kind == "unit":
+        made = images / 127.5 - 1
+    elif kind == "image":
+        made = (images - images.mean(axis=(1, 2, 3), keepdims=True)) / images.std(axis=(1, 2, 3), keepdims=True)
+    else:
+        made = reference(data.images, images)
+    return torch.from_numpy(made.astype(np.float32)).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_inputs_agree_in_training_and_in_every_evaluation(kind, tmp_path):
+    """Images that are mirrored for certain: an image is normalised, and then augmented, which for zca is not the same."""
+    words = ["--set", f"input={kind}", "--set", "views.weak={flip: {probability: 1}}", "--val-fraction", 0.2]
+    trainer, pipeline, data = put_together(tmp_path, *words)
+    batch = pipeline.batch(0)
+
+    def agree(given, images):
+        torch.testing.assert_close(given, expected_inputs(kind, data, images), atol=1e-3, rtol=1e-3)
+
+    agree(batch.x.flip(3), data.images[batch.x_index])
+    agree(batch.u[1].flip(3), data.images[batch.u_index])
+    scored = trainer.evaluator
+    agree(scored.prepare(scored.images), data.test_images)
+    held_out = [row for row in range(len(data.images)) if row not in pipeline.facts.unlabeled]
+    agree(scored.prepare(scored.validation_images), data.images[held_out])
+    hidden = scored.prepare(scored.hidden_images)
+    every = expected_inputs(kind, data, data.images)
+    assert len(hidden) == 500 and (torch.cdist(hidden.flatten(1), every.flatten(1)).amin(dim=1) < 1e-2).all()
+
+
+@pytest.mark.parametrize("kind", ["image", "zca"])
+def test_test_images_influence_nothing(kind, tmp_path):
+    words = ["--set", f"input={kind}"]
+    _, one, data = put_together(tmp_path, *words)
+    _, two, _ = put_together(tmp_path, *words, change=lambda data: data._replace(test_images=255 - data.test_images))
+    assert one.images.dtype == torch.float32 and torch.equal(one.images, two.images)
+    _, three, _ = put_together(
+        tmp_path, *words, change=lambda data: data._replace(images=data.images // 2 + data.images[::-1] // 2)
+    )
+    assert not torch.equal(one.images, three.images) and one.images.shape == data.images.shape
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_a_run_on_inputs_of_each_kind_and_its_restored_net(kind, capsys):
+    words = ["--alg", "meanteacher", *QUICK, "--set", f"input={kind}", "--set", "views.weak={translate: {pixels: 1}, noise: {}}"]
+    status, _, error = call(capsys, *words, "--out", "o")
+    assert status == 0, error
+    row = json.loads(Path("o/result.json").read_text())
+    assert row["config"]["input"] == kind
+    _, _, trainer = run.restore(Path("o"))
+    scores, confusion = trainer.evaluator(trainer.eval_net(), trainer.algorithm.net)
+    assert trainer.start == 6 and confusion == row["confusion"] and scores["accuracy"] == row["accuracy"]
+
+
+def test_by_default_each_channel_is_normalised(capsys):
+    call(capsys, "--alg", "supervised", *QUICK, "--out", "default")
+    call(capsys, "--alg", "supervised", *QUICK, "--out", "channel", "--set", "input=channel")
+    call(capsys, "--alg", "supervised", *QUICK, "--out", "unit", "--set", "input=unit")
+    default, channel, unit = (torch.load(f"{folder}/checkpoint.pt")["algorithm"] for folder in ("default", "channel", "unit"))
+    assert all(torch.equal(default[name], channel[name]) for name in default)
+    assert any(not torch.equal(default[name], unit[name]) for name in default)
+
+
+def test_whitened_and_interrupted(capsys, monkeypatch):
+    """The transformation is fitted anew when a run goes on, to the same bits."""
+    argv = ["--alg", "pimodel", *QUICK, "--set", "evaluation.every=2", "--set", "input=zca"]
+    call(capsys, *argv, "--out", "whole")
+    target = ALGORITHMS.resolve("pimodel").target
+    loss, calls = target.loss, []
+
+    def interrupted(self, batch, progress):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return loss(self, batch, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, "loss", interrupted)
+        assert call(capsys, *argv, "--out", "parts")[0] == 130
+    status, out, _ = call(capsys, *argv, "--out", "parts")
+    assert status == 0 and "from step 2" in out
+    whole, parts = (torch.load(f"{folder}/checkpoint.pt")["algorithm"] for folder in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    rows = [json.loads(Path(f"{folder}/result.json").read_text()) for folder in ("whole", "parts")]
+    assert rows[0]["evaluations"] == rows[1]["evaluations"] and rows[0]["confusion"] == rows[1]["confusion"]
+
+
+def test_a_run_does_not_go_on_with_another_input(capsys):
+    call(capsys, "--alg", "supervised", *QUICK, "--out", "o", "--set", "input=zca")
+    for words, shown in (((), "channel"), (("--set", "input=image"), "image")):
+        status, _, error = call(capsys, "--alg", "supervised", *QUICK, "--out", "o", *words)
+        assert status == 2 and f"o holds a run with other settings (input zca there and {shown} here)" in error
+
+
+class Strong(ALGORITHMS.resolve("pimodel").target):
+    """Asks for the second view that the recipes define."""
+
+    views = ("weak", "strong")
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_only_views_that_the_method_uses_are_refused(kind, capsys):
+    words = ["--alg", "pimodel", *QUICK, "--set", f"input={kind}"]
+    assert call(capsys, *words, "--out", "weak")[0] == 0  # the recipe's strong view has randaugment and cutout
+    with ALGORITHMS.replaced(ALGORITHMS.resolve("pimodel")._replace(target=Strong)):
+        status, _, error = call(capsys, *words, "--out", "strong")
+        if kind in ("channel", "unit"):
+            assert status == 0, error
+        else:
+            assert status == 2 and not Path("strong").exists()
+            assert f"the view 'strong' has randaugment, which works on pixels, but input = {kind} normalises" in error
+        words += ["--set", "views.strong={flip: {}, noise: {}}"]
+        assert call(capsys, *words, "--out", "other")[0] == 0
+
+
+def test_floats_that_find_no_room_are_refused(capsys, monkeypatch):
+    monkeypatch.setattr(run, "holds", lambda device, size, made=False: not made or size < 4 * 1797 * 64)
+    for kind in INPUTS:
+        status, _, error = call(capsys, "--alg", "supervised", *QUICK, "--set", f"input={kind}", "--out", kind)
+        assert status == (0 if kind in ("channel", "unit") else 2), error
+        if status:
+            assert f"input = {kind} keeps all images as floats, 0.0 GB, for which cpu has no room" in error
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_inputs_of_a_folder_that_is_read_from_its_cache(kind, images, capsys, monkeypatch):
+    monkeypatch.setattr(cache, "LARGE", 0)
+    argv = ["--dataset", "folder", "--data-root", images, "--labels", 6, *QUICK, "--set", f"input={kind}"]
+    argv += ["--set", "batch={labeled: 4, unlabeled: 4}"]
+    loaded = run.load_data(run.read_settings(run.parse([str(word) for word in argv])))
+    assert isinstance(loaded.images, np.memmap)
+    status, _, error = call(capsys, *argv, "--out", "o")
+    assert status == 0, error
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+@pytest.mark.parametrize("kind", INPUTS)
+def test_inputs_of_any_number_of_channels(kind, channels, tmp_path):
+    def many(data):
+        images, test_images = (
+            np.concatenate([np.roll(part, k, axis=1) for k in range(channels)], axis=3)
+            for part in (data.images, data.test_images)
+        )
+        return data._replace(images=images, test_images=test_images)
+
+    trainer, pipeline, data = put_together(tmp_path, "--set", f"input={kind}", change=many)
+    assert pipeline.batch(0).x.shape == (20, channels, 8, 8)
+    prepared = trainer.evaluator.prepare(trainer.evaluator.images)
+    torch.testing.assert_close(prepared, expected_inputs(kind, data, data.test_images), atol=1e-3, rtol=1e-3)
+    assert trainer.step(0)[0]["total"].isfinite()

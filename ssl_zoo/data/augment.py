@@ -2,7 +2,7 @@
 
 An augmentation is two functions. `draw` makes the parameters of the whole batch, so that ranks which each hold a slice of it
 agree; `apply` uses those of the images at hand. An augmentation works on pixels in [0, 1], or, where it says `normalized =
-True`, after the channels have been brought to mean 0 and deviation 1.
+True`, on what the net gets: the image after its normalisation. One that says `scale_free = True` works on either.
 """
 
 import itertools
@@ -22,6 +22,7 @@ class Augmentation:
     """Base class. Options are keyword-only constructor parameters, documented under `Args:`."""
 
     normalized: ClassVar[bool] = False
+    scale_free: ClassVar[bool] = False  # whether it does the same to values of any range, as what moves pixels does
 
     def draw(self, generator: Generator, n: int, shape: tuple[int, int, int]) -> tuple[Tensor, ...]:
         """Parameters for n images of shape (C, H, W), on the generator's device, each with first axis n."""
@@ -35,8 +36,10 @@ class Augmentation:
 class Move(Augmentation):
     """An augmentation that gives every pixel another place and changes none: rows and columns move as wholes.
 
-    A view makes those at its start in one gather of the stored bytes.
+    A view makes those at its start in one gather of the stored images.
     """
+
+    scale_free = True
 
     def places(self, size: tuple[int, int], *parameters: Tensor) -> tuple[Tensor, Tensor]:
         """For the pixels of an image of that height and width, where they come from: rows (n, H) and columns (n, W)."""
@@ -123,8 +126,11 @@ class Affine(Augmentation):
         rotate: Largest angle, in degrees either way.
         scale: Largest relative change of size either way.
         shift: Largest shift, in pixels either way, per axis.
-        padding: What lies beyond the border: reflection, the mirrored image, or zeros, black, as around a written digit.
+        padding: What lies beyond the border: reflection, the mirrored image, or zeros, black, as around a written digit; of an
+            image that is normalised before (input = image or zca), its mean.
     """
+
+    scale_free = True
 
     def __init__(
         self,
@@ -165,6 +171,8 @@ class ResizedCrop(Augmentation):
         scale: Range of the part's area, relative to the image's.
         ratio: Range of the part's width over its height, relative to the image's.
     """
+
+    scale_free = True
 
     def __init__(self, *, scale: tuple[float, float] = (0.75, 1.0), ratio: tuple[float, float] = (0.75, 1.3333)):
         if not (0 < scale[0] <= scale[1] <= 1 and 0 < ratio[0] <= ratio[1]):
@@ -224,14 +232,14 @@ class View:
 
     Args:
         steps: In order; those on pixels stand before those on the normalised image.
-        mean: (C,) of the channels, of pixels in [0, 1].
-        std: (C,) likewise.
+        mean: (C,) taken from the channels of pixels in [0, 1]; None, if the stored images are floats: those are normalised.
+        std: (C,) by which the channels are divided then, likewise.
 
     Raises:
         InputError: The steps are in the wrong order.
     """
 
-    def __init__(self, steps: Sequence[Augmentation], mean: Tensor, std: Tensor):
+    def __init__(self, steps: Sequence[Augmentation], mean: Tensor | None = None, std: Tensor | None = None):
         if [step.normalized for step in steps] != sorted(step.normalized for step in steps):
             names = ", ".join(type(step).__name__.lower() for step in steps)
             raise InputError(
@@ -246,7 +254,7 @@ class View:
         """Net inputs of a slice of the batch.
 
         Args:
-            images: (N, H, W, C) uint8, the data set.
+            images: (N, H, W, C) uint8, or float32 and normalised, the data set.
             which: (m,) rows of it, of the slice.
             generator: Seeded for this batch and view.
             n: Images of the whole batch, of which `part` gives m.
@@ -265,7 +273,7 @@ class View:
             rows, columns = move.places((height, width), *drawn(move))
             places = (rows, columns) if places is None else (places[0].gather(1, rows), places[1].gather(1, columns))
         stored = images.index_select(0, which) if places is None else _gather(images, which, *places)
-        values, normalized = _pixels(stored), False
+        values, normalized = _planes(stored), stored.is_floating_point()
         for step in self.steps[len(self.moves) :]:
             if step.normalized and not normalized:
                 values, normalized = self._normalize(values), True
@@ -274,8 +282,10 @@ class View:
         return values.contiguous(memory_format=torch.channels_last)
 
     def plain(self, images: Tensor) -> Tensor:
-        """Net inputs without augmentation, as for a test image: (m, H, W, C) uint8 -> (m, C, H, W) float32, channels last."""
-        return self._normalize(_pixels(images)).contiguous(memory_format=torch.channels_last)
+        """Net inputs without augmentation, as for a test image: (m, H, W, C) as stored -> (m, C, H, W) float32, channels last."""
+        values = _planes(images)
+        values = values.clone() if images.is_floating_point() else self._normalize(values)  # a net may write into its input
+        return values.contiguous(memory_format=torch.channels_last)
 
     def _normalize(self, values: Tensor) -> Tensor:
         """(m, C, H, W) -> the same, by whole lines: with the few channels as the innermost axis no processor is fast."""
@@ -287,5 +297,7 @@ class View:
         return (lines - mean).div_(std).view(len(values), values.shape[2], width, len(self.mean)).permute(0, 3, 1, 2)
 
 
-def _pixels(images: Tensor) -> Tensor:
-    return images.permute(0, 3, 1, 2).float().div_(255)
+def _planes(images: Tensor) -> Tensor:
+    """(m, H, W, C) -> (m, C, H, W) float32: bytes as pixels in [0, 1], floats as they are, in the same memory."""
+    planes = images.permute(0, 3, 1, 2)
+    return planes if planes.is_floating_point() else planes.float().div_(255)

@@ -57,7 +57,7 @@ class Host:
     """Images that stay on the host, where the device cannot hold them; the rows of a step are read while the one before runs.
 
     Args:
-        images: (N, H, W, C) uint8, on the host; may be a file's content, of which only what is asked for is read.
+        images: (N, H, W, C), on the host; may be a file's content, of which only what is asked for is read.
         device: Where they are wanted.
         walks: Of the streams; used by a thread, so nobody else's.
         rows: Of each stream, those that its walk goes through, on the host.
@@ -84,7 +84,7 @@ class Host:
         self._copied: list[torch.cuda.Event | None] = [None, None]
 
     def __call__(self, step: int) -> dict[str, Tensor]:
-        """(n, H, W, C) uint8 of each stream, on the device; valid until the next step is asked for."""
+        """(n, H, W, C) of each stream, as stored, on the device; valid until the next step is asked for."""
         if self._pending is None or self._pending[0] != step:
             self._pending = (step, self._pool.submit(self._fetch, step))
         found = self._pending[1].result()
@@ -108,7 +108,7 @@ class Pipeline:
     """Batches of one training set for one method's declared views.
 
     Args:
-        images: (N, H, W, C) uint8, on the device on which the batches are wanted, or on the host.
+        images: (N, H, W, C) uint8, or float32 and normalised, on the device on which the batches are wanted, or on the host.
         facts: The labelled rows with their classes, and the rows of the unlabelled stream.
         views: What each view's name means.
         unlabeled: Names of the unlabelled views wanted, such as ("weak", "weak"); empty: no unlabelled images.

@@ -2,8 +2,11 @@
 
 import contextlib
 import ctypes
+import math
 import os
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -38,9 +41,26 @@ def _fast_in_bf16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def holds(device: torch.device, size: int) -> bool:
-    """Whether a device has room for so many bytes and as many again, for all else. The host has: what it maps is on disk."""
-    return device.type == "cpu" or 2 * size <= torch.cuda.mem_get_info(device)[0]
+def holds(device: torch.device, size: int, made: bool = False) -> bool:
+    """Whether a device has room for so many bytes and as many again, for all else.
+
+    Args:
+        device: Which.
+        size: Bytes.
+        made: Whether they are still to be made. Otherwise the host has room: they are there, or in a file that it maps.
+    """
+    if device.type == "cuda":
+        return 2 * size <= torch.cuda.mem_get_info(device)[0]
+    return not made or 2 * size <= _available()
+
+
+def _available() -> float:
+    """Bytes that the host has for a process now, as Linux estimates it; elsewhere no limit is known."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024
+    return math.inf
 
 
 def wait_for(device: torch.device) -> None:

@@ -19,7 +19,7 @@ def predict(
 
     Args:
         net: Images (n, C, H, W) -> logits (n, K).
-        images: (T, H, W, C) uint8, on the net's device or on the host.
+        images: (T, H, W, C) as stored, on the net's device or on the host.
         prepare: Stored images (n, H, W, C) -> net inputs (n, C, H, W), without augmentation.
         batch: Images per pass.
         context: Autocast or nothing.
@@ -95,11 +95,11 @@ class Evaluator:
     """Scores the student and the net that a method wants scored.
 
     Args:
-        images: (T, H, W, C) uint8, the test set, on the device.
+        images: (T, H, W, C) as stored, the test set, on the device or on the host.
         labels: (T,) classes.
-        hidden_images: (T', H, W, C) uint8, some unlabelled training images whose labels are known but hidden; may be empty.
+        hidden_images: (T', H, W, C) as stored, some unlabelled training images whose labels are known but hidden; may be empty.
         hidden_labels: (T',) their classes.
-        validation_images: (V, H, W, C) uint8, labelled images that are held out from training; may be empty.
+        validation_images: (V, H, W, C) as stored, labelled images that are held out from training; may be empty.
         validation_labels: (V,) their classes.
         prepare: Stored images -> net inputs.
         batch: Images per pass.
@@ -121,6 +121,7 @@ class Evaluator:
         self.images, self.labels = images, labels
         self.hidden_images, self.hidden_labels = hidden_images, hidden_labels
         self.validation_images, self.validation_labels = validation_images, validation_labels
+        self.prepare = prepare
         self._settings: dict[str, Any] = {"prepare": prepare, "batch": batch, "context": context}
 
     def __call__(self, net: nn.Module, student: nn.Module) -> tuple[dict[str, float], list[list[int]]]:

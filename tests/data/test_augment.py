@@ -214,3 +214,37 @@ def test_view_adds_noise_after_normalising_and_refuses_the_other_order():
     assert (made - View([], *statistics).plain(given)).std().item() == pytest.approx(0.5, rel=0.05)
     with pytest.raises(InputError, match=r"\(noise, translate\)"):
         View([noise, translate], *statistics)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if AUGMENTATIONS.create(name).scale_free])
+def test_what_is_scale_free_does_the_same_to_values_of_any_range(name):
+    augmentation, given = AUGMENTATIONS.create(name, **ALL[name]), images()
+    parameters = augmentation.draw(generator(), 64, SHAPE)
+    made, other = augmentation.apply(given, *parameters), augmentation.apply(5 * given - 3, *parameters)
+    torch.testing.assert_close(other, 5 * made - 3, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_scale_free():
+    assert [name for name in ALL if AUGMENTATIONS.create(name).scale_free] == ["translate", "flip", "affine", "resized_crop"]
+
+
+@pytest.mark.parametrize("names", [[], ["translate", "flip"], ["affine"], ["translate", "resized_crop", "noise"], ["noise"]])
+def test_stored_floats_are_augmented_as_they_are(names):
+    """They are normalised already: nothing is scaled or shifted before, between or after the steps."""
+    given = 3 * torch.randn((20, 8, 6, 3), generator=generator())
+    before, which = given.clone(), torch.tensor([3, 19, 0, 3, 17])
+    steps = [AUGMENTATIONS.create(name, **ALL[name]) for name in names]
+    made = View(steps)(given, which, generator(4), 9, slice(2, 7))
+    source, expected = generator(4), given[which].permute(0, 3, 1, 2)
+    for step in steps:
+        expected = step.apply(expected, *(p[2:7] for p in step.draw(source, 9, (3, 8, 6))))
+    assert torch.equal(made, expected) and made.is_contiguous(memory_format=torch.channels_last)
+    for written in (made, View(steps).plain(given)):  # as a net whose first layer works in place
+        written.zero_()
+    assert torch.equal(given, before)
+
+
+def test_stored_floats_without_augmentation():
+    given = torch.randn((20, 8, 6, 3), generator=generator())
+    made = View([AUGMENTATIONS.create("noise")]).plain(given)
+    assert torch.equal(made, given.permute(0, 3, 1, 2)) and made.is_contiguous(memory_format=torch.channels_last)

@@ -7,7 +7,8 @@ from torch import nn
 
 from ssl_zoo import ALGORITHMS, InputError
 from ssl_zoo.settings import OptimizerSettings, ScheduleSettings
-from ssl_zoo.train.device import autocast, pick_device
+from ssl_zoo.train import device
+from ssl_zoo.train.device import autocast, holds, pick_device
 from ssl_zoo.train.evaluate import calibration_error, confusion, predict, score
 from ssl_zoo.train.optimizer import make_optimizer, set_lr
 
@@ -53,6 +54,12 @@ def test_set_lr_reaches_every_group(net):
 def test_unknown_devices(name):
     with pytest.raises(InputError, match=f"device '{name}' is unknown"):
         pick_device(name)
+
+
+def test_the_host_holds_what_a_file_holds_and_half_of_its_memory_anew(monkeypatch):
+    assert holds(CPU, 10**18) and holds(CPU, 10**6, made=True) and not holds(CPU, 10**18, made=True)
+    monkeypatch.setattr(device, "_available", lambda: 1000)
+    assert holds(CPU, 500, made=True) and not holds(CPU, 501, made=True)
 
 
 def test_cuda_where_there_is_none(monkeypatch):
