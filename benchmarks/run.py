@@ -543,8 +543,8 @@ def identity_of(settings: RunSettings, inputs: Inputs) -> dict[str, str]:
 
 
 def parameters_of(trainer: Trainer) -> int:
-    """How many numbers the net has to learn."""
-    return sum(p.numel() for p in trainer.algorithm.net.parameters())
+    """How many numbers there are to learn: those of the net, and of heads that the method puts on it."""
+    return sum(p.numel() for p in trainer.algorithm.parameters() if p.requires_grad)
 
 
 def make_row(settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Outcome, images_seen: int) -> dict[str, Any]:

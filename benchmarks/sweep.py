@@ -102,15 +102,18 @@ def add_engine_flags(p: config.Parser) -> None:
         "--jobs-per-device",
         type=jobs,
         metavar="K|auto",
-        help="runs at a time on each GPU, or on the CPU, where it is one to a core unless said otherwise; auto, which is what a "
-        "GPU gets: as many as make the most steps between them, measured at the start, as share.py does",
+        help="runs at a time on each GPU, or on the CPU, where it is one to a core unless said otherwise; auto: as many as make "
+        "the most steps between them, measured at the start, as share.py does. A GPU of this machine gets auto, one of Ray's 1",
     )
     p.add_argument("--dry-run", action="store_true", help="show the plan and the estimated time, and run nothing")
 
 
 def jobs(text: str) -> int | str:
     """A number, or auto."""
-    return text if text == "auto" else int(text)
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor auto") from error
 
 
 def listed(text: str, flag: str) -> list[str]:
@@ -391,11 +394,9 @@ def make_engine(flags: argparse.Namespace, todo: Sequence[Cell]) -> tuple[Engine
         raise InputError("--jobs-per-device auto is measured on this machine; with --engine ray give a number")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # which GPUs are ours, where somebody has said so
     devices = (visible.split(",")[:gpus] if visible else [str(k) for k in range(gpus)]) or [""]
-    measure = asked == "auto" or (asked is None and gpus > 0 and flags.engine == "local")
     each = (1 if gpus else share.cores()) if asked is None else asked
-    if measure:
-        most = min(share.MOST, -(-len(todo) // len(devices)))
-        each = 1 if flags.dry_run or most < 2 else measured_jobs(todo[0], devices[0], most)
+    if asked == "auto" or (asked is None and gpus > 0 and flags.engine == "local"):
+        each = jobs_of(flags, todo, devices, gpus > 0)
     threads = max(1, share.cores() // (each * len(devices)))
     if flags.engine == "ray" and not flags.dry_run:
         engine: Engine = RayEngine(flags.address, flags.device, asked, threads)
@@ -406,12 +407,41 @@ def make_engine(flags: argparse.Namespace, todo: Sequence[Cell]) -> tuple[Engine
     return engine, engine.slots, threads
 
 
-def measured_jobs(cell: Cell, device: str, most: int) -> int:
-    """How many copies of a cell should share a device."""
-    print(f"measuring how many runs at a time make the most steps on a device, with {cell.job.name}", flush=True)
-    found = share.measured_with(cell.job.argv, device, most)
-    print(", ".join(f"{count}: {rate:.1f} steps/s" for count, rate in found.items()), flush=True)
-    return share.best(found)
+def jobs_of(flags: argparse.Namespace, todo: Sequence[Cell], devices: Sequence[str], gpu: bool) -> int:
+    """How many runs share a device: what was found the last time in this folder, or what is measured now.
+
+    For each method and net, copies of one of its cells make steps; the smallest number counts, as all of them share devices.
+    """
+    name = torch.cuda.get_device_name(0) if gpu else "cpu"
+    if not todo:
+        return 1
+    kept = todo[0].folder.parent / "jobs.json"  # beside the cells, so that these go on as they began
+    try:
+        known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    except ValueError as error:
+        raise InputError(f"{kept} is not JSON ({error}); remove it, and it is measured again") from error
+    if name in known:
+        print(f"{known[name]} runs at a time on a device, as measured before ({kept})")
+        return known[name]
+    most = min(share.MOST, -(-len(todo) // len(devices)))
+    if flags.dry_run:
+        print("how many runs share a device is measured at the start; this plan is for one")
+        return 1
+    kinds = {(cell.settings.alg, cell.settings.net): cell for cell in reversed(todo)}
+    for (alg, net), cell in reversed(kinds.items()):
+        if most == 1:
+            break
+        print(f"measuring how many runs at a time make the most steps on a device: {alg} with {net}", flush=True)
+        try:
+            found = share.measured_with(cell.job.argv, devices[0], most, max(1, share.cores() // len(devices)))
+        except InputError as error:  # the cell itself will say so, and others may run
+            print(one_line(error), file=sys.stderr)
+            continue
+        print(", ".join(f"{count}: {rate:.1f} steps/s" for count, rate in found.items()), flush=True)
+        most = share.best(found)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    results.write_json(kept, known | {name: most})
+    return most
 
 
 class Stopped(KeyboardInterrupt):

@@ -48,7 +48,8 @@ def name_of(row: Row) -> str:
 
 def recipe_of(row: Row) -> dict[str, Any]:
     """What all runs of a table must share."""
-    settings = {f"setting {k}": v for k, v in config.flatten(row["config"]).items() if k.split(".")[0] not in OWN}
+    flat = {k: v for k, v in config.flatten(row["config"]).items() if k not in ("evaluation.mechanism", "evaluation.log_every")}
+    settings = {f"setting {k}": v for k, v in flat.items() if k.split(".")[0] not in OWN}  # to look changes no run
     plugins = [part for part in row.get("plugins", "").split("; ") if part and not part.startswith("algorithm ")]
     same = {name: row[name] for name in ("data_hash", "device", "precision")} | {"history": row.get("history", [])}
     # the hash of the sources, where the row has one: commits may differ in a text, and a dirty one says nothing
@@ -222,10 +223,11 @@ def caption(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
     tested = sum(map(sum, row["confusion"]))
     held_out = f"{100 * row['config'].get('val_fraction', 0):g} % of the labelled images, held out"
     chosen = "the last evaluation" if row.get("selection", "last") == "last" else f"the evaluation that is best on {held_out},"
+    scored = " of the student" if row["config"].get("evaluation", {}).get("net") == "student" else ""
     last = row.get("accuracy_median_of", 1)
     median = f"the last {last} evaluations" if last > 1 else "the last evaluation alone"
     lines = [
-        f"{row['dataset']}, {row['net']}, {row['steps']} steps; error rate of {chosen} on {tested} test images, mean "
+        f"{row['dataset']}, {row['net']}, {row['steps']} steps; error rate{scored} of {chosen} on {tested} test images, mean "
         f"± standard deviation over n runs (seeds {', '.join(map(str, seeds))}, {own}); median: of {median}; "
         "points: paired difference in accuracy to supervised, 95 % interval. "
         f"Seconds a run: {times}. {row['device']}; {versions}; "

@@ -102,7 +102,7 @@ class EvaluationSettings:
         unlabeled: How many unlabelled images, at most, tell the share of hidden labels that the scored net gets right.
         log_every: Steps between lines of metrics.jsonl and TensorBoard.
         mechanism: Steps between measurements of what the unsupervised terms do to the net (confidence, lengths of gradients,
-            the share of images that are decided), which cost two more backward passes each; 0: none.
+            the share of images that are decided), which cost two more backward passes each; 0: none. Of methods with such terms.
         net: Which net is scored: the one that the method names (method: a teacher, where there is one), or always the student.
     """
 

@@ -76,7 +76,7 @@ def test_a_dry_run_shows_the_plan_and_leaves_nothing(capsys):
         (["--labels", "many"], "labels"),
         (["--set", "optimizer.rl=1"], "has no option 'rl'"),
         (["--jobs-per-device", "0"], "--jobs-per-device is 0"),
-        (["--jobs-per-device", "many"], "invalid jobs value: 'many'"),
+        (["--jobs-per-device", "many"], "'many' is neither a number nor auto"),
         (["--jobs-per-device", "auto", "--engine", "ray"], "with --engine ray give a number"),
         (["--device", "cuda"], "there is no GPU here"),
         (["--address", "x:1"], "add --engine ray"),
@@ -262,28 +262,60 @@ def test_an_address_without_a_cluster_is_one_line(capsys):
 
 
 @pytest.mark.parametrize(
-    ("flags", "gpus", "asked", "slots"),
+    ("flags", "gpus", "visible", "asked", "slots", "devices"),
     [
-        ([], 0, [], 4),  # one to a core
-        (["--jobs-per-device", "3"], 2, [], 6),
-        ([], 2, [("0", 3)], 4),  # six cells, three to a GPU at most; two are best
-        (["--jobs-per-device", "auto"], 0, [("", 6)], 2),
-        (["--jobs-per-device", "auto", "--dry-run"], 0, [], 1),
+        ([], 0, None, [], 4, [""] * 4),  # one to a core
+        (["--jobs-per-device", "3"], 2, None, [], 6, ["0", "1"] * 3),
+        # ten cells on two GPUs, five to each at most; three of one method are best, and of the other not more than two
+        ([], 2, None, [("supervised", "0", 5, 2), ("pimodel", "0", 3, 2)], 4, ["0", "1"] * 2),
+        ([], 2, "3,5", [("supervised", "3", 5, 2), ("pimodel", "3", 3, 2)], 4, ["3", "5"] * 2),
+        (["--seeds", "0-19"], 1, None, [("supervised", "0", 16, 4), ("pimodel", "0", 3, 4)], 2, ["0"] * 2),
+        (["--jobs-per-device", "auto"], 0, None, [("supervised", "", 10, 4), ("pimodel", "", 3, 4)], 2, [""] * 2),
     ],
 )
-def test_how_many_runs_share_a_device(flags, gpus, asked, slots, monkeypatch):
+def test_how_many_runs_share_a_device(flags, gpus, visible, asked, slots, devices, monkeypatch, capsys):
     measured = []
 
-    def measure(argv, device, most):
-        measured.append((device, most))
-        return {1: 10.0, 2: 20.0, 3: 21.0}
+    def measure(argv, device, most, threads):
+        measured.append((argv[argv.index("--alg") + 1], device, most, threads))
+        return {"supervised": {1: 10.0, 3: 30.0, 5: 31.0}, "pimodel": {1: 10.0, 2: 20.0, 3: 21.0}}[measured[-1][0]]
 
     monkeypatch.setattr(sweep.torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(sweep.torch.cuda, "get_device_name", lambda number: "a GPU")
     monkeypatch.setattr(sweep.share, "cores", lambda: 4)
     monkeypatch.setattr(sweep.share, "measured_with", measure)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    parsed = sweep.parser().parse_args(grid(*flags, seeds="0-2"))
-    engine, found, threads = sweep.make_engine(parsed, sweep.grid(parsed, Path("grid")))
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    parsed = sweep.parser().parse_args([*grid(seeds="0-4"), *flags])
+    cells = sweep.grid(parsed, Path("grid"))
+    engine, found, threads = sweep.make_engine(parsed, cells)
     assert (measured, found, threads) == (asked, slots, max(1, 4 // slots))
-    if engine is not None:
-        engine.close()
+    assert [engine._devices.get() for _ in range(slots)] == devices
+    engine.close()
+    if asked:  # the cells that are left go on as the others began
+        measured.clear()
+        assert sweep.make_engine(parsed, cells[:1])[1:] == (slots, max(1, 4 // slots)) and not measured
+        assert "as measured before (grid/jobs.json)" in capsys.readouterr().out
+        Path("grid/jobs.json").write_text("{")
+        with pytest.raises(InputError, match=r"grid/jobs\.json is not JSON .*; remove it"):
+            sweep.make_engine(parsed, cells)
+
+
+def test_a_cell_that_cannot_run_does_not_keep_the_others_from_being_measured(monkeypatch, capsys):
+    def measure(argv, device, most, threads):
+        if "supervised" in argv:
+            raise InputError("a copy of the run makes no steps: my bug")
+        return {1: 10.0, 2: 20.0}
+
+    monkeypatch.setattr(sweep.share, "measured_with", measure)
+    parsed = sweep.parser().parse_args(grid("--jobs-per-device", "auto"))
+    engine, slots, _ = sweep.make_engine(parsed, sweep.grid(parsed, Path("grid")))
+    engine.close()
+    assert slots == 2 and "my bug" in capsys.readouterr().err
+
+
+def test_a_dry_run_measures_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(sweep.share, "measured_with", lambda *args: pytest.fail("measured"))
+    assert sweep.main(grid("--jobs-per-device", "auto", "--dry-run")) == 0
+    assert "is measured at the start; this plan is for one" in capsys.readouterr().out and not Path("grid").exists()

@@ -89,18 +89,19 @@ class MeanTeacher(AlgorithmBase):
                     f"logit_distance puts a second head on the net, but {type(net).__name__} has no {', '.join(lacks)}; "
                     "follow timm's convention, or leave logit_distance at 0"
                 )
-            self.second_head = nn.Linear(net.num_features, facts.classes)
+            hidden = getattr(net, "head_hidden_size", None) or net.num_features  # as timm names what the head gets
+            self.second_head = nn.Linear(hidden, facts.classes)
             self.weights = {**self.weights, "distance": "logit_distance"}
 
     def loss(self, batch: Batch, progress: Tensor) -> Step:
         own, other = batch.u  # two views of the same rows, (U, C, H, W) each
         forward = None if self.second_head is None else self._both_heads
         labeled, own = self.student_logits(batch.x, own, joint=self.joint_forward, forward=forward)  # (B, K), (U, K)
-        every = torch.cat((labeled, own))
-        if self.second_head is not None:  # (B, 2 K), (U, 2 K) so far
-            labeled, own = labeled.chunk(2, dim=1)[0], own.chunk(2, dim=1)[1]
+        every = torch.cat((labeled, own))  # with two heads (B + U, 2, K)
+        first, second = (every, every) if self.second_head is None else every.unbind(dim=1)  # of labels, of the teacher
+        labeled, own = first[: len(batch.x)], second[len(batch.x) :]
         if self.consistency_on_labeled:
-            own, other = every[:, -labeled.shape[1] :], torch.cat((*batch.x_more, other))  # (B + U, K), (B + U, C, H, W)
+            own, other = second, torch.cat((*batch.x_more, other))  # (B + U, K), (B + U, C, H, W)
         other = full_precision(self.teacher(other))  # (U, K) or (B + U, K), without gradient
         if self.space == "probabilities":
             own, other = own.softmax(dim=1), other.softmax(dim=1)
@@ -111,17 +112,16 @@ class MeanTeacher(AlgorithmBase):
         total = supervised + weight * consistency
         terms = {"supervised": supervised, "consistency": consistency, "weight": weight}
         if self.second_head is not None:
-            terms["distance"] = squared_error(*every.chunk(2, dim=1))
+            terms["distance"] = squared_error(first, second)
             total = total + self.logit_distance * terms["distance"]
         return Step(total, terms)
 
     def _both_heads(self, x: Tensor) -> Tensor:
-        """Logits of the student's two heads side by side, (n, 2 K), of images (n, C, H, W)."""
+        """Logits of the student's two heads, (n, 2, K), of images (n, C, H, W)."""
         assert self.second_head is not None
         features = self.net.forward_features(x)
-        return torch.cat(
-            (self.net.forward_head(features), self.second_head(self.net.forward_head(features, pre_logits=True))), dim=1
-        )
+        hidden = self.net.forward_head(features, pre_logits=True)
+        return torch.stack((self.net.forward_head(features), self.second_head(hidden)), dim=1)
 
     def after_step(self, seen: Mapping[str, Tensor]) -> None:
         self.teacher.update(self.net)

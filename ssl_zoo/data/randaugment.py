@@ -80,7 +80,10 @@ def _color(images: Tensor, strength: Tensor) -> Tensor:
 
 
 def _contrast(images: Tensor, strength: Tensor) -> Tensor:
-    return _blend((_grey(images).double().mean(dim=(1, 2, 3), keepdim=True) + 0.5).floor(), images, strength)
+    grey = _grey(images)
+    pixels = grey[0].numel()
+    total = grey.sum(dim=(1, 2, 3), dtype=torch.int64, keepdim=True)
+    return _blend((2 * total + pixels) // (2 * pixels), images, strength)  # the rounded mean, in whole numbers
 
 
 def _sharpness(images: Tensor, strength: Tensor) -> Tensor:
@@ -102,16 +105,15 @@ def _warp(images: Tensor, matrix: tuple[Tensor | float, ...]) -> Tensor:
         matrix: a, b, c, d, e, f, each (m,) or a number: the pixel at (x, y) comes from (a x + b y + c, d x + e y + f).
     """
     m, height, width, channels = images.shape
-    a, b, c, d, e, f = (
-        torch.as_tensor(number, dtype=torch.float64, device=images.device).expand(m).view(-1, 1, 1) for number in matrix
-    )
+    a, b, c, d, e, f = (number.double().view(-1, 1, 1) if isinstance(number, Tensor) else number for number in matrix)
     x, y = torch.arange(width, device=images.device), torch.arange(height, device=images.device)[:, None]
 
-    def fixed(number: Tensor) -> Tensor:
-        return (number * 65536 + 0.5).floor().to(torch.int64)  # 16 bits after the point, as Pillow
+    def fixed(number: Tensor | float) -> Tensor | int:  # 16 bits after the point, as Pillow
+        number = number * 65536 + 0.5
+        return number.floor().to(torch.int64) if isinstance(number, Tensor) else math.floor(number)
 
-    column = (fixed(c + (a + b) / 2) + fixed(a) * x + fixed(b) * y) >> 16  # (m, H, W)
-    row = (fixed(f + (d + e) / 2) + fixed(d) * x + fixed(e) * y) >> 16
+    column = (fixed(c + (a + b) / 2) + fixed(a) * x + fixed(b) * y).expand(m, height, width) >> 16
+    row = (fixed(f + (d + e) / 2) + fixed(d) * x + fixed(e) * y).expand(m, height, width) >> 16
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     first = torch.arange(m, device=images.device).view(-1, 1, 1) * (height * width)
     pixels = torch.cat((images.reshape(-1, channels), images.new_zeros(1, channels)))  # the last one is the black beyond

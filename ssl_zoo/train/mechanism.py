@@ -2,80 +2,82 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ssl_zoo.algorithms.base import AlgorithmBase
-from ssl_zoo.batch import Batch, Step
+from ssl_zoo.batch import Step
 from ssl_zoo.losses import full_precision
+from ssl_zoo.train.parallel import mean_of
 
 DECIDED = 0.95  # the largest probability from which on an image counts as decided
 
 
 class Mechanism:
-    """Measures a step, of any method whose student is called on whole images. Costs two more backward passes.
+    """Measures a step. Costs two more backward passes.
 
     Args:
-        algorithm: Declares in `weights` which terms are unsupervised.
+        algorithm: Declares in `weights` which terms are unsupervised. What concerns single images is known of a method that
+            takes its logits from `student_logits`.
     """
 
     def __init__(self, algorithm: AlgorithmBase):
         self.algorithm = algorithm
-        self._logits: list[Tensor] = []  # of the student's passes
+        self._logits: list[Tensor] = []  # of the labelled images, then of each view that the student saw
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Within it, what the student puts out is kept."""
+        """Within it, the student's logits are kept."""
         self._logits = []
+        inner = self.algorithm.student_logits
 
-        def keep(net: torch.nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
-            if out.requires_grad:
-                self._logits.append(out)
+        def keep(*args: Any, **kwargs: Any) -> list[Tensor]:
+            self._logits = inner(*args, **kwargs)
+            return self._logits
 
-        hook = self.algorithm.net.register_forward_hook(keep)
+        self.algorithm.student_logits = keep  # type: ignore[method-assign]
         try:
             yield
         finally:
-            hook.remove()
+            del self.algorithm.student_logits
 
-    def measure(self, out: Step, batch: Batch) -> dict[str, Tensor]:
+    def measure(self, out: Step) -> dict[str, Tensor]:
         """What happens in a step whose loss was made while it was watched, before its backward pass.
 
         Args:
             out: What `loss` returned.
-            batch: Of the step.
 
         Returns:
-            0-dim tensors: over the first view of the unlabelled images, `confidence`, the mean of the largest probability,
-            `decided`, the share of images in which it is over 0.95, and `logit_norm`, the mean length of the logits, in training
-            mode; `gradient_ratio`, the length of the unsupervised terms' gradient over that of the rest of the loss, with
-            respect to all parameters; `decided_gradient`, the share that decided images have in the unsupervised gradient with
-            respect to the logits, measured in lengths. Those that cannot be known are left out.
+            0-dim tensors, of the batch of all processes: over the first view of the unlabelled images, `confidence`, the mean of
+            the largest probability, `decided`, the share of images in which it is over 0.95, and `logit_norm`, the mean length
+            of the logits, in training mode; `gradient_ratio`, the length of the unsupervised terms' gradient over that of the
+            rest of the loss, with respect to all parameters; `decided_gradient`, the share that decided images have in the
+            unsupervised gradient with respect to the logits, measured in lengths. Those that cannot be known are left out.
         """
         found: dict[str, Tensor] = {}
+        if len(self._logits) > 1:
+            logits = _of_labels(self._logits[1])
+            largest = logits.softmax(dim=1).amax(dim=1)
+            found["confidence"] = largest.mean()
+            found["decided"] = (largest > DECIDED).float().mean()
+            found["logit_norm"] = logits.norm(dim=1).mean()
         unsupervised = self._unsupervised(out)
-        if not self._logits:
-            return found
-        logits = full_precision(torch.cat([part.detach() for part in self._logits]))  # labelled rows stand first
-        largest = logits.softmax(dim=1).amax(dim=1)
-        if batch.u:
-            rows = slice(len(batch.x), len(batch.x) + len(batch.u[0]))
-            found["confidence"] = largest[rows].mean()
-            found["decided"] = (largest[rows] > DECIDED).float().mean()
-            found["logit_norm"] = logits[rows].norm(dim=1).mean()
         if unsupervised is None:
             return found
         parameters = [p for p in self.algorithm.parameters() if p.requires_grad]
         found["gradient_ratio"] = _length(unsupervised, parameters) / _length(out.total - unsupervised, parameters)
-        parts = torch.autograd.grad(unsupervised, self._logits, retain_graph=True, allow_unused=True)
-        lengths = torch.cat(
-            [
-                torch.zeros(len(value), device=value.device) if part is None else part.float().norm(dim=1)
-                for value, part in zip(self._logits, parts, strict=True)
-            ]
-        )
-        found["decided_gradient"] = (lengths * (largest > DECIDED)).sum() / lengths.sum()
+        if self._logits and unsupervised.requires_grad:
+            pulls = torch.autograd.grad(unsupervised, self._logits, retain_graph=True, allow_unused=True)
+            lengths = torch.zeros(2, device=out.total.device)  # of decided images, of all
+            for logits, pull in zip(self._logits, pulls, strict=True):
+                if pull is not None:
+                    each = pull.float().flatten(1).norm(dim=1)  # (n,)
+                    decided = _of_labels(logits).softmax(dim=1).amax(dim=1) > DECIDED
+                    lengths += torch.stack(((each * decided).sum(), each.sum()))
+            lengths = mean_of(lengths)
+            found["decided_gradient"] = lengths[0] / lengths[1]
         return found
 
     def _unsupervised(self, out: Step) -> Tensor | None:
@@ -90,9 +92,15 @@ class Mechanism:
         )
 
 
+def _of_labels(logits: Tensor) -> Tensor:
+    """(n, K), without gradient, of (n, K), or of (n, heads, K), whose first head is that of the labels."""
+    return full_precision(logits.detach() if logits.ndim == 2 else logits.detach()[:, 0])
+
+
 def _length(value: Tensor, parameters: list[Tensor]) -> Tensor:
-    """Of the gradient of a scalar with respect to all of them; zero where there is none."""
+    """Of the gradient of a scalar with respect to all of them, its mean over processes; zero where there is none."""
     if not value.requires_grad:
         return torch.zeros_like(value)
     found = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
-    return torch.stack([part.float().norm() for part in found if part is not None]).norm()
+    parts = [torch.zeros_like(p) if part is None else part for p, part in zip(parameters, found, strict=True)]
+    return mean_of(torch.cat([part.float().flatten() for part in parts])).norm()

@@ -50,10 +50,12 @@ def joined(device: str) -> Iterator[None]:
         torch.cuda.set_device(here)
     try:
         dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
+        dist.barrier()  # NCCL connects when it is first used
     except RuntimeError as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(
-            f"the other processes cannot be reached ({str(error).splitlines()[0]}); where a machine's name stands for 127.0.0.1, "
-            f"say which network to use, as {'NCCL' if on_gpu else 'GLOO'}_SOCKET_IFNAME=eth0"
+            f"the processes cannot reach each other ({first}); see that every machine reaches --master-addr, and where the "
+            f"name of one stands for 127.0.0.1, say which network to use, as {'NCCL' if on_gpu else 'GLOO'}_SOCKET_IFNAME=eth0"
         ) from error
     yield
     dist.barrier()  # nobody leaves while another still asks for something

@@ -176,8 +176,9 @@ class Trainer:
             for step in range(self.start, s.steps):
                 done = step + 1
                 measures = s.evaluation.mechanism > 0 and done % s.evaluation.mechanism == 0
-                logs = measures or self._due(done) or done % s.evaluation.log_every == 0
-                terms, watched = self.step(step, logs, measures)
+                looks = self._due(done) or done % s.evaluation.log_every == 0
+                logs = looks or measures
+                terms, watched = self.step(step, looks, measures)
                 bar.update()
                 if logs:
                     self.log(log, bar, done, terms, watched)
@@ -213,7 +214,7 @@ class Trainer:
             out = (self._compiled or self.algorithm.loss)(batch, self._clock[step])
         watched = self.guard.look(out) if watch else {}
         if measure:
-            watched |= {f"mechanism/{name}": value for name, value in self.mechanism.measure(out, batch).items()}
+            watched |= {f"mechanism/{name}": value for name, value in self.mechanism.measure(out).items()}
         for p in parameters:
             p.grad = None
         out.total.backward()

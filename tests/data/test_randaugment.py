@@ -86,6 +86,30 @@ def test_operations_are_drawn_evenly_and_with_replacement():
     assert strength.min() < 0.001 and strength.max() > 0.999 and strength.mean().item() == pytest.approx(0.5, abs=0.005)
 
 
+def test_each_operation_of_an_image_has_a_strength_of_its_own():
+    _, strength = AUGMENTATIONS.create("randaugment").draw(torch.Generator().manual_seed(0), 20_000, (3, 32, 32))
+    assert torch.corrcoef(strength.T)[0, 1].abs() < 0.03
+
+
+def test_grey_of_other_than_three_channels_is_their_mean():
+    image = torch.tensor([[[[10, 20, 30, 41]]]], dtype=torch.uint8)
+    made = OPERATIONS["color"](image, torch.zeros(1))  # 25 + 5 % of what they are off
+    assert made.flatten().tolist() == [24, 24, 25, 25]
+
+
+def test_where_counting_would_wait_for_the_device_all_operations_are_made_on_all():
+    """On a device without values a choice of rows would be an error."""
+    images, which, strength = (torch.empty(4, *more, device="meta") for more in ((8, 8, 3), (), ()))
+    made = apply_operations(images.to(torch.uint8), which.to(torch.int64), strength)
+    assert made.shape == images.shape and made.dtype == torch.uint8
+
+
+def test_the_mean_of_an_image_is_rounded_half_up():
+    image = torch.tensor([10, 11] * 14 * 28, dtype=torch.uint8).view(1, 28, 28, 1)  # mean 10.5, so 11
+    assert OPERATIONS["contrast"](image, torch.zeros(1)).unique().tolist() == [10, 11]
+    assert OPERATIONS["contrast"](image, torch.zeros(1))[0, 0, :2, 0].tolist() == [10, 11]
+
+
 def test_operations_follow_one_another():
     augmentation = AUGMENTATIONS.create("randaugment")
     images = pictures(1, (8, 8, 3))
@@ -105,6 +129,11 @@ def test_cutout_exactly():
     expected[0, :, 2:6, 3:7] = 0.5  # half of the smaller side, 8, is 4
     expected[1, :, :2, 8:] = 0.5  # about a corner: a quarter of it is inside
     assert torch.equal(made, expected)
+
+
+def test_cutout_is_that_of_fixmatch_unless_said_otherwise():
+    side, *_ = AUGMENTATIONS.create("cutout").draw(torch.Generator().manual_seed(0), 5000, (3, 8, 8))
+    assert side.min() < 0.001 and 0.499 < side.max() <= 0.5
 
 
 def test_cutout_draws_its_range():

@@ -23,7 +23,16 @@ from ssl_zoo.train.trainer import Trainer
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 QUICK = [
     *("--device", "cpu", "--steps", "8", "--set", "precision=fp32", "--set", "evaluation.unlabeled=40"),
-    *("--set", "evaluation.every=4", "--set", "evaluation.log_every=1", "--set", "datasets.digits.test_size=1600"),
+    *(
+        "--set",
+        "evaluation.every=4",
+        "--set",
+        "evaluation.log_every=1",
+        "--set",
+        "evaluation.mechanism=4",
+        "--set",
+        "datasets.digits.test_size=1600",
+    ),
     *("--set", "optimizer.name=sgd", "--set", "optimizer.lr=0.05"),  # Adam makes a step of every rounding error
     *("--set", "batch={labeled: 8, unlabeled: 16, labeled_in_unlabeled: true}"),
 ]
@@ -184,7 +193,7 @@ def test_processes_that_cannot_be_reached(monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
     monkeypatch.setattr(torch.distributed, "init_process_group", fails)
     with (
-        pytest.raises(InputError, match=r"cannot be reached \(no way to 10\.0\.0\.1\); .* as GLOO_SOCKET_IFNAME=eth0$"),
+        pytest.raises(InputError, match=r"cannot reach each other \(no way to 10\.0\.0\.1\); .* as GLOO_SOCKET_IFNAME=eth0$"),
         joined("cpu"),
     ):
         pass
