@@ -2,7 +2,7 @@
 
 Trains every rung of configs/ladder.yaml on every seed, which is also that of the label split, so that rungs are compared over the
 same splits; resumable, as sweep.py. Ends in rows.jsonl, ladder.md (what each change gains, and what the consistency term did
-meanwhile) and, where matplotlib is installed, ladder.png, all in --out.
+meanwhile) and, where matplotlib is installed, ladder.png, all in --out and of all runs in it.
 """
 
 import argparse
@@ -129,15 +129,25 @@ def cells_of(flags: argparse.Namespace, rungs: Sequence[Rung], recipes: Path, ou
     return cells
 
 
-def row_of(cell: sweep.Cell, rung: Rung) -> dict[str, Any]:
-    """The result of a finished cell, with its rung and what was measured on the way."""
-    points = []
-    for line in (cell.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
-        found = {name: entry[name] for name in MEASURED if name in entry}
-        if found:
-            points.append({"step": entry["step"], **found})
-    return {"rung": rung.name, "above": rung.above, "change": rung.change, **(cell.row or {}), "mechanism": points}
+def collect(out: Path, rungs: Mapping[str, Rung]) -> list[dict[str, Any]]:
+    """The results of all finished runs in a ladder's folder, by rung and seed, with what was measured on the way."""
+    found = []
+    for file in out.glob("*/result.json"):
+        name, _, seed = file.parent.name.rpartition("-s")
+        if name in rungs:
+            found.append((list(rungs).index(name), int(seed), file))
+    rows = []
+    for place, _, file in sorted(found):
+        rung = list(rungs.values())[place]
+        (row,) = results.read_rows([file])
+        points = []
+        for line in (file.parent / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            measured = {name: entry[name] for name in MEASURED if name in entry}
+            if measured:
+                points.append({"step": entry["step"], **measured})
+        rows.append({"rung": rung.name, "above": rung.above, "change": rung.change, **row, "mechanism": points})
+    return rows
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -334,7 +344,7 @@ def climb(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
     missing = sweep.run_cells(cells, flags, engines)
     if flags.dry_run:
         return 1 if missing else 0
-    rows = [row_of(cell, known[cell.job.name.rpartition("-s")[0]]) for cell in cells if cell.job.name not in missing]
+    rows = collect(out, known)  # those of other calls too
     if rows:
         files.replace_text(out / "rows.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
         kept, lines = sound(rows)
@@ -347,7 +357,8 @@ def climb(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
         if picture:
             draw(kept, out / "ladder.png")
         also = f", {out}/ladder.png" if picture else '; for the picture, pip install -e ".[plot]" and give the command again'
-        print(f"\n{len(rows)} of {len(cells)} runs are finished: {out}/rows.jsonl, {out}/ladder.md{also}")
+        done = len(cells) - len(missing)
+        print(f"\n{done} of {len(cells)} runs are finished. All of {out}: {out}/rows.jsonl, {out}/ladder.md{also}")
     return sweep.say_missing(missing)
 
 

@@ -176,6 +176,8 @@ def test_a_small_ladder(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert ladder.main(argv) == 0 and "2 finished, 0 to run" in capsys.readouterr().out
     assert Path("out/ladder.md").read_text() == made
+    assert ladder.main([*argv, "--rungs", "S0"]) == 0 and Path("out/ladder.md").read_text() == made, "of all runs in it"
+    capsys.readouterr()
     Path("doc.md").write_text("a\n<!-- table out/rows.jsonl -->\nold\n<!-- end -->\nz\n")
     assert ladder.main(["--read", "out/rows.jsonl", "--into", "doc.md", "--picture", "again.png"]) == 0
     assert Path("doc.md").read_text() == f"a\n<!-- table out/rows.jsonl -->\n{made}<!-- end -->\nz\n"
