@@ -32,6 +32,7 @@ else:
 
 LADDER = run.RECIPES / "ladder.yaml"
 PARTS = (0.1, 0.25, 0.5, 1.0)  # of a run, at which the measurements are shown
+BASES = ("S0", "A0")  # labels alone, and the tutorial: every rung is compared with these too
 MEASURED = {  # of metrics.jsonl, with a heading; all but two are shares of 1
     "mechanism/confidence": "largest probability, %",
     "mechanism/decided": "images over 0.95, %",
@@ -207,21 +208,23 @@ def error(rows: Sequence[Row], name: str) -> str:
 def markdown(rungs: Mapping[str, Sequence[Row]]) -> str:
     """The tables: what each rung gains, and what was measured on the way."""
     lines = [
-        "| rung | change | runs | accuracy, % | of the student | median of the last | points over the rung changed | over S0 |",
-        "| - | - | -: | -: | -: | -: | -: | -: |",
+        "| rung | change | runs | accuracy, % | of the student | median of the last | points over the rung changed | "
+        f"{' | '.join(f'over {base}' for base in BASES)} |",
+        f"| - | - | -: | -: | -: | -: | -: |{' -: |' * len(BASES)}",
     ]
     for name, rows in rungs.items():
         above = rows[0]["above"]
         gain = table.difference(rows, rungs[above]) if above in rungs else None
-        bottom = table.difference(rows, rungs["S0"]) if "S0" in rungs and name != "S0" else None
-        of = f" {above}:" if above else ""
         cells = (
             name,
             rows[0]["change"],
             str(len(rows)),
             *(error(rows, score) for score in ("accuracy", "accuracy_student", "accuracy_median")),
-            f"{of} {shown(gain)}".strip() if gain else "",
-            shown(bottom),
+            f"{above}: {shown(gain)}" if gain else "",
+            *(
+                shown(table.difference(rows, rungs[base])) if base in rungs and base not in (name, above) else ""
+                for base in BASES
+            ),
         )
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"| at {', '.join(f'{100 * part:g}' for part in PARTS)} % of the run | {' | '.join(MEASURED.values())} |"]
