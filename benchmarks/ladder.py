@@ -10,6 +10,7 @@ import contextlib
 import copy
 import importlib.util
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ssl_zoo import config, files, results
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.registry import near_miss
 
 if __package__:
@@ -30,6 +31,15 @@ else:
     import table
     from render import Gain
 
+OWN = (
+    "seed",
+    "split_seed",
+    "device",
+    "data_root",
+    "checkpoint_seconds",
+    "strict",
+    "deterministic",
+)  # settings that are no rung's
 LADDER = run.RECIPES / "ladder.yaml"
 PARTS = (0.1, 0.25, 0.5, 1.0)  # of a run, at which the measurements are shown
 BASES = ("S0", "A0")  # labels alone, and the tutorial: every rung is compared with these too
@@ -51,6 +61,7 @@ class Rung(NamedTuple):
     above: str | None  # the rung that it changes
     change: str
     recipe: dict[str, Any]
+    sets: frozenset[str]  # dotted keys that it or a rung before it sets
 
 
 def read_ladder(dataset: str, path: Path = LADDER) -> dict[str, Rung]:
@@ -67,7 +78,7 @@ def read_ladder(dataset: str, path: Path = LADDER) -> dict[str, Rung]:
         above = {name: entry.get("from", before) for before, (name, entry) in zip(["base", *given], given.items(), strict=False)}
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: {dataset} must have `base` and `rungs`, of which each is a mapping") from error
-    made = {"base": Rung("base", None, "", base)}
+    made = {"base": Rung("base", None, "", base, frozenset())}
     while len(made) <= len(given):
         ready = [name for name in given if name not in made and above[name] in made]
         if not ready:
@@ -77,8 +88,10 @@ def read_ladder(dataset: str, path: Path = LADDER) -> dict[str, Rung]:
             if "change" not in given[name] or {*given[name]} - {"from", "change", "set"}:
                 raise InputError(f"{path}: {dataset}.{name} must have `change`, and may have `from` and `set`, nothing else")
             recipe = copy.deepcopy(made[above[name]].recipe)
-            config.put_recipe(recipe, copy.deepcopy(given[name].get("set", {})))
-            made[name] = Rung(name, None if above[name] == "base" else above[name], str(given[name]["change"]), recipe)
+            own = given[name].get("set", {})
+            config.put_recipe(recipe, copy.deepcopy(own))
+            sets = made[above[name]].sets | frozenset(config.flatten(own))
+            made[name] = Rung(name, None if above[name] == "base" else above[name], str(given[name]["change"]), recipe, sets)
     return {name: made[name] for name in given}
 
 
@@ -109,6 +122,21 @@ def parser() -> config.Parser:
     return p
 
 
+def check_set(assignments: Sequence[str], rungs: Sequence[Rung]) -> None:
+    """Refuse to set what makes a rung what it is.
+
+    Raises:
+        InputError: One of the settings is a rung's.
+    """
+    taken = {"steps": "--scale", "seed": "--seeds", "split_seed": "--seeds", "alg": "another ladder", "net": "another ladder"}
+    taken |= {key: f"another --rungs than {rung.name}" for rung in rungs for key in rung.sets if key not in taken}
+    for assignment in assignments:
+        key = assignment.partition("=")[0].strip()
+        for other, way in taken.items():
+            if f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}."):
+                raise InputError(f"--set {key} would change what a rung is, which sets {other}; give {way}")
+
+
 def cells_of(flags: argparse.Namespace, rungs: Sequence[Rung], recipes: Path, out: Path) -> list[sweep.Cell]:
     """A run for every rung and seed. Their recipes are written into a folder."""
     recipes.mkdir(parents=True, exist_ok=True)
@@ -117,8 +145,12 @@ def cells_of(flags: argparse.Namespace, rungs: Sequence[Rung], recipes: Path, ou
     shared += ["--data-root", flags.data_root] if flags.data_root is not None else []
     shared += ["--device", flags.device] if flags.device != "auto" else []
     for rung in rungs:
-        text = config.dump_mapping(shortened(rung.recipe, flags.scale))
-        files.replace_text(recipes / f"{rung.name}.yaml", f"# {rung.name}: {rung.change}\n{text}")
+        path, text = recipes / f"{rung.name}.yaml", config.dump_mapping(shortened(rung.recipe, flags.scale))
+        if path.exists() and config.read_mapping(path, "a recipe", "settings") != config.parse_yaml(text, str(path)):
+            raise InputError(
+                f"{path} is another recipe than {rung.name} has now, by its steps or its ladder; choose another --out"
+            )
+        files.replace_text(path, f"# {rung.name}: {rung.change}\n{text}")
     cells = []
     for seed in sweep.seeds(flags.seeds):
         for rung in rungs:  # so that all rungs of the first seeds are there early
@@ -130,25 +162,50 @@ def cells_of(flags: argparse.Namespace, rungs: Sequence[Rung], recipes: Path, ou
     return cells
 
 
-def collect(out: Path, rungs: Mapping[str, Rung]) -> list[dict[str, Any]]:
-    """The results of all finished runs in a ladder's folder, by rung and seed, with what was measured on the way."""
-    found = []
+def collect(
+    out: Path, rungs: Mapping[str, Rung], scale: float, assignments: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The results of all finished runs in a ladder's folder, by rung and seed, with what was measured on the way.
+
+    Args:
+        out: The folder.
+        rungs: Those that are known.
+        scale: Share of the steps that the runs must have.
+        assignments: What was given by --set.
+
+    Returns:
+        Rows; and lines about runs that are left out.
+    """
+    found, said = [], []
     for file in out.glob("*/result.json"):
-        name, _, seed = file.parent.name.rpartition("-s")
-        if name in rungs:
-            found.append((list(rungs).index(name), int(seed), file))
+        match = re.fullmatch(r"(.+)-s(\d+)", file.parent.name)
+        if match is None or match[1] not in rungs:
+            said.append(f"{file.parent} is left out: it is no run of a rung")
+            continue
+        found.append((list(rungs).index(match[1]), int(match[2]), file))
     rows = []
     for place, _, file in sorted(found):
         rung = list(rungs.values())[place]
-        (row,) = results.read_rows([file])
-        points = []
-        for line in (file.parent / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            measured = {name: entry[name] for name in MEASURED if name in entry}
-            if measured:
-                points.append({"step": entry["step"], **measured})
-        rows.append({"rung": rung.name, "above": rung.above, "change": rung.change, **row, "mechanism": points})
-    return rows
+        given = shortened(rung.recipe, scale)
+        for assignment in assignments:
+            config.put_assignment(given, assignment)
+        try:
+            (row,) = results.read_rows([file])
+            points = [json.loads(line) for line in (file.parent / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        except (InputError, OSError, ValueError) as error:
+            said.append(f"{file.parent} is left out: {one_line(error)}")
+            continue
+        wanted, has = (config.flatten(part) for part in (config.plain(config.resolve(given)), row["config"]))
+        other = [key for key in wanted if key in has and key.split(".")[0] not in OWN and wanted[key] != has[key]]
+        if other:
+            said.append(
+                f"{file.parent} is left out: {rung.name} has another {other[0]} now ({wanted[other[0]]}, not {has[other[0]]})"
+            )
+            continue
+        measured = [{"step": p["step"], **{name: p[name] for name in MEASURED if name in p}} for p in points]
+        known = {"rung": rung.name, "above": rung.above, "change": rung.change, "scale": scale, "set": list(assignments)}
+        rows.append({**known, **row, "mechanism": [point for point in measured if len(point) > 1]})
+    return rows, said
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -158,6 +215,8 @@ def read_rows(path: Path) -> list[Row]:
         InputError: It holds none, or others.
     """
     rows = results.read_rows([path])
+    if not rows:
+        raise InputError(f"{path} holds no rows")
     for row in rows:
         if not isinstance(row.get("rung"), str) or not isinstance(row.get("mechanism"), list):
             raise InputError(f"{path} holds a run that is not of a ladder; ladder.py writes rows.jsonl into its --out")
@@ -177,7 +236,8 @@ def sound(rows: Sequence[Row]) -> Sorted:
 
     def shared(row: Row) -> dict[str, Any]:
         recipe = table.recipe_of(row)
-        return {name: value for name, value in recipe.items() if not name.startswith("setting ") and name != "history"}
+        same = {name: row.get(name) for name in ("dataset", "labels", "scale", "set")}
+        return same | {name: value for name, value in recipe.items() if not name.startswith("setting ") and name != "history"}
 
     kept = table.agreeing(rows, shared, said)
     rungs: dict[str, list[Row]] = {}
@@ -233,10 +293,11 @@ def markdown(rungs: Mapping[str, Sequence[Row]]) -> str:
         cells = []
         for key, heading in MEASURED.items():
             unit = 100 if heading.endswith("%") else 1
+            middle = statistics.median if key.endswith("ratio") else statistics.mean  # a ratio may be huge in one run
             numbers = []
             for part in PARTS:
                 values = [value for row in rows if (value := at_part(row, key, part)) is not None]
-                numbers.append(f"{unit * statistics.mean(values):.3g}" if values else "-")
+                numbers.append(f"{unit * middle(values):.3g}" if values else "-")
             cells.append(", ".join(numbers))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", *caption(rungs)])
@@ -246,19 +307,37 @@ def caption(rungs: Mapping[str, Sequence[Row]]) -> list[str]:
     """What the tables were measured on."""
     rows = [row for group in rungs.values() for row in group]
     first = rows[0]
-    steps = sorted({row["steps"] for row in rows})
+    by_seeds: dict[str, list[str]] = {}
+    for name, group in rungs.items():
+        by_seeds.setdefault(", ".join(str(seed) for seed in sorted({row["seed"] for row in group})), []).append(name)
+    largest = max(by_seeds, key=lambda seeds: len(by_seeds[seeds]))
+    seeds = "; ".join(
+        [*(f"{', '.join(names)}: {of}" for of, names in by_seeds.items() if of != largest), f"all others: {largest}"]
+    )
+    seeds = seeds if len(by_seeds) > 1 else largest
     names = ", ".join(f"{name} {first['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
     commits = ", ".join(dict.fromkeys((row["commit"] or "none")[:10] for row in rows))
     devices = "; ".join(dict.fromkeys(row["device"] for row in rows))
-    took = statistics.median(row["seconds"] for row in rows)
+    took = sorted(row["seconds"] for row in rows)
+    given = f", with {', '.join(first['set'])}" if first.get("set") else ""
+    tested, last = sum(map(sum, first["confusion"])), first["accuracy_median_of"]
+    nets = ", ".join(dict.fromkeys(row["net"] for row in rows))
+    steps = " or ".join(map(str, sorted({row["steps"] for row in rows})))
     return [
-        f"{first['dataset']}, {first['labels']} labels, {', '.join(dict.fromkeys(row['net'] for row in rows))}, "
-        f"{' or '.join(map(str, steps))} steps; accuracy of the last evaluation on {sum(map(sum, first['confusion']))} test "
-        "images, mean ± standard deviation over the runs (seeds "
-        f"{', '.join(map(str, sorted({row['seed'] for row in rows})))}, each with a label split of its own); points: paired "
-        f"difference over the same splits, 95 % interval (Student's t). Measurements are means over the runs, of a step in "
-        f"training mode; a rung's change is that to the rung named before its points. A run took {took:.0f} s (median). "
-        f"{devices}; {first['precision']}; {names}; commit {commits}.",
+        f"{first['dataset']}, {first['labels']} labels, {nets}, {steps} steps{given}. Accuracy of the last evaluation, "
+        f"on {tested} test images, mean ± standard deviation over runs, each with a label split of its "
+        f"own (seeds {seeds}); median: of the last {last} evaluations. Means over different seeds are not "
+        "comparable; points are: paired differences over the splits that both rungs have, with a 95 % interval (Student's t), "
+        "which is not corrected for the number of rungs, so of twenty that change nothing one is expected to exclude 0. S0 is labels "
+        "alone with the recipe of A0.",
+        "",
+        "The second table: means over runs, for the ratio of gradients the median, of steps in training mode. Over 0.95 is the "
+        "student's largest probability for an unlabelled image; the share of the gradient is of all images that are compared, "
+        "labelled ones too where a recipe compares them. The accuracy on unlabelled images is of the net that is scored, at "
+        "evaluations.",
+        "",
+        f"A run took {took[len(took) // 2]:.0f} s (median; {took[0]:.0f} to {took[-1]:.0f}). {devices}; {first['precision']}; "
+        f"{names}; commit {commits}.",
     ]
 
 
@@ -296,7 +375,7 @@ def draw(rungs: Mapping[str, Sequence[Row]], path: Path) -> None:
             shares = sorted(share for share, values in points.items() if len(values) == max(map(len, points.values())))
             axes.plot(shares, [statistics.mean(points[s]) for s in shares], color=f"C{place % 10}", label=name, **style)
         axes.set(title=MEASURED[key].replace(", %", ""), xlabel="share of the run", xlim=(0, 1))
-        if key.endswith("ratio"):
+        if key.endswith("ratio") and any(y > 0 for line in axes.lines for y in line.get_ydata()):
             axes.set_yscale("log")
     for axes in (first, *others[:-1]):
         axes.grid(alpha=0.3)
@@ -305,7 +384,7 @@ def draw(rungs: Mapping[str, Sequence[Row]], path: Path) -> None:
     figure.suptitle(f"{dataset}, {' or '.join(map(str, seen))} runs a rung; lines are means", fontsize="medium")
     try:
         figure.savefig(path, dpi=110)
-    except OSError as problem:
+    except (OSError, ValueError) as problem:  # also an ending that is no picture's
         raise InputError(f"{path} cannot be written ({problem}); choose another") from problem
     pyplot.close(figure)
 
@@ -329,6 +408,12 @@ def show(flags: argparse.Namespace) -> int:
 def climb(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
     """Run what is asked for, and show it."""
     if flags.read:
+        mine = {**vars(flags), "read": None, "into": None, "picture": None}
+        odd = [name for name, value in vars(parser().parse_args([])).items() if mine[name] != value]
+        if odd:
+            raise InputError(
+                f"--{odd[0].replace('_', '-')} is for a ladder that is run, and --read runs none; leave out one of them"
+            )
         return show(flags)
     if flags.into or flags.picture:
         raise InputError("--into and --picture need --read FILE.jsonl; a ladder that is run writes both into its --out")
@@ -342,12 +427,15 @@ def climb(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
             raise InputError(f"{flags.dataset} has no rung '{name}'; {near_miss(name, list(known))}it has {', '.join(known)}")
     out = flags.out or Path("runs") / (f"ladder-{flags.dataset}" + ("" if flags.scale == 1 else f"-{flags.scale:g}"))
     sweep.check_out(out)
+    check_set(flags.set, [known[name] for name in wanted])
     recipes = Path(engines.enter_context(tempfile.TemporaryDirectory())) if flags.dry_run else out / "rungs"
     cells = cells_of(flags, [known[name] for name in wanted], recipes, out)
     missing = sweep.run_cells(cells, flags, engines)
     if flags.dry_run:
         return 1 if missing else 0
-    rows = collect(out, known)  # those of other calls too
+    rows, left = collect(out, known, flags.scale, flags.set)  # those of other calls too
+    for line in left:
+        print(f"ladder.py: {line}", file=sys.stderr)
     if rows:
         files.replace_text(out / "rows.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
         kept, lines = sound(rows)

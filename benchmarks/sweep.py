@@ -408,40 +408,44 @@ def make_engine(flags: argparse.Namespace, todo: Sequence[Cell]) -> tuple[Engine
 
 
 def jobs_of(flags: argparse.Namespace, todo: Sequence[Cell], devices: Sequence[str], gpu: bool) -> int:
-    """How many runs share a device: what was found the last time in this folder, or what is measured now.
+    """How many runs share a device: for each method and net what was found before in this folder, or what is measured now.
 
-    For each method and net, copies of one of its cells make steps; the smallest number counts, as all of them share devices.
+    All of them share devices, so the smallest number counts; also that of one with no cell left, so that the others go on as
+    they began: on a CPU another number of threads would be another rounding.
     """
-    name = torch.cuda.get_device_name(0) if gpu else "cpu"
     if not todo:
         return 1
+    if flags.dry_run:
+        print("how many runs share a device is measured at the start; this plan is for one")
+        return 1
+    name = torch.cuda.get_device_name(0) if gpu else "cpu"
     kept = todo[0].folder.parent / "jobs.json"  # beside the cells, so that these go on as they began
     try:
         known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     except ValueError as error:
         raise InputError(f"{kept} is not JSON ({error}); remove it, and it is measured again") from error
-    if name in known:
-        print(f"{known[name]} runs at a time on a device, as measured before ({kept})")
-        return known[name]
-    most = min(share.MOST, -(-len(todo) // len(devices)))
-    if flags.dry_run:
-        print("how many runs share a device is measured at the start; this plan is for one")
-        return 1
-    kinds = {(cell.settings.alg, cell.settings.net): cell for cell in reversed(todo)}
-    for (alg, net), cell in reversed(kinds.items()):
+    before = [number for kind, number in known.items() if kind.endswith(f" on {name}")]
+    most, works = min([share.MOST, *(before or [-(-len(todo) // len(devices))])]), bool(before)
+    kinds = {f"{cell.settings.alg} with {cell.settings.net} on {name}": cell for cell in reversed(todo)}
+    for kind, cell in reversed(kinds.items()):
+        if kind in known:
+            print(f"{kind}: {known[kind]} at a time, as measured before ({kept})")
+            continue
         if most == 1:
             break
-        print(f"measuring how many runs at a time make the most steps on a device: {alg} with {net}", flush=True)
+        print(f"measuring how many runs at a time make the most steps: {kind}", flush=True)
         try:
             found = share.measured_with(cell.job.argv, devices[0], most, max(1, share.cores() // len(devices)))
         except InputError as error:  # the cell itself will say so, and others may run
             print(one_line(error), file=sys.stderr)
             continue
         print(", ".join(f"{count}: {rate:.1f} steps/s" for count, rate in found.items()), flush=True)
-        most = share.best(found)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    results.write_json(kept, known | {name: most})
-    return most
+        if max(found) > share.best(found) or share.best(found) == share.MOST:  # otherwise there were only so few cells
+            known[kind] = share.best(found)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            results.write_json(kept, known)
+        most, works = min(most, share.best(found)), True
+    return most if works else 1
 
 
 class Stopped(KeyboardInterrupt):

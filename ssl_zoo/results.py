@@ -101,10 +101,12 @@ ROW: dict[str, Check] = {  # what every row of a results file has, and which val
     "config": _config,
 }
 MORE: dict[str, Check] = {  # what it may have besides; some are younger than the first results, some are not always known
-    "above": _or(_text, None),  # this, change, mechanism and rung: of a ladder
+    "above": _or(_text, None),  # this, change, mechanism, rung, scale and set: of a ladder
     "change": _text,
     "mechanism": lambda value: isinstance(value, list) and all(_numbers(point) for point in value),
     "rung": _text,
+    "scale": _number(0),
+    "set": _texts_only,
     "calibration_error": _share,
     "classes": _texts_only,
     "code": _text,

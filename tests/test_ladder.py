@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from benchmarks import ladder, run
-from ssl_zoo import config
+from ssl_zoo import config, presets
 from ssl_zoo.errors import InputError
 
 MT = "algorithms.meanteacher"
@@ -61,6 +61,77 @@ def test_a_rung_changes_what_it_says_and_nothing_else(dataset):
     for name, rung in rungs.items():
         s = settings_of(rung)
         assert s["alg"] == "meanteacher" and s["evaluation"]["mechanism"] > 0 and rung.change, name
+
+
+VALUES = {  # of rungs, for both data sets unless said otherwise
+    "S0": {f"{MT}.weight": 0, f"{MT}.space": "logits"},
+    "A0": {f"{MT}.weight": 1, f"{MT}.space": "logits", f"{MT}.ramp": "sigmoid", f"{MT}.ramp_length": 0.5, "optimizer.lr": 0.1},
+    "A1": {f"{MT}.weight": 1, f"{MT}.space": "probabilities"},
+    "A2": {f"{MT}.weight": 100, f"{MT}.space": "probabilities", "batch.labeled": 16, "batch.unlabeled": 112},
+    "A3": {f"{MT}.ramp_length": 0.025},
+    "A4": {"batch.labeled": 64, "batch.unlabeled": 64, "optimizer.lr": 0.1, "schedule.name": "steps"},
+    "A5": {"optimizer.lr": 0.03, "schedule.name": "cosine7_16", "schedule.warmup": 0, "optimizer.weight_decay": 1e-4},
+    "A6": {"optimizer.weight_decay": 5e-4},
+    "A9": {f"{MT}.joint_forward": False, f"{MT}.teacher_bn": "copy", f"{MT}.weight": 100, "batch.labeled_in_unlabeled": False},
+    "A10": {f"{MT}.weight": 50, f"{MT}.ramp": "linear", f"{MT}.ramp_length": 0.4, "batch.labeled_in_unlabeled": True},
+    "A10-labels": {f"{MT}.weight": 0},
+    "A10-logits-1": {f"{MT}.weight": 1, f"{MT}.space": "logits"},
+    "A10-logits-50": {f"{MT}.weight": 50, f"{MT}.space": "logits"},
+    "A10-ramp": {f"{MT}.ramp": "sigmoid", f"{MT}.ramp_length": 0.5},
+    "A10-batch": {"batch.labeled": 16, "batch.unlabeled": 112},
+    "A10-lr": {"optimizer.lr": 0.1, "schedule.name": "steps", "schedule.warmup": 0.015},
+    "A10-decay": {"optimizer.weight_decay": 1e-4},
+    "A10-joint": {f"{MT}.joint_forward": True, f"{MT}.teacher_bn": "own"},
+    "A10-streams": {f"{MT}.consistency_on_labeled": True, "batch.labeled_in_unlabeled": False},
+    "A10-weight": {f"{MT}.weight": 100},
+    "A2-10": {f"{MT}.weight": 10, f"{MT}.space": "probabilities"},
+    "A2-30": {f"{MT}.weight": 30, f"{MT}.space": "probabilities"},
+    "A2-300": {f"{MT}.weight": 300, f"{MT}.space": "probabilities"},
+    "A2-logits-0.01": {f"{MT}.weight": 0.01, f"{MT}.space": "logits"},
+    "A2-logits-0.1": {f"{MT}.weight": 0.1, f"{MT}.space": "logits"},
+    "A2-logits-10": {f"{MT}.weight": 10, f"{MT}.space": "logits"},
+    "A2-kl-1": {f"{MT}.weight": 1, f"{MT}.space": "kl"},
+    "A2-kl-3": {f"{MT}.weight": 3, f"{MT}.space": "kl"},
+    "A2-kl-10": {f"{MT}.weight": 10, f"{MT}.space": "kl"},
+}
+DIGITS = {
+    "A0": {"nets.wrn16_2.drop_rate": 0.1, "steps": 600, f"{MT}.decay": 0.97},
+    "A8": {"nets.wrn16_2.drop_rate": 0.0, "nets.wrn16_2.bn_eps": 1e-3},
+    "A11": {"steps": 1920},
+    "A10-dropout": {"nets.wrn16_2.drop_rate": 0.1},
+    "A10-ema": {f"{MT}.decay": 0.999},
+}
+CIFAR = {
+    "A0": {"nets.wrn28_3.drop_rate": 0.1, f"{MT}.decay": 0.999},
+    "A8": {"net": "wrn28_2", "nets.wrn28_2.drop_rate": 0.0, "nets.wrn28_2.bn_eps": 1e-3},
+    "A11": {"steps": 262_144},
+    "A12": {"steps": 1_048_576},
+    "A10-dropout": {"nets.wrn28_2.drop_rate": 0.1},
+    "A2-1": {f"{MT}.weight": 1},
+    "A2-50": {f"{MT}.weight": 50},
+}
+
+
+@pytest.mark.parametrize(("dataset", "more"), [("digits", DIGITS), ("cifar10", CIFAR)])
+def test_the_values_of_a_rung(dataset, more):
+    rungs = ladder.read_ladder(dataset)
+    assert {*VALUES, *more} | {"A7", "A10-crop"} == {*rungs}
+    for values in (VALUES, more):
+        for name, wanted in values.items():
+            found = config.flatten(settings_of(rungs[name]))
+            assert {key: found[key] for key in wanted} == wanted, name
+
+
+def test_the_tutorial_is_its_preset_but_for_precision_and_when_it_is_scored():
+    preset = presets.read_preset("tutorial", run.PRESETS)
+    given = config.read_recipes(["cifar10"], run.RECIPES, "full", [("tutorial", preset)])
+    theirs, ours = (
+        config.flatten(part) for part in (config.plain(config.resolve(given)), settings_of(ladder.read_ladder("cifar10")["A0"]))
+    )
+    differ = {key for key in {*theirs, *ours} if theirs.get(key) != ours.get(key) and not key.startswith("evaluation.")}
+    assert differ <= {"precision", "views.strong.randaugment.operations"} | {
+        key for key in differ if key.startswith("views.strong")
+    }
 
 
 def test_the_full_ladder_is_that_of_the_design():
@@ -121,7 +192,8 @@ def row(rung, seed, accuracy, above=None, source="s", **measured):
         "steps": 10,
         "accuracy": accuracy,
         "accuracy_student": accuracy - 0.01,
-        "accuracy_median": accuracy,
+        "accuracy_median": accuracy - 0.02,
+        "accuracy_median_of": 3,
         "confusion": [[50]],
         "device": "a processor",
         "precision": "fp32",
@@ -140,13 +212,30 @@ def test_the_tables():
     kept, lines = ladder.sound(rows)
     made = ladder.markdown(kept).splitlines()
     assert lines == []
-    assert "| S0 | change of S0 | 2 | 65.0 ± 7.1 | 64.0 ± 7.1 | 65.0 ± 7.1 |  |  | -10.0 (-10.0 to -10.0), n = 2 |" in made
+    assert "| S0 | change of S0 | 2 | 65.0 ± 7.1 | 64.0 ± 7.1 | 63.0 ± 7.1 |  |  | -10.0 (-10.0 to -10.0), n = 2 |" in made
     # pairs: 83 - 80 and 75 - 70 points: 4 with a standard error of 1, times 12.71; seed 2 has no partner
     assert any(line.startswith("| A1 |") and "| A0: +4.0 (-8.7 to +16.7), n = 2 | +14.0 (" in line for line in made)
     assert next(line for line in made if line.startswith("| A1 |")).endswith(" |  |"), "above is A0, which is not said twice"
     assert "| A0 | -, -, -, 80 | -, -, -, - | -, -, -, - | -, -, -, - | -, -, -, - | -, -, -, - |" not in made
     assert "| A0 | 8, 8, 8, 80 | -, -, -, - | -, -, -, - | -, -, -, - | -, -, -, - | -, -, -, - |" in made
-    assert "12 s (median)" in made[-1] and "seeds 0, 1, 2" in made[-1] and "commit 0123456789." in made[-1]
+    assert "A run took 12 s (median; 12 to 12)." in made[-1] and "commit 0123456789." in made[-1]
+    assert any("(seeds A1: 0, 1, 2; all others: 0, 1); median: of the last 3 evaluations." in line for line in made)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("labels", 40), ("scale", 0.5), ("set", ["a=1"]), ("precision", "bf16"), ("data_hash", "x")]
+)
+def test_rows_that_differ_in_what_all_share_are_left_out(name, value):
+    rows = [row("S0", 0, 0.7), row("A0", 0, 0.8), {**row("A0", 1, 0.8), name: value}]
+    kept, lines = ladder.sound(rows)
+    assert [len(group) for group in kept.values()] == [1, 1] and len(lines) == 1 and name in lines[0]
+
+
+def test_rows_of_a_rung_that_differ_in_their_recipe_are_left_out():
+    odd = row("A0", 2, 0.9)
+    odd["config"] = {"algorithms": {}, "steps": 10, "net": "other"}
+    kept, lines = ladder.sound([row("A0", 0, 0.8), row("A0", 1, 0.8), odd])
+    assert len(kept["A0"]) == 2 and "setting net" in lines[0]
 
 
 def test_rows_of_another_code_are_left_out_by_name():
@@ -162,20 +251,22 @@ def test_rows_of_another_code_are_left_out_by_name():
 def test_a_small_ladder(tmp_path, monkeypatch, capsys):
     """Climbed, gone on with, and shown again from its rows."""
     monkeypatch.chdir(tmp_path)
-    argv = ["--rungs", "S0,A0", "--seeds", "0", "--scale", "0.02", "--device", "cpu", "--out", "out"]
-    argv += ["--set", "datasets.digits.test_size=1600"]
+    argv = ["--rungs", "S0,A0", "--seeds", "0-1", "--scale", "0.02", "--device", "cpu", "--out", "out"]
+    argv += ["--set", "datasets.digits.test_size=1600", "--set", "evaluation.unlabeled=20"]
     assert ladder.main([*argv, "--dry-run"]) == 0 and not Path("out").exists()
     assert ladder.main(argv) == 0
     rows = [json.loads(line) for line in Path("out/rows.jsonl").read_text().splitlines()]
-    assert [r["rung"] for r in rows] == ["S0", "A0"] and rows[0]["split_hash"] == rows[1]["split_hash"]
+    assert [(r["rung"], r["seed"]) for r in rows] == [("S0", 0), ("S0", 1), ("A0", 0), ("A0", 1)]
+    splits = [r["split_hash"] for r in rows]
+    assert splits[:2] == splits[2:] and splits[0] != splits[1], "a split for each seed, shared by the rungs"
     assert rows[0]["steps"] == len(rows[0]["evaluations"]) == 12
-    assert [r["config"]["algorithms"]["meanteacher"]["weight"] for r in rows] == [0, 1]
-    points = {name: [p["step"] for p in rows[1]["mechanism"] if name in p] for name in ladder.MEASURED}
+    assert [r["config"]["algorithms"]["meanteacher"]["weight"] for r in rows] == [0, 0, 1, 1]
+    points = {name: [p["step"] for p in rows[2]["mechanism"] if name in p] for name in ladder.MEASURED}
     assert points == {name: [*range(1, 13)] for name in ladder.MEASURED}
     assert yaml.safe_load(Path("out/rungs/A0.yaml").read_text())["steps"] == 12
     made = Path("out/ladder.md").read_text()
     capsys.readouterr()
-    assert ladder.main(argv) == 0 and "2 finished, 0 to run" in capsys.readouterr().out
+    assert ladder.main(argv) == 0 and "4 finished, 0 to run" in capsys.readouterr().out
     assert Path("out/ladder.md").read_text() == made
     assert ladder.main([*argv, "--rungs", "S0"]) == 0 and Path("out/ladder.md").read_text() == made, "of all runs in it"
     capsys.readouterr()
@@ -184,6 +275,23 @@ def test_a_small_ladder(tmp_path, monkeypatch, capsys):
     assert Path("doc.md").read_text() == f"a\n<!-- table out/rows.jsonl -->\n{made}<!-- end -->\nz\n"
     assert Path("again.png").stat().st_size > 10_000
     assert Path("out/ladder.png").read_bytes() == Path("again.png").read_bytes()
+    # what no longer belongs there is named, and nothing is compared with it
+    Path("out/A0-s1/metrics.jsonl").write_text("{torn")
+    Path("out/A0-saved").mkdir()
+    Path("out/A0-saved/result.json").write_text("{}")
+    capsys.readouterr()
+    assert ladder.main(argv) == 0
+    said = capsys.readouterr().err
+    assert "out/A0-s1 is left out: " in said and "out/A0-saved is left out: it is no run of a rung" in said
+    assert len(Path("out/rows.jsonl").read_text().splitlines()) == 3
+    assert ladder.main([*argv, "--scale", "0.04"]) == 2
+    assert "out/rungs/S0.yaml is another recipe than S0 has now" in capsys.readouterr().err
+    rungs = ladder.read_ladder("digits")
+    other = rungs | {"S0": rungs["S0"]._replace(recipe=rungs["A0"].recipe)}
+    rows, lines = ladder.collect(Path("out"), other, 0.02, argv[-3::2])
+    assert [r["rung"] for r in rows] == ["A0"] and any(
+        "S0 has another algorithms.meanteacher.weight now (1.0, not 0.0)" in line for line in lines
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,7 +303,13 @@ def test_a_small_ladder(tmp_path, monkeypatch, capsys):
         (["--into", "x.md"], "--into and --picture need --read"),
         (["--read", "none.jsonl"], "none.jsonl"),
         (["--seeds", "a"], "--seeds has 'a'"),
-        (["--set", "optimizer.rl=1"], "has no option 'rl'"),
+        (["--set", "evaluation.unlabelled=1"], "has no option 'unlabelled'"),
+        (["--set", "algorithms.meanteacher.weight=3"], "would change what a rung is, which sets algorithms.meanteacher.weight"),
+        (["--set", "optimizer={lr: 1}"], "would change what a rung is"),
+        (["--set", "steps=7"], "give --scale"),
+        (["--set", "net=smallnet"], "would change what a rung is"),
+        (["--read", "none.jsonl", "--rungs", "A0"], "--rungs is for a ladder that is run"),
+        (["--read", "none.jsonl", "--dry-run"], "--dry-run is for a ladder that is run"),
         (["--rungz", "A0"], "--help shows what can be given"),
     ],
 )
