@@ -328,8 +328,8 @@ def caption(rungs: Mapping[str, Sequence[Row]]) -> list[str]:
         f"on {tested} test images, mean ± standard deviation over runs, each with a label split of its "
         f"own (seeds {seeds}); median: of the last {last} evaluations. Means over different seeds are not "
         "comparable; points are: paired differences over the splits that both rungs have, with a 95 % interval (Student's t), "
-        "which is not corrected for the number of rungs, so of twenty that change nothing one is expected to exclude 0. S0 is labels "
-        "alone with the recipe of A0.",
+        "which is not corrected for the number of rungs, so of twenty that change nothing one is expected to exclude 0. S0 is "
+        "labels alone with the recipe of A0.",
         "",
         "The second table: means over runs, for the ratio of gradients the median, of steps in training mode. Over 0.95 is the "
         "student's largest probability for an unlabelled image; the share of the gradient is of all images that are compared, "

@@ -78,6 +78,7 @@ VALUES = {  # of rungs, for both data sets unless said otherwise
     "A10-logits-1": {f"{MT}.weight": 1, f"{MT}.space": "logits"},
     "A10-logits-50": {f"{MT}.weight": 50, f"{MT}.space": "logits"},
     "A10-ramp": {f"{MT}.ramp": "sigmoid", f"{MT}.ramp_length": 0.5},
+    "A10-short": {f"{MT}.ramp": "sigmoid", f"{MT}.ramp_length": 0.025},
     "A10-batch": {"batch.labeled": 16, "batch.unlabeled": 112},
     "A10-lr": {"optimizer.lr": 0.1, "schedule.name": "steps", "schedule.warmup": 0.015},
     "A10-decay": {"optimizer.weight_decay": 1e-4},
