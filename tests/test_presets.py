@@ -396,3 +396,34 @@ def test_sweeps_and_measurements_take_a_preset(capsys):
     assert status == 0 and "1 cell:" in out
     status, _, error = call(capsys, "--preset", "tutrial", main=share.main)
     assert status == 2 and "did you mean 'tutorial'?" in error
+
+
+# batch, optimiser, rate, weight decay, schedule; of Mean Teacher the ramp and decay; labelled images in the unlabelled stream
+COLUMNS = {
+    "laine": (8, 92, "adamw", 0.003, 0, "constant", ("sigmoid", 80 / 300), 0.999, True),
+    "tarvainen-tf": (8, 92, "adamw", 0.003, 0, "constant", ("sigmoid", 40 / 150), 0.999, True),
+    "tarvainen-pytorch": (31, 97, "sgd", 0.05, 2e-4, "cosine", ("sigmoid", 5 / 300), 0.99, False),
+    "oliver": (50, 50, "adamw", 4e-4, 0, "steps", ("sigmoid", 0.4), 0.95, True),
+    "mixmatch": (64, 64, "adamw", 0.002, 0.2, "constant", ("linear", 0.4), 0.999, False),
+    "torchssl": (64, 64, "sgd", 0.03, 5e-4, "cosine7_16", ("linear", 0.4), 0.999, True),
+    "tutorial": (16, 112, "sgd", 0.1, 1e-4, "steps", ("sigmoid", 0.5), 0.999, False),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_rest_is_that_of_the_source(name):
+    s = settings(name)
+    mt = s.algorithms["meanteacher"]
+    found = (s.batch.labeled, s.batch.unlabeled, s.optimizer.name, s.optimizer.lr, s.optimizer.weight_decay, s.schedule.name)
+    *start, (ramp, length), decay, stream = COLUMNS[name]
+    assert found == tuple(start)
+    assert (mt["ramp"], mt["decay"], s.batch.labeled_in_unlabeled) == (ramp, decay, stream)
+    assert mt["ramp_length"] == pytest.approx(length, abs=1e-3)
+
+
+def test_schedules_of_presets():
+    laine, tf, oliver, pytorch = (settings(name).schedule for name in ("laine", "tarvainen-tf", "oliver", "tarvainen-pytorch"))
+    assert (laine.warmup, laine.ramp_down) == (pytest.approx(80 / 300, abs=1e-3), pytest.approx(50 / 300, abs=1e-3))
+    assert (tf.warmup, tf.ramp_down) == (pytest.approx(40 / 150, abs=1e-3), pytest.approx(25 / 150, abs=1e-3))
+    assert laine.warmup_form == tf.warmup_form == "sigmoid"
+    assert (oliver.milestones, oliver.gamma) == ((0.8,), 0.2) and pytorch.cosine_fraction == pytest.approx(300 / 350, abs=1e-3)
