@@ -349,23 +349,21 @@ def draw(rungs: Mapping[str, Sequence[Row]], path: Path) -> None:
     from matplotlib import pyplot
 
     names = list(rungs)
-    figure, panels = pyplot.subplots(2, 4, figsize=(17, 8), layout="constrained")
-    first, *others = panels.flat
+    main = [name for name in names if "-" not in name] or names  # arms are shown by their accuracy alone
+    figure = pyplot.figure(figsize=(17, 8), layout="constrained")
+    grid = figure.add_gridspec(2, 4)
+    first = figure.add_subplot(grid[:, 0])
+    others = [figure.add_subplot(grid[place // 3, 1 + place % 3]) for place in range(len(MEASURED))]
     for place, name in enumerate(names):
         scores = [100 * row["accuracy"] for row in rungs[name]]
-        first.scatter([place] * len(scores), scores, s=10, alpha=0.5, color=f"C{place % 10}")
-        first.scatter([place], [statistics.mean(scores)], marker="_", s=300, color=f"C{place % 10}")
-    first.set_xticks(range(len(names)), names, rotation=90 if len(names) > 6 else 0)
+        color = f"C{main.index(name) % 10}" if name in main else "grey"
+        first.scatter(scores, [place] * len(scores), s=10, alpha=0.5, color=color)
+        first.scatter([statistics.mean(scores)], [place], marker="|", s=120, color=color)
+    first.set_yticks(range(len(names)), names, fontsize=8 if len(names) > 15 else 10)
+    first.invert_yaxis()
     first.set(title="test accuracy, %: runs and mean")
-    keys = [*MEASURED, None]
-    for axes, key in zip(others, keys, strict=True):
-        if key is None:
-            axes.axis("off")
-            axes.legend(
-                *others[0].get_legend_handles_labels(), frameon=False, loc="center", ncol=1 + len(names) // 16, fontsize=8
-            )
-            continue
-        for place, name in enumerate(names):
+    for axes, (key, heading) in zip(others, MEASURED.items(), strict=True):
+        for place, name in enumerate(main):
             points: dict[float, list[float]] = {}
             for row in rungs[name]:
                 for point in row["mechanism"]:
@@ -373,17 +371,23 @@ def draw(rungs: Mapping[str, Sequence[Row]], path: Path) -> None:
                         points.setdefault(point["step"] / row["steps"], []).append(point[key])
             style = {"linestyle": ("-", "--", ":", "-.")[place // 10 % 4], "linewidth": 1.2}
             shares = sorted(share for share, values in points.items() if len(values) == max(map(len, points.values())))
-            axes.plot(shares, [statistics.mean(points[s]) for s in shares], color=f"C{place % 10}", label=name, **style)
-        axes.set(title=MEASURED[key].replace(", %", ""), xlabel="share of the run", xlim=(0, 1))
+            middle = statistics.median if key.endswith("ratio") else statistics.mean
+            axes.plot(shares, [middle(points[s]) for s in shares], color=f"C{place % 10}", label=name, **style)
+        axes.set(title=heading.replace(", %", ""), xlim=(0, 1))
         if key.endswith("ratio") and any(y > 0 for line in axes.lines for y in line.get_ydata()):
             axes.set_yscale("log")
-    for axes in (first, *others[:-1]):
+    for axes in others[3:]:
+        axes.set(xlabel="share of the run")
+    for axes in (first, *others):
         axes.grid(alpha=0.3)
+    figure.legend(*others[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=len(main))
     dataset = rungs[names[0]][0]["dataset"]
     seen = sorted({len(group) for group in rungs.values()})
-    figure.suptitle(f"{dataset}, {' or '.join(map(str, seen))} runs a rung; lines are means", fontsize="medium")
+    figure.suptitle(
+        f"{dataset}, {' or '.join(map(str, seen))} runs a rung; lines are means, of the ratio medians", fontsize="medium"
+    )
     try:
-        figure.savefig(path, dpi=110)
+        figure.savefig(path, dpi=80)
     except (OSError, ValueError) as problem:  # also an ending that is no picture's
         raise InputError(f"{path} cannot be written ({problem}); choose another") from problem
     pyplot.close(figure)
