@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ssl_zoo import config, files, results
+from ssl_zoo import config, files, plugins, results
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.registry import near_miss
 
@@ -31,15 +31,7 @@ else:
     import table
     from render import Gain
 
-OWN = (
-    "seed",
-    "split_seed",
-    "device",
-    "data_root",
-    "checkpoint_seconds",
-    "strict",
-    "deterministic",
-)  # settings that are no rung's
+OWN = (*run.ANYWHERE, "seed", "split_seed", "deterministic")  # settings that are no rung's
 LADDER = run.RECIPES / "ladder.yaml"
 PARTS = (0.1, 0.25, 0.5, 1.0)  # of a run, at which the measurements are shown
 BASES = ("S0", "A0")  # labels alone, and the tutorial: every rung is compared with these too
@@ -100,7 +92,7 @@ def shortened(recipe: Mapping[str, Any], scale: float) -> dict[str, Any]:
     made = copy.deepcopy(dict(recipe))
     made["steps"] = max(1, round(scale * made["steps"]))
     for name in ("every", "mechanism", "log_every"):
-        if name in made["evaluation"]:
+        if made["evaluation"].get(name):  # 0 is no measurement
             made["evaluation"][name] = max(1, round(scale * made["evaluation"][name]))
     return made
 
@@ -342,9 +334,15 @@ def caption(rungs: Mapping[str, Sequence[Row]]) -> list[str]:
 
 
 def draw(rungs: Mapping[str, Sequence[Row]], path: Path) -> None:
-    """The picture: accuracy of each rung, and the measurements against the share of the run that is done."""
-    import matplotlib
+    """The picture: accuracy of each rung, and the measurements against the share of the run that is done.
 
+    Raises:
+        InputError: matplotlib is not installed, or the file cannot be written.
+    """
+    try:
+        import matplotlib
+    except ImportError as problem:
+        raise InputError('pictures need matplotlib: pip install -e ".[plot]"') from problem
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -393,11 +391,16 @@ def draw(rungs: Mapping[str, Sequence[Row]], path: Path) -> None:
     pyplot.close(figure)
 
 
+def say(lines: Sequence[str]) -> None:
+    """Lines about what is left out."""
+    for line in lines:
+        print(f"ladder.py: {line}", file=sys.stderr)
+
+
 def show(flags: argparse.Namespace) -> int:
     """Tables and picture of rows that were written before."""
     kept, lines = sound(read_rows(flags.read))
-    for line in lines:
-        print(f"ladder.py: {line}", file=sys.stderr)
+    say(lines)
     made = markdown(kept)
     if flags.into:
         text = table.insert(flags.into.read_text(encoding="utf-8"), flags.read.as_posix(), made)
@@ -423,7 +426,7 @@ def climb(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
         raise InputError("--into and --picture need --read FILE.jsonl; a ladder that is run writes both into its --out")
     if not 0 < flags.scale <= 100:
         raise InputError(f"--scale is {flags.scale}; it must be over 0 and at most 100")
-    sweep.load_plugins(flags)
+    plugins.load(flags.plugin)
     known = read_ladder(flags.dataset)
     wanted = sweep.listed(flags.rungs, "--rungs") if flags.rungs is not None else list(known)
     for name in wanted:
@@ -438,13 +441,11 @@ def climb(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
     if flags.dry_run:
         return 1 if missing else 0
     rows, left = collect(out, known, flags.scale, flags.set)  # those of other calls too
-    for line in left:
-        print(f"ladder.py: {line}", file=sys.stderr)
+    say(left)
     if rows:
         files.replace_text(out / "rows.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
         kept, lines = sound(rows)
-        for line in lines:
-            print(f"ladder.py: {line}", file=sys.stderr)
+        say(lines)
         made = markdown(kept)
         files.replace_text(out / "ladder.md", f"{made}\n")
         print(made)

@@ -616,9 +616,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     who = "run.py"
     try:
         flags = parse(sys.argv[1:] if argv is None else argv)
-        plugins.load_installed()
-        for plugin in flags.plugin:
-            plugins.load_plugin(plugin)
+        plugins.load(flags.plugin)
         if flags.list:
             print(list_names())
             return 0

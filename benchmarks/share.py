@@ -232,9 +232,7 @@ def settings_of(argv: Sequence[str]) -> RunSettings:
     asked = run.parse(argv)
     if asked.list or asked.print_config or asked.help:
         raise InputError("--list, --print-config and --help are of run.py alone; leave them out")
-    plugins.load_installed()
-    for plugin in asked.plugin:
-        plugins.load_plugin(plugin)
+    plugins.load(asked.plugin)
     return run.read_settings(asked)
 
 

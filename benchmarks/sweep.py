@@ -492,7 +492,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
     """Plan the grid and run it."""
-    load_plugins(flags)
+    plugins.load(flags.plugin)
     more = filter(None, [flags.preset, flags.budget])
     out = flags.out or Path("runs") / "-".join(["sweep", Path(flags.recipe[-1]).stem, *more])
     check_out(out)
@@ -504,13 +504,6 @@ def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
     shown = f"; a table: python benchmarks/table.py {out}" if finished else ""
     print(f"{finished} of {len(cells)} cells are finished, in {out}/{shown}")
     return say_missing(missing)
-
-
-def load_plugins(flags: argparse.Namespace) -> None:
-    """Those that are installed, and those that are named."""
-    plugins.load_installed()
-    for plugin in flags.plugin:
-        plugins.load_plugin(plugin)
 
 
 def check_out(out: Path) -> None:

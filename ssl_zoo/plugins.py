@@ -34,6 +34,20 @@ BASES = {"algorithm": AlgorithmBase, "augmentation": Augmentation}  # nets and d
 _loaded: set[object] = set()  # paths, modules and entry points, so that none is loaded twice
 
 
+def load(names: Iterable[str]) -> None:
+    """Load what is installed, and what is named.
+
+    Args:
+        names: As of `load_plugin`.
+
+    Raises:
+        InputError: As `load_installed` and `load_plugin`.
+    """
+    load_installed()
+    for name in names:
+        load_plugin(name)
+
+
 def load_plugin(name: str) -> None:
     """Import a file or a module, which registers what it holds. A second time it is not imported again.
 

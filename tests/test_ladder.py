@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -326,3 +327,17 @@ def test_rows_that_are_not_of_a_ladder(capsys):
     committed = Path(run.__file__).parent / "results/digits.jsonl"
     assert ladder.main(["--read", str(committed)]) == 2
     assert "holds a run that is not of a ladder" in capsys.readouterr().err
+
+
+def test_a_picture_without_matplotlib(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    committed = Path(run.__file__).parent / "results/ladder-digits.jsonl"
+    assert ladder.main(["--read", str(committed), "--picture", str(tmp_path / "x.png")]) == 2
+    assert 'ladder.py: pictures need matplotlib: pip install -e ".[plot]"' in capsys.readouterr().err
+
+
+def test_a_recipe_that_measures_nothing_stays_so_when_it_is_shortened():
+    assert ladder.shortened({"steps": 10, "evaluation": {"every": 4, "mechanism": 0}}, 0.1)["evaluation"] == {
+        "every": 1,
+        "mechanism": 0,
+    }

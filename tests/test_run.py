@@ -234,12 +234,10 @@ def test_the_full_budget(capsys):
     assert status == 2 and out == "" and "the recipe mnist has no budget 'full'; it has: short" in error
 
 
-def test_interrupted_and_started_again(capsys, monkeypatch):
-    """Ctrl-C after the first checkpoint, then the same command: the same result as in one go, times apart."""
-    argv = ["--alg", "tempens", *QUICK, "--set", "evaluation.every=2"]
-    call(capsys, *argv, "--out", "whole")
-    loss = ALGORITHMS.resolve("tempens").target.loss
-    calls = []
+def interrupt_in_step_4(patch, name):
+    """Ctrl-C in the fourth loss of a method."""
+    target, calls = ALGORITHMS.resolve(name).target, []
+    loss = target.loss
 
     def interrupted(self, batch, progress):
         calls.append(1)
@@ -247,8 +245,15 @@ def test_interrupted_and_started_again(capsys, monkeypatch):
             raise KeyboardInterrupt
         return loss(self, batch, progress)
 
+    patch.setattr(target, "loss", interrupted)
+
+
+def test_interrupted_and_started_again(capsys, monkeypatch):
+    """Ctrl-C after the first checkpoint, then the same command: the same result as in one go, times apart."""
+    argv = ["--alg", "tempens", *QUICK, "--set", "evaluation.every=2"]
+    call(capsys, *argv, "--out", "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(ALGORITHMS.resolve("tempens").target, "loss", interrupted)
+        interrupt_in_step_4(patch, "tempens")
         status, _, error = call(capsys, *argv, "--out", "parts")
     assert status == 130 and "the same command goes on" in error
     status, out, _ = call(capsys, *argv, "--out", "parts")
@@ -373,17 +378,8 @@ def test_whitened_and_interrupted(capsys, monkeypatch):
     """The transformation is fitted anew when a run goes on, to the same bits."""
     argv = ["--alg", "pimodel", *QUICK, "--set", "evaluation.every=2", "--set", "input=zca"]
     call(capsys, *argv, "--out", "whole")
-    target = ALGORITHMS.resolve("pimodel").target
-    loss, calls = target.loss, []
-
-    def interrupted(self, batch, progress):
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return loss(self, batch, progress)
-
     with monkeypatch.context() as patch:
-        patch.setattr(target, "loss", interrupted)
+        interrupt_in_step_4(patch, "pimodel")
         assert call(capsys, *argv, "--out", "parts")[0] == 130
     status, out, _ = call(capsys, *argv, "--out", "parts")
     assert status == 0 and "from step 2" in out

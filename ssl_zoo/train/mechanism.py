@@ -57,8 +57,9 @@ class Mechanism:
             unsupervised gradient with respect to the logits, measured in lengths. Those that cannot be known are left out.
         """
         found: dict[str, Tensor] = {}
-        if len(self._logits) > 1:
-            logits = _of_labels(self._logits[1])
+        seen, self._logits = self._logits, []  # which are not kept until the next measurement
+        if len(seen) > 1:
+            logits = _of_labels(seen[1])
             largest = logits.softmax(dim=1).amax(dim=1)
             found["confidence"] = largest.mean()
             found["decided"] = (largest > DECIDED).float().mean()
@@ -68,10 +69,10 @@ class Mechanism:
             return found
         parameters = [p for p in self.algorithm.parameters() if p.requires_grad]
         found["gradient_ratio"] = _length(unsupervised, parameters) / _length(out.total - unsupervised, parameters)
-        if self._logits and unsupervised.requires_grad:
-            pulls = torch.autograd.grad(unsupervised, self._logits, retain_graph=True, allow_unused=True)
+        if seen and unsupervised.requires_grad:
+            pulls = torch.autograd.grad(unsupervised, seen, retain_graph=True, allow_unused=True)
             lengths = torch.zeros(2, device=out.total.device)  # of decided images, of all
-            for logits, pull in zip(self._logits, pulls, strict=True):
+            for logits, pull in zip(seen, pulls, strict=True):
                 if pull is not None:
                     each = pull.float().flatten(1).norm(dim=1)  # (n,)
                     decided = _of_labels(logits).softmax(dim=1).amax(dim=1) > DECIDED

@@ -24,7 +24,9 @@ def measured(name, facts, batch, **options):
     mechanism = Mechanism(method)
     with mechanism.watching():
         out = method.loss(batch, END)
-    return method, out, mechanism.measure(out)
+    found = mechanism.measure(out)
+    assert mechanism._logits == [], "no graph is kept until the next time"
+    return method, out, found
 
 
 @pytest.mark.parametrize("joint", [True, False])
