@@ -100,7 +100,7 @@ def shortened(recipe: Mapping[str, Any], scale: float) -> dict[str, Any]:
 def parser() -> config.Parser:
     """The command line."""
     p = config.Parser(prog="ladder.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--dataset", metavar="NAME", default="digits", help="whose ladder: digits or cifar10")
+    p.add_argument("--dataset", metavar="NAME", default="digits", help="whose ladder: digits, cifar10 or cifar10-folder")
     p.add_argument("--rungs", metavar="R,...", help="which; all unless said otherwise")
     p.add_argument("--seeds", metavar="S,A-B,...", default="0-2", help="seeds, each also that of the label split")
     p.add_argument("--scale", metavar="F", type=float, default=1.0, help="share of the full number of steps, for every rung")

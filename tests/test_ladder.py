@@ -124,6 +124,19 @@ def test_the_values_of_a_rung(dataset, more):
             assert {key: found[key] for key in wanted} == wanted, name
 
 
+def test_class_folders_have_the_tutorial_in_small():
+    """Two rungs differ as on CIFAR-10, and from those there by what the file says."""
+    full, small = ladder.read_ladder("cifar10"), ladder.read_ladder("cifar10-folder")
+    assert list(small) == ["S0", "A0", "A1", "A2"]
+    for name, rung in small.items():
+        assert (rung.above, rung.change, rung.sets) == (full[name].above, full[name].change, full[name].sets)
+        wanted = {"dataset", "net", "steps", f"{MT}.decay"}
+        changed = {k for k in differing(full[name], rung) if k.split(".")[0] not in ("evaluation", "nets")}
+        assert {k for k in changed if not k.startswith("datasets.")} == wanted
+        a, b = (next(iter(settings_of(r)["nets"].values())) for r in (full[name], rung))
+        assert a == b
+
+
 def test_the_tutorial_is_its_preset_but_for_precision_and_when_it_is_scored():
     preset = presets.read_preset("tutorial", run.PRESETS)
     given = config.read_recipes(["cifar10"], run.RECIPES, "full", [("tutorial", preset)])
@@ -300,7 +313,7 @@ def test_a_small_ladder(tmp_path, monkeypatch, capsys):
     ("flags", "says"),
     [
         (["--rungs", "A99"], "digits has no rung 'A99'"),
-        (["--dataset", "moons"], "has no ladder for 'moons'; it has cifar10, digits"),
+        (["--dataset", "moons"], "has no ladder for 'moons'; it has cifar10, cifar10-folder, digits"),
         (["--scale", "0"], "--scale is 0.0; it must be over 0"),
         (["--into", "x.md"], "--into and --picture need --read"),
         (["--read", "none.jsonl"], "none.jsonl"),
