@@ -56,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _only(path: Path) -> dict[str, Any]:
     rows = results.read_rows([path])
+    if not rows:
+        raise InputError(f"{path} holds a run that diverged, and no result; give the folder of a finished one")
     if len(rows) > 1:
         raise InputError(f"{path} holds {len(rows)} runs; give the folder of one")
     return rows[0]

@@ -157,7 +157,7 @@ def cells_of(flags: argparse.Namespace, rungs: Sequence[Rung], recipes: Path, ou
 def collect(
     out: Path, rungs: Mapping[str, Rung], scale: float, assignments: Sequence[str]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The results of all finished runs in a ladder's folder, by rung and seed, with what was measured on the way.
+    """Rows of all runs in a ladder's folder that finished or diverged, by rung and seed, with what was measured on the way.
 
     Args:
         out: The folder.
@@ -169,7 +169,8 @@ def collect(
         Rows; and lines about runs that are left out.
     """
     found, said = [], []
-    for file in out.glob("*/result.json"):
+    ends = [*out.glob(f"*/{results.RESULT}"), *out.glob(f"*/{results.LOST}")]
+    for file in (file for file in ends if file.name == results.RESULT or not (file.parent / results.RESULT).exists()):
         match = re.fullmatch(r"(.+)-s(\d+)", file.parent.name)
         if match is None or match[1] not in rungs:
             said.append(f"{file.parent} is left out: it is no run of a rung")
@@ -182,7 +183,7 @@ def collect(
         for assignment in assignments:
             config.put_assignment(given, assignment)
         try:
-            (row,) = results.read_rows([file])
+            (row,) = results.read_all_rows([file])
             points = [json.loads(line) for line in (file.parent / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
         except (InputError, OSError, ValueError) as error:
             said.append(f"{file.parent} is left out: {one_line(error)}")
@@ -194,19 +195,19 @@ def collect(
                 f"{file.parent} is left out: {rung.name} has another {other[0]} now ({wanted[other[0]]}, not {has[other[0]]})"
             )
             continue
-        measured = [{"step": p["step"], **{name: p[name] for name in MEASURED if name in p}} for p in points]
+        measured = [{"step": p["step"], **{name: p[name] for name in MEASURED if p.get(name) is not None}} for p in points]
         known = {"rung": rung.name, "above": rung.above, "change": rung.change, "scale": scale, "set": list(assignments)}
         rows.append({**known, **row, "mechanism": [point for point in measured if len(point) > 1]})
     return rows, said
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows of a ladder.
+    """Rows of a ladder, also of runs that diverged.
 
     Raises:
         InputError: It holds none, or others.
     """
-    rows = results.read_rows([path])
+    rows = results.read_all_rows([path])
     if not rows:
         raise InputError(f"{path} holds no rows")
     for row in rows:
@@ -218,7 +219,8 @@ def read_rows(path: Path) -> list[Row]:
 class Sorted(NamedTuple):
     """Rows that belong together, by rung, and what is said of the others."""
 
-    rungs: dict[str, list[Row]]
+    rungs: dict[str, list[Row]]  # of runs that finished
+    lost: dict[str, list[Row]]  # of runs that diverged
     lines: list[str]
 
 
@@ -237,7 +239,8 @@ def sound(rows: Sequence[Row]) -> Sorted:
         of_it = [row for row in kept if row["rung"] == name]
         if of_it:
             rungs[name] = table.agreeing(of_it, lambda row: {**table.recipe_of(row), **table.method_of(row)}, said)
-    return Sorted(rungs, said.lines)
+    lost = {name: [row for row in of_it if results.is_lost(row)] for name, of_it in rungs.items()}
+    return Sorted({name: [row for row in of_it if not results.is_lost(row)] for name, of_it in rungs.items()}, lost, said.lines)
 
 
 def at_part(row: Row, name: str, part: float) -> float | None:
@@ -257,20 +260,25 @@ def error(rows: Sequence[Row], name: str) -> str:
     return f"{100 - found.mean:.1f}" + ("" if found.std is None else f" ± {found.std:.1f}")
 
 
-def markdown(rungs: Mapping[str, Sequence[Row]]) -> str:
+def markdown(found: Sorted) -> str:
     """The tables: what each rung gains, and what was measured on the way."""
+    rungs, lost = {name: rows for name, rows in found.rungs.items() if rows}, found.lost
     lines = [
         "| rung | change | runs | accuracy, % | of the student | median of the last | points over the rung changed | "
         f"{' | '.join(f'over {base}' for base in BASES)} |",
         f"| - | - | -: | -: | -: | -: | -: |{' -: |' * len(BASES)}",
     ]
-    for name, rows in rungs.items():
+    for name, every in found.rungs.items():
+        rows, gone = every, lost[name]
+        if not rows:
+            lines.append(f"| {name} | {gone[0]['change']} | 0, {len(gone)} diverged |{' |' * (4 + len(BASES))}")
+            continue
         above = rows[0]["above"]
         gain = table.difference(rows, rungs[above]) if above in rungs else None
         cells = (
             name,
             rows[0]["change"],
-            str(len(rows)),
+            f"{len(rows)}, {len(gone)} diverged" if gone else str(len(rows)),
             *(error(rows, score) for score in ("accuracy", "accuracy_student", "accuracy_median")),
             f"{above}: {shown(gain)}" if gain else "",
             *(
@@ -292,12 +300,14 @@ def markdown(rungs: Mapping[str, Sequence[Row]]) -> str:
                 numbers.append(f"{unit * middle(values):.3g}" if values else "-")
             cells.append(", ".join(numbers))
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *caption(rungs)])
+    return "\n".join([*lines, "", *caption(rungs, lost)])
 
 
-def caption(rungs: Mapping[str, Sequence[Row]]) -> list[str]:
+def caption(rungs: Mapping[str, Sequence[Row]], lost: Mapping[str, Sequence[Row]]) -> list[str]:
     """What the tables were measured on."""
     rows = [row for group in rungs.values() for row in group]
+    if not rows:
+        return ["No run finished: the loss of all was not finite."]
     first = rows[0]
     by_seeds: dict[str, list[str]] = {}
     for name, group in rungs.items():
@@ -308,7 +318,6 @@ def caption(rungs: Mapping[str, Sequence[Row]]) -> list[str]:
     )
     seeds = seeds if len(by_seeds) > 1 else largest
     names = ", ".join(f"{name} {first['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
-    commits = ", ".join(dict.fromkeys((row["commit"] or "none")[:10] for row in rows))
     devices = "; ".join(dict.fromkeys(row["device"] for row in rows))
     took = sorted(row["seconds"] for row in rows)
     given = f", with {', '.join(first['set'])}" if first.get("set") else ""
@@ -321,7 +330,8 @@ def caption(rungs: Mapping[str, Sequence[Row]]) -> list[str]:
         f"own (seeds {seeds}); median: of the last {last} evaluations. Means over different seeds are not "
         "comparable; points are: paired differences over the splits that both rungs have, with a 95 % interval (Student's t), "
         "which is not corrected for the number of rungs, so of twenty that change nothing one is expected to exclude 0. S0 is "
-        "labels alone with the recipe of A0.",
+        "labels alone with the recipe of A0."
+        + (" Runs whose loss was not finite are counted as diverged and are in no mean." if any(lost.values()) else ""),
         "",
         "The second table: means over runs, for the ratio of gradients the median, of steps in training mode. Over 0.95 is the "
         "student's largest probability for an unlabelled image; the share of the gradient is of all images that are compared, "
@@ -329,11 +339,11 @@ def caption(rungs: Mapping[str, Sequence[Row]]) -> list[str]:
         "evaluations.",
         "",
         f"A run took {took[len(took) // 2]:.0f} s (median; {took[0]:.0f} to {took[-1]:.0f}). {devices}; {first['precision']}; "
-        f"{names}; commit {commits}.",
+        f"{names}; commit {table.commits(rows)}.",
     ]
 
 
-def draw(rungs: Mapping[str, Sequence[Row]], path: Path) -> None:
+def draw(found: Sorted, path: Path) -> None:
     """The picture: accuracy of each rung, and the measurements against the share of the run that is done.
 
     Raises:
@@ -346,7 +356,7 @@ def draw(rungs: Mapping[str, Sequence[Row]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    names = list(rungs)
+    rungs, names = found.rungs, list(found.rungs)
     main = [name for name in names if "-" not in name] or names  # arms are shown by their accuracy alone
     figure = pyplot.figure(figsize=(17, 8), layout="constrained")
     grid = figure.add_gridspec(2, 4)
@@ -356,8 +366,10 @@ def draw(rungs: Mapping[str, Sequence[Row]], path: Path) -> None:
         scores = [100 * row["accuracy"] for row in rungs[name]]
         color = f"C{main.index(name) % 10}" if name in main else "grey"
         first.scatter(scores, [place] * len(scores), s=10, alpha=0.5, color=color)
-        first.scatter([statistics.mean(scores)], [place], marker="|", s=120, color=color)
-    first.set_yticks(range(len(names)), names, fontsize=8 if len(names) > 15 else 10)
+        if scores:
+            first.scatter([statistics.mean(scores)], [place], marker="|", s=120, color=color)
+    gone = [f"{name}, {len(found.lost[name])} diverged" if found.lost[name] else name for name in names]
+    first.set_yticks(range(len(names)), gone, fontsize=8 if len(names) > 15 else 10)
     first.invert_yaxis()
     first.set(title="test accuracy, %: runs and mean")
     for axes, (key, heading) in zip(others, MEASURED.items(), strict=True):
@@ -379,7 +391,7 @@ def draw(rungs: Mapping[str, Sequence[Row]], path: Path) -> None:
     for axes in (first, *others):
         axes.grid(alpha=0.3)
     figure.legend(*others[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=len(main))
-    dataset = rungs[names[0]][0]["dataset"]
+    dataset = next(iter((*rungs[names[0]], *found.lost[names[0]])))["dataset"]
     seen = sorted({len(group) for group in rungs.values()})
     figure.suptitle(
         f"{dataset}, {' or '.join(map(str, seen))} runs a rung; lines are means, of the ratio medians", fontsize="medium"
@@ -399,8 +411,8 @@ def say(lines: Sequence[str]) -> None:
 
 def show(flags: argparse.Namespace) -> int:
     """Tables and picture of rows that were written before."""
-    kept, lines = sound(read_rows(flags.read))
-    say(lines)
+    kept = sound(read_rows(flags.read))
+    say(kept.lines)
     made = markdown(kept)
     if flags.into:
         text = table.insert(flags.into.read_text(encoding="utf-8"), flags.read.as_posix(), made)
@@ -444,8 +456,8 @@ def climb(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
     say(left)
     if rows:
         files.replace_text(out / "rows.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
-        kept, lines = sound(rows)
-        say(lines)
+        kept = sound(rows)
+        say(kept.lines)
         made = markdown(kept)
         files.replace_text(out / "ladder.md", f"{made}\n")
         print(made)

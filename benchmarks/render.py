@@ -4,7 +4,7 @@ import csv
 import html
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 
@@ -65,6 +65,15 @@ class Table(NamedTuple):
     caption: list[str]  # what it was measured on; what was left out
     csv: dict[str, Any]  # what every line of the CSV repeats
     published: list[Published]
+    lost: dict[tuple[str, str], int]  # (method, labels) -> how many runs diverged, which are in no cell
+
+    def places(self) -> Iterator[tuple[str, str, Cell | None, int]]:
+        """Method, labels, cell and how many runs diverged, where there are any runs."""
+        for method, cells in self.cells.items():
+            for labels in self.labels:
+                cell, lost = cells.get(labels), self.lost.get((method, labels), 0)
+                if cell is not None or lost:
+                    yield method, labels, cell, lost
 
 
 def markdown(tables: Sequence[Table], oracle: bool) -> str:
@@ -74,7 +83,7 @@ def markdown(tables: Sequence[Table], oracle: bool) -> str:
         lines = [f"| error rate, % | {' | '.join(f'{labels} labels' for labels in table.labels)} |"]
         lines.append(f"| - |{' -: |' * len(table.labels)}")
         for method, cells in table.cells.items():
-            shown = [_markdown_cell(cells.get(labels), oracle) for labels in table.labels]
+            shown = [_markdown_cell(cells.get(labels), table.lost.get((method, labels), 0), oracle) for labels in table.labels]
             lines.append(f"| {_md(method)} | {' | '.join(shown)} |")
         for name, *numbers in _published_rows(table):
             lines.append(f"| {_md(name).replace('; ', '<br>')} | {' | '.join(numbers)} |")
@@ -83,10 +92,15 @@ def markdown(tables: Sequence[Table], oracle: bool) -> str:
     return "\n\n".join(blocks)
 
 
-def _markdown_cell(cell: Cell | None, oracle: bool) -> str:
+def _runs(cell: Cell | None, lost: int) -> str:
+    """How many are in a cell, and how many are not because they diverged."""
+    return f"n = {0 if cell is None else cell.n}" + (f", {lost} diverged" if lost else "")
+
+
+def _markdown_cell(cell: Cell | None, lost: int, oracle: bool) -> str:
     if cell is None:
-        return ""
-    parts = [f"**{cell.error}**", f"median {cell.median.mean:.1f}, n = {cell.n}"]
+        return _runs(cell, lost) if lost else ""
+    parts = [f"**{cell.error}**", f"median {cell.median.mean:.1f}, {_runs(cell, lost)}"]
     if cell.gain is not None:
         parts.append(cell.gain.shown(cell.n))
     if oracle:
@@ -122,16 +136,18 @@ def as_csv(tables: Sequence[Table], oracle: bool) -> str:
     """One line for each method and number of labels, in plain numbers."""
     rows: list[dict[str, Any]] = []
     for table in tables:
-        for method, cells in table.cells.items():
-            for labels, cell in cells.items():
-                row = {**table.csv, "method": method, "labels": labels, "n": cell.n}
-                scores = {"error": cell.error, "median": cell.median, "student": cell.student}
-                for name, score in {**scores, **({"oracle": cell.oracle} if oracle else {})}.items():
-                    row |= {f"{name}_mean": f"{score.mean:.4f}", f"{name}_std": "" if score.std is None else f"{score.std:.4f}"}
-                gain = [""] * 4 if cell.gain is None else [f"{number:.4f}" for number in cell.gain[:3]] + [cell.gain.n]
-                row |= dict(zip(("gain_mean", "gain_low", "gain_high", "gain_n"), gain, strict=True))
-                row |= {"seconds": f"{cell.seconds:.1f}"}
+        for method, labels, cell, lost in table.places():
+            row = {**table.csv, "method": method, "labels": labels, "n": 0 if cell is None else cell.n, "diverged": lost}
+            if cell is None:
                 rows.append({**row, "published": ""})
+                continue
+            scores = {"error": cell.error, "median": cell.median, "student": cell.student}
+            for name, score in {**scores, **({"oracle": cell.oracle} if oracle else {})}.items():
+                row |= {f"{name}_mean": f"{score.mean:.4f}", f"{name}_std": "" if score.std is None else f"{score.std:.4f}"}
+            gain = [""] * 4 if cell.gain is None else [f"{number:.4f}" for number in cell.gain[:3]] + [cell.gain.n]
+            row |= dict(zip(("gain_mean", "gain_low", "gain_high", "gain_n"), gain, strict=True))
+            row |= {"seconds": f"{cell.seconds:.1f}"}
+            rows.append({**row, "published": ""})
         for number in table.published:
             error = {"error_mean": number.error.mean, "error_std": "" if number.error.std is None else number.error.std}
             ours = {"dataset": table.csv["dataset"], "net": table.csv["net"]}  # and nothing else of what ours were made with
@@ -154,12 +170,15 @@ def latex(tables: Sequence[Table], oracle: bool) -> str:
         lines.append(r"\midrule")
         for method, cells in table.cells.items():
             found = [cells.get(labels) for labels in table.labels]
+            lost = [table.lost.get((method, labels), 0) for labels in table.labels]
 
             def line(name: str, show: Callable[[Cell], str], found: Sequence[Cell | None] = found) -> str:
                 return " & ".join([name, *("" if cell is None else show(cell) for cell in found)]) + r" \\"
 
             lines.append(line(_tex(method), lambda cell: _tex_score(cell.error)))
             lines.append(line(r"\quad\small median", lambda cell: rf"\small {cell.median.mean:.1f}, $n$ = {cell.n}"))
+            if any(lost):
+                lines.append(" & ".join([r"\quad\small diverged", *(rf"\small {n}" if n else "" for n in lost)]) + r" \\")
             if any(cell is not None and cell.gain is not None for cell in found):
                 gains = line(r"\quad\small against supervised", lambda c: rf"\small {c.gain.shown(c.n)}" if c.gain else "")
                 lines.append(gains)
@@ -227,7 +246,7 @@ def page(tables: Sequence[Table], oracle: bool) -> str:
     for table in tables:
         heads = ["method", *(f"{labels} labels" for labels in table.labels)]
         head = "".join(f'<th scope="col"><button type="button">{html.escape(name)}</button></th>' for name in heads)
-        body = "".join(_html_row(method, cells, table.labels, oracle) for method, cells in table.cells.items())
+        body = "".join(_html_row(table, method, oracle) for method in table.cells)
         for name, *numbers in _published_rows(table):
             found = "".join(f'<td data-value="{number.partition(" ")[0].strip(",")}">{number}</td>' for number in numbers)
             body += f'<tr class="published"><td data-value="{html.escape(name)}">{html.escape(name)}</td>{found}</tr>'
@@ -244,14 +263,14 @@ def page(tables: Sequence[Table], oracle: bool) -> str:
     )
 
 
-def _html_row(method: str, cells: dict[str, Cell], labels: Sequence[str], oracle: bool) -> str:
+def _html_row(table: Table, method: str, oracle: bool) -> str:
     made = f'<td data-value="{html.escape(method)}">{html.escape(method)}</td>'
-    for count in labels:
-        cell = cells.get(count)
+    for count in table.labels:
+        cell, lost = table.cells[method].get(count), table.lost.get((method, count), 0)
         if cell is None:
-            made += '<td data-value=""></td>'
+            made += f'<td data-value="">{f"<small>{_runs(cell, lost)}</small>" if lost else ""}</td>'
             continue
-        more = [f"median {cell.median.mean:.1f}, n = {cell.n}", *([cell.gain.shown(cell.n)] if cell.gain else [])]
+        more = [f"median {cell.median.mean:.1f}, {_runs(cell, lost)}", *([cell.gain.shown(cell.n)] if cell.gain else [])]
         more += [f"oracle {cell.oracle}, not a result"] if oracle else []
         small = "".join(f"<small>{html.escape(line)}</small>" for line in more)
         made += f'<td data-value="{cell.error.mean:.6f}">{cell.error}{small}</td>'

@@ -22,7 +22,7 @@ from ssl_zoo.data.inputs import BEFORE, Transformation, check_steps, shift_and_s
 from ssl_zoo.data.leakage import leaks
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.data.splits import Split, draw_split, hold_out, read_split, write_split
-from ssl_zoo.errors import BusyError, InputError, Interrupted, RunError, one_line
+from ssl_zoo.errors import BusyError, DivergedError, InputError, Interrupted, RunError, one_line
 from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import REGISTRIES, near_miss
 from ssl_zoo.seeds import mix, seed_global
@@ -459,19 +459,27 @@ def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     inputs = choose_labels(settings, one_after_the_others(lambda: load_data(settings)))
     data, identity = inputs.data, identity_of(settings, inputs)
     leaked = from_first(lambda: check_data(settings, inputs))
-    if from_first((out / "result.json").exists):
-        return from_first(lambda: finished(out / "result.json", identity))
+    if from_first((out / results.RESULT).exists):
+        return from_first(lambda: finished(out / results.RESULT, identity))
     trainer, pipeline = assemble(settings, inputs, out, identity)
     if rank() == 0:
         begin(settings, inputs, trainer, out)
-    outcome = trainer.run()
+    known = made_with(settings, trainer) | identity | {"commit": commit}
+    del known["settings"]  # they are all there
+    try:
+        outcome = trainer.run()
+    except DivergedError as error:
+        if rank() == 0:
+            with writing(out):
+                results.write_json(out / results.LOST, {**known, "diverged": error.what})
+        raise
     images_seen = settings.steps * sum(pipeline.sizes.values())
-    row = make_row(settings, data, trainer, outcome, images_seen) | identity | {"commit": commit}
-    del row["settings"]  # they are all there
+    row = known | scored(settings, data, trainer, outcome, images_seen)
     row |= {"skipped_images": len(data.skipped), "leaked_test_images": leaked}
     if rank() == 0:
         with writing(out):
-            results.write_json(out / "result.json", row)
+            results.write_json(out / results.RESULT, row)
+            (out / results.LOST).unlink(missing_ok=True)  # it got through, as an arithmetic that is not the same each time may
     return row
 
 
@@ -547,18 +555,28 @@ def parameters_of(trainer: Trainer) -> int:
     return sum(p.numel() for p in trainer.algorithm.parameters() if p.requires_grad)
 
 
-def make_row(settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Outcome, images_seen: int) -> dict[str, Any]:
-    """What a finished run leaves for tables."""
+def made_with(settings: RunSettings, trainer: Trainer) -> dict[str, Any]:
+    """What was run, and on what."""
     return {
         "algorithm": settings.alg,
         **{name: getattr(settings, name) for name in ("net", "dataset", "labels", "seed", "split_seed", "steps")},
+        "precision": trainer.precision,
+        "device": device_name(trainer.device),
+        "versions": results.versions(),
+        "recipe_hash": results.recipe_hash(config.plain(settings)),
+        "config": config.plain(settings),
+    }
+
+
+def scored(settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Outcome, images_seen: int) -> dict[str, Any]:
+    """How it scored, and what it took."""
+    return {
         **results.headline(outcome.evaluations, settings.evaluation.last_k, outcome.chosen),
         "selection": settings.selection,
         "confusion": outcome.confusion,
         "evaluations": outcome.evaluations,
         "classes": list(data.classes),
         "parameters": parameters_of(trainer),
-        "precision": trainer.precision,
         "labeled_in_unlabeled": settings.batch.labeled_in_unlabeled,
         "warnings": outcome.warnings,
         "skipped_steps": outcome.skipped,
@@ -569,10 +587,6 @@ def make_row(settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Ou
         "seconds": outcome.seconds,
         "seconds_training": outcome.seconds_training,
         "peak_memory": results.peak_memory(trainer.device),
-        "device": device_name(trainer.device),
-        "versions": results.versions(),
-        "recipe_hash": results.recipe_hash(config.plain(settings)),
-        "config": config.plain(settings),
     }
 
 

@@ -1,8 +1,9 @@
 """A grid of runs, resumable: python benchmarks/sweep.py --recipe digits --algs supervised,meanteacher --labels 20,50 --seeds 0-4
 
 Every cell (method, net, number of labels, seed) is a run's folder under --out. Finished cells are skipped, half-done ones go on
-from their checkpoint, failed ones are tried once more. Several sweeps, on one machine or many, may share an --out. A seed is also
-the seed of the label split, so at one seed every method gets the same labels, batches and first view.
+from their checkpoint, failed ones are tried once more, unless their loss was not finite, which is an outcome. Several sweeps, on
+one machine or many, may share an --out. A seed is also the seed of the label split, so at one seed every method gets the same
+labels, batches and first view.
 """
 
 import argparse
@@ -53,6 +54,11 @@ class Cell(NamedTuple):
         """Its result, if it has one."""
         path = self.folder / "result.json"
         return results.read_rows([path])[0] if path.exists() else None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether its loss was not finite. To try until it is would choose among runs."""
+        return (self.folder / results.LOST).exists()
 
     @property
     def progress(self) -> tuple[int, float | None]:
@@ -336,7 +342,7 @@ def drive(todo: Sequence[Cell], engine: Engine, clock: Clock, display: Display, 
                 display.say(f"{done}/{total} {cell.job.name}: accuracy {100 * row['accuracy']:.2f} % in {shown(row['seconds'])}")
                 continue
             failures[cell.job.name] += 1
-            if ended.status == BAD_INPUT or failures[cell.job.name] > 1:
+            if ended.status == BAD_INPUT or cell.diverged or failures[cell.job.name] > 1:
                 failed[cell.job.name] = problem
                 display.say(f"failed: {cell.job.name}: {problem} (all of it: {cell.job.log})")
             else:

@@ -98,6 +98,25 @@ def sound(rows: Sequence[Row]) -> Sorted:
     return said
 
 
+def lost_beside(rows: Sequence[Row], lost: Sequence[Row], said: Sorted) -> list[Row]:
+    """Runs that diverged and would belong to these had they not: each place once, and none that a finished run has."""
+    recipe = json.dumps(recipe_of(rows[0]), sort_keys=True)
+    methods = {row["algorithm"]: json.dumps(method_of(row), sort_keys=True) for row in reversed(rows)}
+    taken = {(row["algorithm"], row["labels"], row["seed"]) for row in rows}
+    kept = []
+    for row in lost:
+        method, place = json.dumps(method_of(row), sort_keys=True), (row["algorithm"], row["labels"], row["seed"])
+        if json.dumps(recipe_of(row), sort_keys=True) != recipe or methods.setdefault(row["algorithm"], method) != method:
+            said.lines.append(
+                f"{name_of(row)}, which diverged, is left out: other settings, data or code than {name_of(rows[0])}"
+            )
+            said.notes.append("a run that diverged left out, other in settings, data or code")
+        elif place not in taken:
+            taken.add(place)
+            kept.append(row)
+    return kept
+
+
 def agreeing(rows: Sequence[Row], what: Callable[[Row], dict[str, Any]], said: Sorted) -> list[Row]:
     """Those whose facts most of them have."""
     facts = [what(row) for row in rows]
@@ -176,10 +195,10 @@ def make_cell(rows: Sequence[Row], reference: Sequence[Row]) -> Cell:
     )
 
 
-def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Published]) -> Table:
-    """One table of rows that belong together."""
-    cells = by_cell(rows)
-    labels = sorted({row["labels"] for row in rows}, key=lambda count: float("inf") if count == "all" else count)
+def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Published], lost: Sequence[Row] = ()) -> Table:
+    """One table of rows that belong together, and of runs beside them that diverged."""
+    cells, gone = by_cell(rows), by_cell(lost)
+    labels = sorted({row["labels"] for row in (*rows, *lost)}, key=lambda count: float("inf") if count == "all" else count)
     first = {row["algorithm"]: cells.get((row["algorithm"], labels[0]), [row]) for row in rows}
 
     def order(method: str) -> tuple[bool, float]:  # labels alone first, then from the largest error to the smallest
@@ -193,6 +212,7 @@ def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Pu
         }
         for method in sorted(first, key=order)
     }
+    made |= {method: {} for method, _ in gone if method not in made}
     row = rows[0]
     repeated = {
         "dataset": row["dataset"],
@@ -204,10 +224,11 @@ def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Pu
         "torch": row["versions"]["torch"],
     }
     title = f"{row['dataset']}, {row['net']}, {row['steps']} steps"
-    return Table(title, [str(count) for count in labels], made, caption(rows, notes), repeated, list(published))
+    counts = {(method, str(count)): len(group) for (method, count), group in gone.items()}
+    return Table(title, [str(count) for count in labels], made, caption(rows, notes, lost), repeated, list(published), counts)
 
 
-def caption(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
+def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = ()) -> list[str]:
     """What a table was measured on, and what is missing from it."""
     row = rows[0]
     seeds = sorted({row["seed"] for row in rows})
@@ -215,7 +236,6 @@ def caption(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
     splits, seeded = {row["split_hash"] for row in drawn}, {(row["labels"], row["seed"]) for row in drawn}
     own = "each with a label split of its own" if len(splits) == len(seeded) else f"over {len(splits)} label splits"
     versions = ", ".join(f"{name} {row['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
-    commits = [(commit or "none").partition("-") for commit in dict.fromkeys(row["commit"] for row in rows)]
     times = ", ".join(
         f"{alg} {statistics.median(r['seconds'] for r in rows if r['algorithm'] == alg):.0f}"
         for alg in dict.fromkeys(r["algorithm"] for r in rows)
@@ -231,7 +251,7 @@ def caption(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
         f"± standard deviation over n runs (seeds {', '.join(map(str, seeds))}, {own}); median: of {median}; "
         "points: paired difference in accuracy to supervised, 95 % interval. "
         f"Seconds a run: {times}. {row['device']}; {versions}; "
-        f"commit {', '.join(name[:10] + dash + dirty for name, dash, dirty in commits)}.",
+        f"commit {commits(rows)}.",
     ]
     alone = {(row["labels"], row["seed"]) for row in rows if row["algorithm"] == "supervised"}
     others = {row["algorithm"] for row in rows if (row["labels"], row["seed"]) not in alone and row["algorithm"] != "supervised"}
@@ -243,12 +263,24 @@ def caption(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
     warned = sorted({f"{row['algorithm']} with seed {row['seed']}" for row in rows if row.get("warnings")})
     if warned:
         lines += ["", f"Warned while they ran that a loss term trained nothing (see their result.json): {', '.join(warned)}."]
+    if lost:
+        gone = ", ".join(
+            f"{method} with {count} labels (seed{'s' * (len(group) > 1)} {', '.join(str(row['seed']) for row in group)})"
+            for (method, count), group in by_cell(lost).items()
+        )
+        lines += ["", f"Diverged, and so in no mean, which flatters what is left: {gone}."]
     leaked = max(row.get("leaked_test_images", 0) for row in rows)
     if leaked:
         lines += ["", f"{leaked} of the test images are also training images: the score counts what was learnt by heart."]
     if notes:
         lines += ["", f"Partial: {'; '.join(notes)}."]
     return lines
+
+
+def commits(rows: Sequence[Row]) -> str:
+    """Those that rows were made with, shortened, each once."""
+    parts = [(commit or "none").partition("-") for commit in dict.fromkeys(row["commit"] for row in rows)]
+    return ", ".join(name[:10] + dash + dirty for name, dash, dirty in parts)
 
 
 def read_published(dataset: str, net: str, labels: Collection[Any]) -> list[Published]:
@@ -275,20 +307,32 @@ def protocol(entry: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, parts))
 
 
-def make_tables(rows: Sequence[Row], problems: Sequence[str] = (), published: bool = False) -> tuple[list[Table], list[str]]:
+def make_tables(
+    rows: Sequence[Row], problems: Sequence[str] = (), published: bool = False, lost: Sequence[Row] = ()
+) -> tuple[list[Table], list[str]]:
     """A table for each data set and net; and every line about what is not in them.
 
     Args:
         rows: Of runs.
         problems: Lines about results that could not be read.
         published: Whether to set numbers of papers beside them.
+        lost: Of runs that diverged.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row["dataset"], row["net"]), []).append(row)
     tables, said = [], list(problems)
+    alone: dict[tuple[str, str], int] = {}
+    for row in lost:
+        if (row["dataset"], row["net"]) not in groups:
+            alone[row["dataset"], row["net"]] = alone.get((row["dataset"], row["net"]), 0) + 1
+    said += [
+        f"no table for {dataset} with {net}: {counted(count, 'run')}, all diverged" for (dataset, net), count in alone.items()
+    ]
     for (dataset, net), group in groups.items():
-        kept, lines, notes = sound(group)
+        found = sound(group)
+        gone = lost_beside(found.kept, [row for row in lost if (row["dataset"], row["net"]) == (dataset, net)], found)
+        kept, lines, notes = found
         said += lines
         notes += [f"{counted(len(problems), 'result')} could not be read"] if problems else []
         methods, labels = ({row[name] for row in kept} for name in ("algorithm", "labels"))
@@ -296,7 +340,7 @@ def make_tables(rows: Sequence[Row], problems: Sequence[str] = (), published: bo
         said += [f"no published number is known for {dataset} with {net} and these methods and numbers of labels"] * (
             published and not numbers
         )
-        tables.append(make_table(kept, notes, numbers))
+        tables.append(make_table(kept, notes, numbers, gone))
     return tables, said
 
 
@@ -328,13 +372,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         flags = parser.parse_args(argv)
         if flags.into and (flags.out or flags.format not in (None, "md")):
             raise InputError("--into writes Markdown into a file; leave out --out and --format")
-        rows, problems, remarks = results.read_sound_rows(flags.paths)
-        tables, said = make_tables(rows, problems, flags.published)
+        rows, lost, problems, remarks = results.read_sound_rows(flags.paths)
+        tables, said = make_tables(rows, problems, flags.published, lost)
         for line in (*said, *remarks):
             print(f"table.py: {one_line(InputError(line))}", file=sys.stderr)
         made = FORMATS[flags.format or "md"](tables, flags.oracle)
         if flags.jsonl:
-            flags.jsonl.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            flags.jsonl.write_text("".join(json.dumps(row) + "\n" for row in (*rows, *lost)), encoding="utf-8")
         if flags.into:
             text = insert(flags.into.read_text(encoding="utf-8"), flags.paths[0].as_posix(), made)
             flags.into.write_text(text, encoding="utf-8")

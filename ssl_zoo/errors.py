@@ -28,6 +28,19 @@ class Interrupted(RunError):
         self.number = number
 
 
+class DivergedError(RunError):
+    """A loss or a weight of a run is not finite.
+
+    Args:
+        what: Of what, and since when.
+        way_out: What can be done about it, and what is kept.
+    """
+
+    def __init__(self, what: str, way_out: str):
+        super().__init__(f"{what}; {way_out}")
+        self.what = what
+
+
 def one_line(error: BaseException | str) -> str:
     """A text, or what an error says, as one line of printable characters; others come from a name, a value, a file."""
     text = "".join(c if c.isprintable() else " " if c in "\r\n\t" else c.encode("unicode_escape").decode() for c in str(error))

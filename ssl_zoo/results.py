@@ -1,4 +1,4 @@
-"""One finished run -> one row: what was run, on what, and how it scored."""
+"""One finished run -> one row: what was run, on what, and how it scored. Of a run that diverged: that it did."""
 
 import functools
 import hashlib
@@ -100,6 +100,14 @@ ROW: dict[str, Check] = {  # what every row of a results file has, and which val
     "commit": _or(_text, None),
     "config": _config,
 }
+RESULT, LOST = "result.json", "diverged.json"  # files of a run's folder, each with one row
+OF_LOST: dict[str, Check] = {  # what the row of a run that diverged has
+    name: ROW[name]
+    for name in (
+        *("algorithm", "net", "dataset", "labels", "seed", "split_seed", "split_hash", "data_hash", "steps"),
+        *("precision", "device", "versions", "commit", "config"),
+    )
+} | {"diverged": _text}  # of what was not finite, and since when
 MORE: dict[str, Check] = {  # what it may have besides; some are younger than the first results, some are not always known
     "above": _or(_text, None),  # this, change, mechanism, rung, scale and set: of a ladder
     "change": _text,
@@ -134,6 +142,7 @@ class Found(NamedTuple):
     """Rows, and lines about what stood beside them."""
 
     rows: list[dict[str, Any]]
+    lost: list[dict[str, Any]]  # of runs that diverged, which are no result, but count: without them a mean flatters
     problems: list[str]  # what could not be read
     remarks: list[str]  # what is odd about rows that could
 
@@ -228,19 +237,31 @@ def write_json(path: Path, row: Mapping[str, Any]) -> None:
 def read_rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """Rows of finished runs, from run folders (every result.json below them) and from files with a row per line.
 
+    Those of runs that diverged are left out.
+
     Raises:
         InputError: Nothing there, or something that is not a row.
     """
+    return [row for row in read_all_rows(paths) if not is_lost(row)]
+
+
+def read_all_rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """As `read_rows`, with those of runs that diverged, of which `is_lost` tells."""
     return [_row(text, where) for path in paths for text, where in _texts(path)]
+
+
+def is_lost(row: Mapping[str, Any]) -> bool:
+    """Whether it is the row of a run that diverged."""
+    return "diverged" in row
 
 
 def read_sound_rows(paths: Sequence[Path]) -> Found:
     """As `read_rows`, but what cannot be read is named, and the rest is used.
 
     Raises:
-        InputError: Nothing can be used.
+        InputError: No row of a finished run is there.
     """
-    found = Found([], [], [])
+    found = Found([], [], [], [])
     unknown: dict[str, list[str]] = {}
     for path in paths:
         try:
@@ -250,8 +271,8 @@ def read_sound_rows(paths: Sequence[Path]) -> Found:
                 except InputError as error:
                     found.problems.append(str(error))
                     continue
-                found.rows.append(row)
-                for name in row.keys() - ROW.keys() - MORE.keys():
+                (found.lost if is_lost(row) else found.rows).append(row)
+                for name in row.keys() - ROW.keys() - MORE.keys() - OF_LOST.keys():
                     unknown.setdefault(name, []).append(where)
         except InputError as error:
             found.problems.append(str(error))
@@ -260,6 +281,9 @@ def read_sound_rows(paths: Sequence[Path]) -> Found:
         near = near_miss(name, [*ROW, *MORE])
         found.remarks.append(f"{places[0]}{more}: the field '{name}' is unknown; {near}it is not used")
     if not found.rows:
+        if found.lost and not found.problems:
+            some = f"all {len(found.lost)} runs" if len(found.lost) > 1 else "the run"
+            raise InputError(f"{some} there diverged: {found.lost[0]['diverged']}")
         raise InputError(found.problems[0] if found.problems else "no finished run is there")
     return found
 
@@ -272,7 +296,10 @@ def recipe_hash(settings: Mapping[str, Any]) -> str:
 def _texts(path: Path) -> Iterator[tuple[str, str]]:
     """The text of every row at a path, with where it stands."""
     try:
-        found = sorted(path.rglob("result.json")) if path.is_dir() else [path]
+        found = [path]
+        if path.is_dir():
+            lost = [file for file in path.rglob(LOST) if not (file.parent / RESULT).exists()]
+            found = sorted([*path.rglob(RESULT), *lost])
         if not found or not path.exists():
             raise InputError(f"{path} holds no finished run; give a run's folder, a folder of them, or a .jsonl file of rows")
         for file in found:
@@ -293,14 +320,16 @@ def _row(text: str, where: str) -> dict[str, Any]:
         raise InputError(
             f"{where} is not JSON ({error}); if it is a run's, remove it and give the run's command again"
         ) from error
-    missing = [name for name in ROW if not isinstance(row, dict) or name not in row]
+    lost = isinstance(row, dict) and is_lost(row)
+    needed = OF_LOST if lost else ROW
+    missing = [name for name in needed if not isinstance(row, dict) or name not in row]
     if missing:
         raise InputError(f"{where} is not the row of a run: it lacks {', '.join(missing)}")
-    for name, check in {**ROW, **MORE}.items():
+    for name, check in {**needed, **MORE}.items():
         if name in row and not check(row[name]):
             shown = json.dumps(row[name])
             shown = shown if len(shown) <= 60 else f"{shown[:60]} ..."
             raise InputError(f"{where} is not the row of a run: its {name} cannot be {shown}")
-    if abs(1 - row["accuracy"] - row["error_rate"]) > 1e-6:
+    if not lost and abs(1 - row["accuracy"] - row["error_rate"]) > 1e-6:
         raise InputError(f"{where} is not the row of a run: its error_rate is not 1 - accuracy")
     return row

@@ -80,6 +80,7 @@ VALUES = {  # of rungs, for both data sets unless said otherwise
     "A10-logits-50": {f"{MT}.weight": 50, f"{MT}.space": "logits"},
     "A10-ramp": {f"{MT}.ramp": "sigmoid", f"{MT}.ramp_length": 0.5},
     "A10-short": {f"{MT}.ramp": "sigmoid", f"{MT}.ramp_length": 0.025},
+    "A10-ramp-10": {f"{MT}.ramp": "sigmoid", f"{MT}.ramp_length": 0.1},
     "A10-batch": {"batch.labeled": 16, "batch.unlabeled": 112},
     "A10-lr": {"optimizer.lr": 0.1, "schedule.name": "steps", "schedule.warmup": 0.015},
     "A10-decay": {"optimizer.weight_decay": 1e-4},
@@ -89,12 +90,19 @@ VALUES = {  # of rungs, for both data sets unless said otherwise
     "A2-10": {f"{MT}.weight": 10, f"{MT}.space": "probabilities"},
     "A2-30": {f"{MT}.weight": 30, f"{MT}.space": "probabilities"},
     "A2-300": {f"{MT}.weight": 300, f"{MT}.space": "probabilities"},
+    "A2-1000": {f"{MT}.weight": 1000, f"{MT}.space": "probabilities"},
+    "A2-3000": {f"{MT}.weight": 3000, f"{MT}.space": "probabilities"},
     "A2-logits-0.01": {f"{MT}.weight": 0.01, f"{MT}.space": "logits"},
     "A2-logits-0.1": {f"{MT}.weight": 0.1, f"{MT}.space": "logits"},
     "A2-logits-10": {f"{MT}.weight": 10, f"{MT}.space": "logits"},
+    "A2-logits-30": {f"{MT}.weight": 30, f"{MT}.space": "logits"},
+    "A2-logits-100": {f"{MT}.weight": 100, f"{MT}.space": "logits"},
+    "A2-logits-300": {f"{MT}.weight": 300, f"{MT}.space": "logits"},
     "A2-kl-1": {f"{MT}.weight": 1, f"{MT}.space": "kl"},
     "A2-kl-3": {f"{MT}.weight": 3, f"{MT}.space": "kl"},
     "A2-kl-10": {f"{MT}.weight": 10, f"{MT}.space": "kl"},
+    "A2-kl-30": {f"{MT}.weight": 30, f"{MT}.space": "kl"},
+    "A2-kl-100": {f"{MT}.weight": 100, f"{MT}.space": "kl"},
 }
 DIGITS = {
     "A0": {"nets.wrn16_2.drop_rate": 0.1, "steps": 600, f"{MT}.decay": 0.97},
@@ -224,9 +232,9 @@ def row(rung, seed, accuracy, above=None, source="s", **measured):
 def test_the_tables():
     rows = [row("S0", 0, 0.7), row("S0", 1, 0.6), row("A0", 0, 0.8, confidence=0.9), row("A0", 1, 0.7, confidence=0.7)]
     rows += [row("A1", 1, 0.75, "A0"), row("A1", 0, 0.83, "A0"), row("A1", 2, 0.1, "A0")]
-    kept, lines = ladder.sound(rows)
-    made = ladder.markdown(kept).splitlines()
-    assert lines == []
+    found = ladder.sound(rows)
+    made = ladder.markdown(found).splitlines()
+    assert found.lines == []
     assert "| S0 | change of S0 | 2 | 65.0 ± 7.1 | 64.0 ± 7.1 | 63.0 ± 7.1 |  |  | -10.0 (-10.0 to -10.0), n = 2 |" in made
     # pairs: 83 - 80 and 75 - 70 points: 4 with a standard error of 1, times 12.71; seed 2 has no partner
     assert any(line.startswith("| A1 |") and "| A0: +4.0 (-8.7 to +16.7), n = 2 | +14.0 (" in line for line in made)
@@ -237,24 +245,41 @@ def test_the_tables():
     assert any("(seeds A1: 0, 1, 2; all others: 0, 1); median: of the last 3 evaluations." in line for line in made)
 
 
+def test_runs_that_diverged_are_counted_and_in_no_mean(tmp_path):
+    def lost(rung, seed):
+        scores = ("accuracy", "accuracy_student", "accuracy_median", "accuracy_median_of", "confusion", "seconds")
+        return {k: v for k, v in row(rung, seed, 0, "S0").items() if k not in scores} | {"diverged": "the loss is not finite"}
+
+    rows = [row("S0", 0, 0.7), row("S0", 1, 0.6), row("A0", 0, 0.8, "S0"), lost("A0", 1), lost("A1", 0), lost("A1", 1)]
+    found = ladder.sound(rows)
+    made = ladder.markdown(found).splitlines()
+    assert any(line.startswith("| A0 | change of A0 | 1, 1 diverged | 80.0 | 79.0 | 78.0 |  |  |") for line in made)
+    assert "| A1 | change of A1 | 0, 2 diverged | | | | | | |" in made and made[0].count("|") == made[4].count("|")
+    assert not any(line.startswith("| A1 |") for line in made[6:]) and "are counted as diverged" in "".join(made)
+    pytest.importorskip("matplotlib")
+    ladder.draw(found, tmp_path / "ladder.png")
+    none = ladder.markdown(ladder.sound([lost("A1", 0)])).splitlines()
+    assert "| A1 | change of A1 | 0, 1 diverged | | | | | | |" in none and none[-1].startswith("No run finished")
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("labels", 40), ("scale", 0.5), ("set", ["a=1"]), ("precision", "bf16"), ("data_hash", "x")]
 )
 def test_rows_that_differ_in_what_all_share_are_left_out(name, value):
     rows = [row("S0", 0, 0.7), row("A0", 0, 0.8), {**row("A0", 1, 0.8), name: value}]
-    kept, lines = ladder.sound(rows)
+    kept, _, lines = ladder.sound(rows)
     assert [len(group) for group in kept.values()] == [1, 1] and len(lines) == 1 and name in lines[0]
 
 
 def test_rows_of_a_rung_that_differ_in_their_recipe_are_left_out():
     odd = row("A0", 2, 0.9)
     odd["config"] = {"algorithms": {}, "steps": 10, "net": "other"}
-    kept, lines = ladder.sound([row("A0", 0, 0.8), row("A0", 1, 0.8), odd])
+    kept, _, lines = ladder.sound([row("A0", 0, 0.8), row("A0", 1, 0.8), odd])
     assert len(kept["A0"]) == 2 and "setting net" in lines[0]
 
 
 def test_rows_of_another_code_are_left_out_by_name():
-    kept, lines = ladder.sound([row("S0", 0, 0.7), row("A0", 0, 0.8), row("A0", 1, 0.8, source="other")])
+    kept, _, lines = ladder.sound([row("S0", 0, 0.7), row("A0", 0, 0.8), row("A0", 1, 0.8, source="other")])
     assert [len(group) for group in kept.values()] == [1, 1]
     assert (
         len(lines) == 1

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import run, sweep
-from ssl_zoo import InputError
+from ssl_zoo import InputError, results
 from ssl_zoo.errors import BusyError
 
 ROOT = Path(__file__).parent.parent
@@ -169,6 +169,16 @@ def test_a_failing_cell_is_tried_twice_and_reported_while_the_rest_goes_on():
         assert f"failing-smallnet-20-s{seed} failed and is tried once more: ValueError: half-way" in done.stderr
         assert f"not finished: failing-smallnet-20-s{seed}: ValueError: half-way" in done.stderr
     assert Path("grid/logs/failing-smallnet-20-s0.txt").read_text().count("\nValueError: half-way") == 2, "both tries"
+
+
+@pytest.mark.slow
+def test_a_cell_that_diverges_is_not_tried_again_and_is_counted():
+    """To try until the loss stays finite would choose among runs."""
+    huge = ["--set", "optimizer.lr=1e30", "--set", "evaluation.log_every=1", "--set", "schedule.name=constant"]
+    done = subprocess.run([*SWEEP, *grid(*huge, algs="supervised")], capture_output=True, text=True)
+    assert done.returncode == 1 and "0 of 2 cells are finished" in done.stdout and "tried once more" not in done.stderr
+    assert done.stderr.count("failed: supervised-smallnet-20-s") == 2 and "not finite" in done.stderr
+    assert [results.is_lost(row) for row in results.read_all_rows([Path("grid")])] == [True, True]
 
 
 def test_a_folder_belongs_to_one_process_at_a_time(capsys):

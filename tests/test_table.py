@@ -177,6 +177,56 @@ def test_markdown(capsys):
     assert "oracle 1.0 ± 0.0, not a result" in render.markdown([made], oracle=True)
 
 
+def lost(alg, seed, **more):
+    """The row of a run that diverged."""
+    kept = {name: value for name, value in row(alg, seed).items() if name in results.OF_LOST}
+    return kept | {"diverged": "the loss is not finite"} | more
+
+
+def test_runs_that_diverged_are_counted_and_in_no_mean(tmp_path, capsys):
+    gone = [
+        lost("my_method", 2),
+        lost("other", 0),
+        lost("other", 1),
+        lost("my_method", 1),
+    ]  # the last: a finished one has its place
+    (made,), said = table.make_tables(ROWS, lost=gone)
+    assert not said and made.lost == {("my_method", "20"): 1, ("other", "20"): 2}
+    assert made.cells["my_method"] == table.make_tables(ROWS)[0][0].cells["my_method"]
+    lines = render.markdown([made], oracle=False).splitlines()
+    assert "median 10.0, n = 2, 1 diverged<br>" in lines[3] and lines[4] == "| other | n = 0, 2 diverged |"
+    flatters = (
+        "Diverged, and so in no mean, which flatters what is left: my_method with 20 labels (seed 2), other with 20 labels "
+    )
+    assert f"{flatters}(seeds 0, 1)." in lines
+    found = list(csv.DictReader(io.StringIO(render.as_csv([made], oracle=False))))
+    assert [(line["method"], line["n"], line["diverged"]) for line in found] == [
+        *(("supervised", "2", "0"), ("my_method", "2", "1"), ("other", "0", "2"))
+    ]
+    assert r"\quad\small diverged & \small 2 \\" in render.latex([made], oracle=False)
+    assert "<small>n = 0, 2 diverged</small>" in render.page([made], oracle=False)
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in (*ROWS, *gone)))
+    assert table.main([str(path), "--jsonl", str(tmp_path / "again.jsonl")]) == 0 and "1 diverged" in capsys.readouterr().out
+    assert len((tmp_path / "again.jsonl").read_text().splitlines()) == 8
+
+
+def test_a_run_that_diverged_with_other_settings_is_not_counted():
+    other = {**row()["config"], "optimizer": {"lr": 9}}
+    (made,), said = table.make_tables(ROWS, lost=[lost("x", 0, config=other), lost("x", 0, net="big")])
+    assert made.lost == {} and "x" not in made.cells and len(said) == 2
+    assert said[0] == "no table for d with big: 1 run, all diverged"
+    assert "x with 20 labels and seed 0, which diverged, is left out" in said[1]
+
+
+@pytest.mark.parametrize("change", [{"diverged": 3}, {"steps": 0}, {"config": None}])
+def test_what_is_no_row_of_a_run_that_diverged_is_refused(change, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(lost("x", 0, **change)))
+    with pytest.raises(InputError, match="is not the row of a run"):
+        results.read_all_rows([path])
+
+
 @pytest.mark.parametrize("name", ["a|b", "a\nb", "<img src=x onerror=alert(1)>", "\\input{/etc/passwd}", "~^&%$#_{}"])
 def test_names_stay_in_their_places(name):
     made, _ = table.make_tables([row(name, s, dataset=name, net=name, device=name) for s in range(2)])

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Batch
 from ssl_zoo.ema import Teacher
-from ssl_zoo.errors import InputError, Interrupted, RunError
+from ssl_zoo.errors import DivergedError, InputError, Interrupted, RunError
 from ssl_zoo.ranks import average_gradients, gather_rows, rank, ranks
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
@@ -143,7 +143,8 @@ class Trainer:
         """Train to the last step, from the checkpoint if there is one.
 
         Raises:
-            RunError: A loss or a weight is not finite, or the folder can no longer be written.
+            DivergedError: A loss or a weight is not finite.
+            RunError: The folder can no longer be written.
             Interrupted: A signal asked the run to end; a checkpoint is written.
         """
         try:
@@ -273,10 +274,9 @@ class Trainer:
         step = self.checkpoints.step
         return f"the checkpoint at step {step} is kept" if step else "there is no checkpoint yet"
 
-    def _diverged(self, what: str) -> RunError:
-        return RunError(
-            f"{what}; lower optimizer.lr or the method's weight, set optimizer.clip, or give --on-nan skip; {self._kept()}"
-        )
+    def _diverged(self, what: str) -> DivergedError:
+        way_out = "lower optimizer.lr or the method's weight, set optimizer.clip, or give --on-nan skip"
+        return DivergedError(what, f"{way_out}; {self._kept()}")
 
     def _end(self, log: RunLog | NoLog, done: int, number: signal.Signals) -> NoReturn:
         self._save(log, done)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks import run
-from ssl_zoo import ALGORITHMS
+from ssl_zoo import ALGORITHMS, InputError, results
 from ssl_zoo.errors import RunError
 from ssl_zoo.train.checkpoint import Checkpoints
 from tests.train.test_trainer import SETTINGS, kill_at, make
@@ -49,6 +49,32 @@ def test_the_first_step_and_the_term_are_named(tmp_path, value):
     assert "the loss is not finite (supervised from step 7, " in said and "total from step 7; at step 8: " in said
     for way_out in ("optimizer.lr", "weight", "optimizer.clip", "--on-nan skip", "the checkpoint at step 4 is kept"):
         assert way_out in said
+
+
+def test_a_run_that_diverged_leaves_a_row_until_it_gets_through(tmp_path, monkeypatch, capsys):
+    """It is no result, but a table that knew nothing of it would flatter the method."""
+    monkeypatch.chdir(tmp_path)
+    argv = ["--net", "smallnet", "--alg", "supervised", "--steps", "6", "--set", "evaluation.log_every=2", "--out", "o"]
+    inner = run.assemble
+
+    def assemble(*args):
+        trainer, pipeline = inner(*args)
+        poison(trainer, 3, term="supervised")
+        return trainer, pipeline
+
+    monkeypatch.setattr(run, "assemble", assemble)
+    assert run.main(argv) == 1 and run.main(argv) == 1
+    capsys.readouterr()
+    (row,) = results.read_all_rows([tmp_path / "o"])
+    assert results.is_lost(row) and results.read_rows([tmp_path / "o"]) == [] and "accuracy" not in row
+    assert row["diverged"].startswith("the loss is not finite (supervised from step 4")
+    with pytest.raises(InputError, match="the run there diverged: the loss is not finite"):
+        results.read_sound_rows([tmp_path / "o"])
+    monkeypatch.setattr(run, "assemble", inner)
+    assert run.main(argv) == 0
+    (whole,) = results.read_all_rows([tmp_path / "o"])
+    assert not results.is_lost(whole) and not (tmp_path / "o/diverged.json").exists()
+    assert {name: row[name] for name in row if name != "diverged"} == {name: whole[name] for name in row if name != "diverged"}
 
 
 def test_a_measurement_that_is_not_finite_stops_nothing(tmp_path):
