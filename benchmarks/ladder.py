@@ -53,7 +53,7 @@ class Rung(NamedTuple):
     above: str | None  # the rung that it changes
     change: str
     recipe: dict[str, Any]
-    sets: frozenset[str]  # dotted keys that it or a rung before it sets
+    sets: frozenset[str]  # dotted keys, which are not in those that it comes from
 
 
 def read_ladder(dataset: str, path: Path = LADDER) -> dict[str, Rung]:
@@ -82,8 +82,8 @@ def read_ladder(dataset: str, path: Path = LADDER) -> dict[str, Rung]:
             recipe = copy.deepcopy(made[above[name]].recipe)
             own = given[name].get("set", {})
             config.put_recipe(recipe, copy.deepcopy(own))
-            sets = made[above[name]].sets | frozenset(config.flatten(own))
-            made[name] = Rung(name, None if above[name] == "base" else above[name], str(given[name]["change"]), recipe, sets)
+            from_base, change = above[name] == "base", str(given[name]["change"])
+            made[name] = Rung(name, None if from_base else above[name], change, recipe, frozenset(config.flatten(own)))
     return {name: made[name] for name in given}
 
 
@@ -100,15 +100,25 @@ def shortened(recipe: Mapping[str, Any], scale: float) -> dict[str, Any]:
 def parser() -> config.Parser:
     """The command line."""
     p = config.Parser(prog="ladder.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--dataset", metavar="NAME", default="digits", help="whose ladder: digits, cifar10 or cifar10-folder")
-    p.add_argument("--rungs", metavar="R,...", help="which; all unless said otherwise")
-    p.add_argument("--seeds", metavar="S,A-B,...", default="0-2", help="seeds, each also that of the label split")
-    p.add_argument("--scale", metavar="F", type=float, default=1.0, help="share of the full number of steps, for every rung")
+    p.add_argument(
+        "--ladder", type=Path, metavar="FILE.yaml", default=LADDER, help="the ladders, configs/ladder.yaml unless said otherwise"
+    )
+    p.add_argument("--dataset", metavar="NAME", default="digits", help="which of them: digits (as now), cifar10, cifar10-folder")
+    p.add_argument("--rungs", metavar="R,...", help="such as S0,A0,A2; all of it unless said otherwise")
+    p.add_argument("--seeds", metavar="S,A-B,...", default="0-2", help="0-2 as now, each also the seed of the label split")
+    p.add_argument(
+        "--scale", metavar="F", type=float, default=1.0, help="share of the full number of steps, for every rung; 1 as now"
+    )
     sweep.add_engine_flags(p)
     p.add_argument(
-        "--out", type=Path, metavar="DIR", help="holds the runs; runs/ladder-<dataset>[-<scale>] unless said otherwise"
+        "--out", type=Path, metavar="DIR", help="holds the runs; runs/<ladder>-<dataset>[-<scale>] unless said otherwise"
     )
-    p.add_argument("--read", type=Path, metavar="FILE.jsonl", help="run nothing; show the rows of a ladder that was run before")
+    p.add_argument(
+        "--read",
+        type=Path,
+        metavar="FILE.jsonl|DIR",
+        help="run nothing; show the rows of a ladder that was run before, or of its --out",
+    )
     p.add_argument("--into", type=Path, metavar="FILE.md", help="put the tables into a Markdown file, at the place of --read")
     p.add_argument("--picture", type=Path, metavar="FILE.png|.svg", help="draw the picture of --read there")
     return p
@@ -117,16 +127,21 @@ def parser() -> config.Parser:
 def check_set(assignments: Sequence[str], rungs: Sequence[Rung]) -> None:
     """Refuse to set what makes a rung what it is.
 
+    Args:
+        assignments: As given.
+        rungs: All of the ladder, as each is named by what it changes.
+
     Raises:
         InputError: One of the settings is a rung's.
     """
-    taken = {"steps": "--scale", "seed": "--seeds", "split_seed": "--seeds", "alg": "another ladder", "net": "another ladder"}
-    taken |= {key: f"another --rungs than {rung.name}" for rung in rungs for key in rung.sets if key not in taken}
+    taken = {"steps": "give --scale", "seed": "give --seeds", "split_seed": "give --seeds"}
+    own = "write it into a ladder of your own, for --ladder"
     for assignment in assignments:
         key = assignment.partition("=")[0].strip()
-        for other, way in taken.items():
+        for other in (*taken, "alg", "net", *sorted({key for rung in rungs for key in rung.sets})):
             if f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}."):
-                raise InputError(f"--set {key} would change what a rung is, which sets {other}; give {way}")
+                by = next((rung.name for rung in rungs if other in rung.sets), "every rung")
+                raise InputError(f"--set {key} would change what {by} is, which sets {other}; {taken.get(other, own)}")
 
 
 def cells_of(flags: argparse.Namespace, rungs: Sequence[Rung], recipes: Path, out: Path) -> list[sweep.Cell]:
@@ -204,9 +219,15 @@ def collect(
 def read_rows(path: Path) -> list[Row]:
     """Rows of a ladder, also of runs that diverged.
 
+    Args:
+        path: A file of rows, or the --out of a ladder.
+
     Raises:
         InputError: It holds none, or others.
     """
+    path = path / "rows.jsonl" if path.is_dir() else path
+    if not path.is_file():
+        raise InputError(f"{path} is not there; ladder.py writes rows.jsonl into its --out")
     rows = results.read_all_rows([path])
     if not rows:
         raise InputError(f"{path} holds no rows")
@@ -233,7 +254,15 @@ def sound(rows: Sequence[Row]) -> Sorted:
         same = {name: row.get(name) for name in ("dataset", "labels", "scale", "set")}
         return same | {name: value for name, value in recipe.items() if not name.startswith("setting ") and name != "history"}
 
-    kept = table.agreeing(rows, shared, said)
+    kept, twice = [], 0
+    seen: set[tuple[str, int, str]] = set()
+    for row in table.agreeing(rows, shared, said):
+        place = (row["rung"], row["seed"], row["split_hash"])
+        kept += [row] if place not in seen else []
+        twice += place in seen
+        seen.add(place)
+    if twice:
+        said.lines.append(f"{table.counted(twice, 'row')} left out: of a rung and a seed that are there before")
     rungs: dict[str, list[Row]] = {}
     for name in dict.fromkeys(row["rung"] for row in rows):
         of_it = [row for row in kept if row["rung"] == name]
@@ -415,8 +444,7 @@ def show(flags: argparse.Namespace) -> int:
     say(kept.lines)
     made = markdown(kept)
     if flags.into:
-        text = table.insert(flags.into.read_text(encoding="utf-8"), flags.read.as_posix(), made)
-        flags.into.write_text(text, encoding="utf-8")
+        table.insert_into(flags.into, flags.read.as_posix(), made)
     else:
         print(made)
     if flags.picture:
@@ -439,14 +467,14 @@ def climb(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
     if not 0 < flags.scale <= 100:
         raise InputError(f"--scale is {flags.scale}; it must be over 0 and at most 100")
     plugins.load(flags.plugin)
-    known = read_ladder(flags.dataset)
+    known = read_ladder(flags.dataset, flags.ladder)
     wanted = sweep.listed(flags.rungs, "--rungs") if flags.rungs is not None else list(known)
     for name in wanted:
         if name not in known:
             raise InputError(f"{flags.dataset} has no rung '{name}'; {near_miss(name, list(known))}it has {', '.join(known)}")
-    out = flags.out or Path("runs") / (f"ladder-{flags.dataset}" + ("" if flags.scale == 1 else f"-{flags.scale:g}"))
+    out = flags.out or Path("runs") / (f"{flags.ladder.stem}-{flags.dataset}" + ("" if flags.scale == 1 else f"-{flags.scale:g}"))
     sweep.check_out(out)
-    check_set(flags.set, [known[name] for name in wanted])
+    check_set(flags.set, [*known.values()])
     recipes = Path(engines.enter_context(tempfile.TemporaryDirectory())) if flags.dry_run else out / "rungs"
     cells = cells_of(flags, [known[name] for name in wanted], recipes, out)
     missing = sweep.run_cells(cells, flags, engines)

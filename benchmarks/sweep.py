@@ -518,6 +518,8 @@ def check_out(out: Path) -> None:
     Raises:
         InputError: Something else is there, or on the way.
     """
+    if out.resolve() == Path.cwd():
+        raise InputError("--out is the folder you are in, which many folders would spill into; give one of their own")
     blocked = next((place for place in (out, *out.parents) if place.exists()), out)
     if not blocked.is_dir():
         raise InputError(f"--out {out}: {blocked} is not a folder; choose another --out")

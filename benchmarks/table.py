@@ -356,6 +356,21 @@ def insert(text: str, name: str, body: str) -> str:
     return pattern.sub(lambda match: f"{match[1]}{body}\n{match[2]}", text)
 
 
+def insert_into(path: Path, name: str, body: str) -> None:
+    """`insert`, in a file.
+
+    Raises:
+        InputError: There is no such file, or no such place in it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        path.write_text(insert(text, name, body), encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--into {path} cannot be used ({error}); give a Markdown file") from error
+    except InputError as error:
+        raise InputError(f"--into {path}: {error}") from error
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0, or 2 for bad input."""
     parser = config.Parser(prog="table.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -380,8 +395,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if flags.jsonl:
             flags.jsonl.write_text("".join(json.dumps(row) + "\n" for row in (*rows, *lost)), encoding="utf-8")
         if flags.into:
-            text = insert(flags.into.read_text(encoding="utf-8"), flags.paths[0].as_posix(), made)
-            flags.into.write_text(text, encoding="utf-8")
+            insert_into(flags.into, flags.paths[0].as_posix(), made)
         elif flags.out:
             flags.out.write_text(f"{made}\n", encoding="utf-8")
         else:

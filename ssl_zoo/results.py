@@ -317,9 +317,8 @@ def _row(text: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as error:  # also a number of thousands of digits
-        raise InputError(
-            f"{where} is not JSON ({error}); if it is a run's, remove it and give the run's command again"
-        ) from error
+        way_out = "; remove it and give the run's command again" if where.endswith((RESULT, LOST)) else ""
+        raise InputError(f"{where} is not JSON ({error}){way_out}") from error
     lost = isinstance(row, dict) and is_lost(row)
     needed = OF_LOST if lost else ROW
     missing = [name for name in needed if not isinstance(row, dict) or name not in row]

@@ -344,10 +344,13 @@ def test_a_small_ladder(tmp_path, monkeypatch, capsys):
         (["--read", "none.jsonl"], "none.jsonl"),
         (["--seeds", "a"], "--seeds has 'a'"),
         (["--set", "evaluation.unlabelled=1"], "has no option 'unlabelled'"),
-        (["--set", "algorithms.meanteacher.weight=3"], "would change what a rung is, which sets algorithms.meanteacher.weight"),
-        (["--set", "optimizer={lr: 1}"], "would change what a rung is"),
+        (["--set", "algorithms.meanteacher.weight=3"], "would change what S0 is, which sets algorithms.meanteacher.weight"),
+        (["--rungs", "A0", "--set", "algorithms.meanteacher.weight=3"], "write it into a ladder of your own, for --ladder"),
+        (["--set", "optimizer={lr: 1}"], "would change what A5 is, which sets optimizer.lr"),
         (["--set", "steps=7"], "give --scale"),
-        (["--set", "net=smallnet"], "would change what a rung is"),
+        (["--set", "net=smallnet"], "would change what every rung is"),
+        (["--out", ""], "--out is the folder you are in"),
+        (["--ladder", "none.yaml"], "none.yaml"),
         (["--read", "none.jsonl", "--rungs", "A0"], "--rungs is for a ladder that is run"),
         (["--read", "none.jsonl", "--dry-run"], "--dry-run is for a ladder that is run"),
         (["--rungz", "A0"], "--help shows what can be given"),
@@ -359,6 +362,42 @@ def test_bad_input(flags, says, tmp_path, monkeypatch, capsys):
     line = capsys.readouterr().err
     assert says in line and line.startswith("ladder.py: ") and len(line.splitlines()) == 1
     assert not (tmp_path / "runs/ladder-digits/rows.jsonl").exists()
+
+
+def test_what_cannot_be_read_or_written_into(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = Path(run.__file__).parent / "results/ladder-digits.jsonl"
+    Path("plain.md").write_text("no place for it\n")
+    for argv, says in (
+        (["--read", "none"], "none is not there; ladder.py writes rows.jsonl into its --out"),
+        (["--read", "."], "rows.jsonl is not there"),
+        (["--read", str(rows), "--into", "none.md"], "--into none.md cannot be used"),
+        (["--read", str(rows), "--into", "plain.md"], "--into plain.md: there is no place for the table"),
+    ):
+        assert ladder.main(argv) == 2
+        line = capsys.readouterr().err
+        assert says in line and len(line.splitlines()) == 1
+    Path("out").mkdir()
+    Path("out/rows.jsonl").write_bytes(rows.read_bytes())
+    assert ladder.main(["--read", "out"]) == 0
+    once = capsys.readouterr().out
+    Path("out/rows.jsonl").write_bytes(2 * rows.read_bytes())
+    assert ladder.main(["--read", "out"]) == 0
+    twice = capsys.readouterr()
+    assert twice.out == once and f"{len(rows.read_text().splitlines())} rows left out" in twice.err
+
+
+def test_a_ladder_of_ones_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    recipe = {"dataset": "digits", "labels": 20, "alg": "meanteacher", "net": "smallnet", "steps": 4, "evaluation": {"every": 2}}
+    rungs = {
+        "B0": {"from": "base", "change": "nothing"},
+        "B1": {"change": "weight 3", "set": {"algorithms": {"meanteacher": {"weight": 3}}}},
+    }
+    Path("mine.yaml").write_text(yaml.safe_dump({"digits": {"base": recipe, "rungs": rungs}}))
+    assert ladder.main(["--ladder", "mine.yaml", "--seeds", "0", "--device", "cpu"]) == 0
+    found = capsys.readouterr().out
+    assert "| B1 | weight 3 | 1 |" in found and Path("runs/mine-digits/rows.jsonl").exists()
 
 
 def test_rows_that_are_not_of_a_ladder(capsys):
