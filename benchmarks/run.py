@@ -22,6 +22,7 @@ from ssl_zoo.data.inputs import BEFORE, Transformation, check_steps, shift_and_s
 from ssl_zoo.data.leakage import leaks
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.data.splits import Split, draw_split, hold_out, read_split, write_split
+from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import BusyError, DivergedError, InputError, Interrupted, RunError, one_line
 from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import REGISTRIES, near_miss
@@ -36,6 +37,7 @@ from ssl_zoo.train.trainer import Outcome, Trainer, differing
 RECIPES = Path(__file__).parent.parent / "configs"
 PRESETS = RECIPES / "presets"
 LOCK = ".lock"  # in a run's folder, of the process that is at work there
+STALE = 0.05  # share of a running average that may be what it began with when a run ends
 # Settings that are flags too: as they are written, and as YAML.
 WORDS, VALUES = (
     ("alg", "net", "dataset", "data_root", "device", "on_nan"),
@@ -506,6 +508,28 @@ def begin(settings: RunSettings, inputs: Inputs, trainer: Trainer, out: Path) ->
     )
     if weight is not None:
         print(weight, flush=True)
+    for line in unsettled(settings, trainer):
+        print(f"WARNING: {line}", file=sys.stderr)
+
+
+def unsettled(settings: RunSettings, trainer: Trainer) -> Iterator[str]:
+    """Lines about running averages that will still be mostly what they began with when the run ends, so that it looks broken."""
+    found = [getattr(module, "momentum", None) for module in trainer.algorithm.net.modules()]
+    slow = min((momentum for momentum in found if isinstance(momentum, float)), default=1.0)
+    if slow < 0.1 and (left := (1 - slow) ** settings.steps) > STALE:
+        yield (
+            f"after {settings.steps} steps {100 * left:.0f} % of batch norm's running statistics will be their initial values, "
+            f"and scores poor: a momentum of {slow:g} is for long runs; give more steps, or "
+            f"--set nets.{settings.net}.bn_momentum=0.1"
+        )
+    teachers = [module for module in (*trainer.algorithm.modules(), trainer.average) if isinstance(module, Teacher)]
+    for teacher in teachers:
+        if not teacher.warmup and (left := teacher.decay**settings.steps) > STALE:
+            yield (
+                f"after {settings.steps} steps {100 * left:.0f} % of the averaged weights will be the initial ones, and scores "
+                f"poor: a decay of {teacher.decay:g} from the first step is for long runs; give more steps, a smaller decay, or a "
+                "true average at first, as Mean Teacher's warmup_average=true"
+            )
 
 
 @contextlib.contextmanager
@@ -644,6 +668,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if flags.print_config:
             print(config.dump(settings), end="")
             return 0
+        if flags.preset is not None:
+            line = presets.unset(flags.preset, PRESETS, settings.net, settings.nets[settings.net])
+            if line is not None:
+                print(f"WARNING: {line}", file=sys.stderr)
         name = f"{settings.alg}-{settings.net}-s{settings.seed}".replace(":", "_")
         kind = [settings.dataset, str(settings.labels), flags.preset, None if flags.budget == config.SHORT else flags.budget]
         out = flags.out or Path("runs") / "-".join(filter(None, kind)) / name

@@ -81,6 +81,28 @@ def read_preset(name: str, folder: Path) -> dict[str, Any]:
     return recipe
 
 
+def unset(name: str, folder: Path, net: str, options: Mapping[str, Any]) -> str | None:
+    """A line about what a preset sets for the nets that it names and not for this one; None where there is nothing.
+
+    Args:
+        name: The preset's.
+        folder: Where presets are.
+        net: Of the run, by its registered name.
+        options: Of that net.
+    """
+    nets = read_preset(name, folder).get("nets", {})
+    if net in nets:
+        return None
+    others: dict[str, Any] = {}
+    for given in nets.values():
+        others = {**given, **others}
+    odd = {option: value for option, value in others.items() if option in options and options[option] != value}
+    if not odd:
+        return None
+    words = " ".join(f"--set nets.{net}.{option}={str(value).lower()}" for option, value in sorted(odd.items()))
+    return f"the preset {name} does not know the net {net}, which keeps its own options; for what it gives to others: {words}"
+
+
 def _switches(given: Any, path: Path) -> dict[str, dict[str, Any]]:
     """The entries of a preset's switches, checked."""
     if not isinstance(given, dict):
@@ -155,10 +177,18 @@ def weight_in_words(
     )
     coded = f"consistency weight: {options['weight']:.10g} as coded"
     if weight is not None:
+        factors = [f"x {labeled_fraction:.3g} (labelled share of the images)"] if options["scale_by_labeled_fraction"] else []
+        factors += [f"x {classes} (sum over classes)"] if options["reduction"] == "sum" else []
+        size = f"{batch_labeled + batch_unlabeled}/{batch_labeled}"
+        factors += [f"x {size} (images of a step to labelled ones)"] if options["ce_denominator"] == "batch" else []
         unit = "squared error of probabilities, mean over classes; cross-entropy, labelled mean"
-        return f"{coded}, {float(f'{weight:.3g}'):g} in the common unit ({unit})"
+        return f"{' '.join([coded, *factors])}: {float(f'{weight:.3g}'):g} in the common unit ({unit})"
     near = {  # p = 1/K: logits that differ by d are probabilities that differ by (d - mean d) / K, and KL is K/2 of the squares
-        "logits": f"on logits; near uniform predictions it counts for K^2 = {classes**2}",
-        "kl": f"on the KL divergence; near uniform predictions it counts for K^2 / 2 = {classes**2 / 2:g}",
+        "logits": ("logits", f"K^2 = {classes**2}", classes**2),
+        "kl": ("the KL divergence", f"K^2 / 2 = {classes**2 / 2:g}", classes**2 / 2),
     }
-    return f"{coded}, {near[options['space']]} times as much on probabilities" if options["space"] in near else None
+    if options["space"] not in near:
+        return None
+    name, factor, value = near[options["space"]]
+    like = f"{value * options['weight']:.10g} on probabilities (x {factor}), near uniform predictions only"
+    return f"{coded}, on {name}: like {like}"

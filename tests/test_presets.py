@@ -180,18 +180,23 @@ def test_the_factors_of_a_weight():
     [
         (
             {"weight": 100.0, "ce_denominator": "batch"},
-            "consistency weight: 100 as coded, 413 in the common unit (squared error of probabilities, mean over classes; "
-            "cross-entropy, labelled mean)",
+            "consistency weight: 100 as coded x 128/31 (images of a step to labelled ones): 413 in the common unit (squared error "
+            "of probabilities, mean over classes; cross-entropy, labelled mean)",
         ),
         (
             {"weight": 1.0, "space": "logits"},
-            "consistency weight: 1 as coded, on logits; near uniform predictions it counts for K^2 = 100 times as much on "
-            "probabilities",
+            "consistency weight: 1 as coded, on logits: like 100 on probabilities (x K^2 = 100), near uniform predictions only",
         ),
         (
             {"weight": 1.5, "space": "kl"},
-            "consistency weight: 1.5 as coded, on the KL divergence; near uniform predictions it counts for K^2 / 2 = 50 times "
-            "as much on probabilities",
+            "consistency weight: 1.5 as coded, on the KL divergence: like 75 on probabilities (x K^2 / 2 = 50), near uniform "
+            "predictions only",
+        ),
+        (
+            {"weight": 100.0, "ce_denominator": "batch", "scale_by_labeled_fraction": True, "reduction": "sum"},
+            "consistency weight: 100 as coded x 0.08 (labelled share of the images) x 10 (sum over classes) x 128/31 (images of "
+            "a step to labelled ones): 330 in the common unit (squared error of probabilities, mean over classes; cross-entropy, "
+            "labelled mean)",
         ),
     ],
 )
@@ -370,13 +375,12 @@ def test_a_budget_that_only_the_preset_has_or_that_nobody_has(capsys):
     [
         (
             "tarvainen-pytorch",
-            "consistency weight: 100 as coded, 413 in the common unit (squared error of probabilities, mean over classes; "
-            "cross-entropy, labelled mean)",
+            "consistency weight: 100 as coded x 128/31 (images of a step to labelled ones): 413 in the common unit (squared error "
+            "of probabilities, mean over classes; cross-entropy, labelled mean)",
         ),
         (
             "tutorial",
-            "consistency weight: 1 as coded, on logits; near uniform predictions it counts for K^2 = 100 times as much on "
-            "probabilities",
+            "consistency weight: 1 as coded, on logits: like 100 on probabilities (x K^2 = 100), near uniform predictions only",
         ),
     ],
 )
@@ -427,3 +431,26 @@ def test_schedules_of_presets():
     assert (tf.warmup, tf.ramp_down) == (pytest.approx(40 / 150, abs=1e-3), pytest.approx(25 / 150, abs=1e-3))
     assert laine.warmup_form == tf.warmup_form == "sigmoid"
     assert (oliver.milestones, oliver.gamma) == ((0.8,), 0.2) and pytorch.cosine_fraction == pytest.approx(300 / 350, abs=1e-3)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_averages_that_cannot_settle_are_told(capsys):
+    """A recipe for a million steps, run for a few, looks broken."""
+    status, _, error = call(capsys, "--preset", "mixmatch", "--net", "smallnet", "--steps", 3, "--device", "cpu")
+    assert status == 0
+    assert "after 3 steps 100 % of batch norm's running statistics will be their initial values" in error
+    assert "--set nets.smallnet.bn_momentum=0.1" in error
+    assert "after 3 steps 100 % of the averaged weights will be the initial ones" in error and "warmup_average=true" in error
+    settled = ["--set", "nets.smallnet.bn_momentum=0.1", "--set", "algorithms.meanteacher.warmup_average=true", "--out", "o"]
+    _, _, error = call(capsys, "--preset", "mixmatch", "--net", "smallnet", "--steps", 3, "--device", "cpu", *settled)
+    assert "running statistics" not in error and "averaged weights" not in error
+
+
+def test_a_net_that_a_preset_does_not_know(capsys):
+    options = {"bn_momentum": 0.1, "drop_rate": 0, "conv_bias": "none"}
+    line = presets.unset("mixmatch", run.PRESETS, "wrn16_2", options)
+    assert "does not know the net wrn16_2" in line
+    assert line.endswith("--set nets.wrn16_2.bn_momentum=0.001 --set nets.wrn16_2.conv_bias=all")
+    assert presets.unset("mixmatch", run.PRESETS, "wrn28_2", options) is None
+    assert presets.unset("mixmatch", run.PRESETS, "mine", {"width": 3}) is None
+    assert presets.unset("mixmatch", run.PRESETS, "wrn16_2", {"bn_momentum": 0.001}) is None
