@@ -527,8 +527,8 @@ def unsettled(settings: RunSettings, trainer: Trainer) -> Iterator[str]:
         if not teacher.warmup and (left := teacher.decay**settings.steps) > STALE:
             yield (
                 f"after {settings.steps} steps {100 * left:.0f} % of the averaged weights will be the initial ones, and scores "
-                f"poor: a decay of {teacher.decay:g} from the first step is for long runs; give more steps, a smaller decay, or a "
-                "true average at first, as Mean Teacher's warmup_average=true"
+                f"poor: a decay of {teacher.decay:g} from the first step is for long runs; give more steps, a smaller decay, or "
+                "a true average at first, as Mean Teacher's warmup_average=true"
             )
 
 

@@ -180,8 +180,8 @@ def test_the_factors_of_a_weight():
     [
         (
             {"weight": 100.0, "ce_denominator": "batch"},
-            "consistency weight: 100 as coded x 128/31 (images of a step to labelled ones): 413 in the common unit (squared error "
-            "of probabilities, mean over classes; cross-entropy, labelled mean)",
+            "consistency weight: 100 as coded x 128/31 (images of a step to labelled ones): 413 in the common unit (squared "
+            "error of probabilities, mean over classes; cross-entropy, labelled mean)",
         ),
         (
             {"weight": 1.0, "space": "logits"},
@@ -375,8 +375,8 @@ def test_a_budget_that_only_the_preset_has_or_that_nobody_has(capsys):
     [
         (
             "tarvainen-pytorch",
-            "consistency weight: 100 as coded x 128/31 (images of a step to labelled ones): 413 in the common unit (squared error "
-            "of probabilities, mean over classes; cross-entropy, labelled mean)",
+            "consistency weight: 100 as coded x 128/31 (images of a step to labelled ones): 413 in the common unit (squared "
+            "error of probabilities, mean over classes; cross-entropy, labelled mean)",
         ),
         (
             "tutorial",
