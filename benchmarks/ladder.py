@@ -391,16 +391,20 @@ def draw(found: Sorted, path: Path) -> None:
     grid = figure.add_gridspec(2, 4)
     first = figure.add_subplot(grid[:, 0])
     others = [figure.add_subplot(grid[place // 3, 1 + place % 3]) for place in range(len(MEASURED))]
+    # a run that collapsed would squeeze all others
+    left = min((100 * row["accuracy"] for name in main for row in rungs[name]), default=0) - 5
     for place, name in enumerate(names):
         scores = [100 * row["accuracy"] for row in rungs[name]]
         color = f"C{main.index(name) % 10}" if name in main else "grey"
-        first.scatter(scores, [place] * len(scores), s=10, alpha=0.5, color=color)
-        if scores:
+        seen, beyond = [score for score in scores if score >= left], [left for score in scores if score < left]
+        first.scatter(seen, [place] * len(seen), s=10, alpha=0.5, color=color)
+        first.scatter(beyond, [place] * len(beyond), s=20, marker="<", color=color)
+        if scores and not beyond:
             first.scatter([statistics.mean(scores)], [place], marker="|", s=120, color=color)
     gone = [f"{name}, {len(found.lost[name])} diverged" if found.lost[name] else name for name in names]
     first.set_yticks(range(len(names)), gone, fontsize=8 if len(names) > 15 else 10)
     first.invert_yaxis()
-    first.set(title="test accuracy, %: runs and mean")
+    first.set(title="test accuracy, %: runs and mean\n(< further left)")
     for axes, (key, heading) in zip(others, MEASURED.items(), strict=True):
         for place, name in enumerate(main):
             points: dict[float, list[float]] = {}
@@ -421,9 +425,9 @@ def draw(found: Sorted, path: Path) -> None:
         axes.grid(alpha=0.3)
     figure.legend(*others[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=len(main))
     dataset = next(iter((*rungs[names[0]], *found.lost[names[0]])))["dataset"]
-    seen = sorted({len(group) for group in rungs.values()})
+    counts = sorted({len(group) for group in rungs.values()})
     figure.suptitle(
-        f"{dataset}, {' or '.join(map(str, seen))} runs a rung; lines are means, of the ratio medians", fontsize="medium"
+        f"{dataset}, {' or '.join(map(str, counts))} runs a rung; lines are means, of the ratio medians", fontsize="medium"
     )
     try:
         figure.savefig(path, dpi=80)

@@ -1,6 +1,7 @@
 """RIDDLE.md says nothing that its rows do not say."""
 
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -12,25 +13,53 @@ ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "benchmarks/RIDDLE.md").read_text()
 ROWS = ROOT / "benchmarks/results/ladder-digits.jsonl"
 PROSE = TEXT.partition("<!-- table")[0]
-GAIN = re.compile(r"([SA][\w.-]*) over ([SA]\d+): ([+-][\d.]+) \(([+-][\d.]+) to ([+-][\d.]+)\), n = (\d+)")
+GAIN = re.compile(r"([SA][\w.-]*) over ([SA][\w.-]*): ([+-][\d.]+) \(([+-][\d.]+) to ([+-][\d.]+)\), n = (\d+)")
 
 
 @pytest.fixture(scope="module")
-def rungs():
-    kept, lines = ladder.sound(ladder.read_rows(ROWS))
-    assert lines == []
-    return kept
+def found():
+    made = ladder.sound(ladder.read_rows(ROWS))
+    assert made.lines == []
+    return made
 
 
-def test_the_tables_are_made_from_the_rows(rungs):
-    assert table.insert(TEXT, "benchmarks/results/ladder-digits.jsonl", ladder.markdown(rungs)) == TEXT
+@pytest.fixture(scope="module")
+def rungs(found):
+    return found.rungs
+
+
+def test_the_tables_are_made_from_the_rows(found):
+    assert table.insert(TEXT, "benchmarks/results/ladder-digits.jsonl", ladder.markdown(found)) == TEXT
     assert (ROOT / "benchmarks/results/ladder-digits.png").exists()
 
 
-def test_the_rows_are_those_that_the_text_says(rungs):
-    assert {len(rows) for name, rows in rungs.items() if name in ("S0", "A0", "A1", "A2")} == {10}
-    assert {len(rows) for name, rows in rungs.items() if name not in ("S0", "A0", "A1", "A2")} == {5}
-    assert list(rungs) == list(ladder.read_ladder("digits"))
+def test_the_rows_are_those_that_the_text_says(found):
+    counts = {name: len(rows) + len(found.lost[name]) for name, rows in found.rungs.items()}
+    assert counts == {name: 10 if name in ("S0", "A0", "A1", "A2") else 5 for name in ladder.read_ladder("digits")}
+    assert len({row["source"] for rows in (*found.rungs.values(), *found.lost.values()) for row in rows}) == 1
+
+
+def test_the_table_of_weights(found):
+    """Accuracy on the splits that all of them have, or how many runs diverged."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in PROSE.splitlines() if line.startswith("|")]
+    (head,) = [row for row in rows if row[0] == "weight"]
+    lines = [row for row in rows if row[0] in ("logits", "KL divergence", "probabilities")]
+    assert len(lines) == 3
+    special = {("logits", 1): "A0", ("probabilities", 1): "A1", ("probabilities", 100): "A2"}
+    short = {"logits": "-logits", "KL divergence": "-kl", "probabilities": ""}
+    shown = set()
+    for space, *cells in lines:
+        for weight, cell in zip(map(float, head[1:]), cells, strict=True):
+            name = special.get((space, weight), f"A2{short[space]}-{weight:g}")
+            if not cell:
+                assert name not in found.rungs
+                continue
+            shown.add(name)
+            lost = found.lost[name]
+            scores = [100 * row["accuracy"] for row in found.rungs[name] if row["seed"] < 5]
+            assert cell == (f"{len(lost)} diverged" if lost else f"{statistics.mean(scores):.1f}"), name
+            assert len(lost) + len(scores) == 5
+    assert shown == {"A0", "A1", *(name for name in found.rungs if name.startswith("A2"))}
 
 
 def test_every_gain_in_the_text_is_that_of_its_rows(rungs):
@@ -43,19 +72,25 @@ def test_every_gain_in_the_text_is_that_of_its_rows(rungs):
 
 def test_what_is_said_to_be_shown_has_an_interval_without_zero():
     """And what is said not to be shown, one with it."""
-    shown, _, rest = PROSE.partition("Not shown to matter")
-    not_shown = rest.partition("\n\n")[0]
-    for *_, low, high, _ in GAIN.findall(not_shown):
-        assert float(low) <= 0 <= float(high)
-    assert len(GAIN.findall(not_shown)) >= 3
-    for one, other, _, low, high, _ in GAIN.findall(shown):
-        assert float(low) > 0 or float(high) < 0, (one, other)
+    counted = {True: 0, False: 0}
+    for part in re.split(r"\n\n|\n(?=- )", PROSE):
+        shown = "not shown" not in part.casefold()
+        for one, other, _, low, high, _ in GAIN.findall(part):
+            assert (float(low) > 0 or float(high) < 0) == shown, (one, other)
+            counted[shown] += 1
+    assert counted[True] >= 15 and counted[False] >= 10
 
 
-def test_every_measurement_in_the_text_is_in_the_table(rungs):
-    made = ladder.markdown(rungs)
+def test_student_and_teacher_are_as_close_as_the_text_says(rungs):
+    """In the mean of every rung that has one."""
+    for name, rows in rungs.items():
+        assert not rows or abs(statistics.mean(row["accuracy"] - row["accuracy_student"] for row in rows)) < 0.01, name
+
+
+def test_every_measurement_in_the_text_is_in_the_table(found):
+    made = ladder.markdown(found)
     quoted = re.findall(r"`((?:[\d.]+, ){3}[\d.]+)`", PROSE)
-    assert len(quoted) == 6 and all(f"| {numbers} |" in made for numbers in quoted)
+    assert len(quoted) == 8 and all(f"| {numbers} |" in made for numbers in quoted)
 
 
 def test_the_published_numbers_are_in_their_file():
