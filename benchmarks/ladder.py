@@ -64,7 +64,7 @@ def read_ladder(dataset: str, path: Path = LADDER) -> dict[str, Rung]:
     """
     known = config.read_mapping(path, "a ladder", "data sets, each with `base` and `rungs`")
     if dataset not in known:
-        raise InputError(f"{path} has no ladder for '{dataset}'; it has {', '.join(known)}")
+        raise InputError(f"{path} has no ladder for '{dataset}'; {near_miss(dataset, list(known))}it has {', '.join(known)}")
     try:
         base, given = known[dataset]["base"], dict(known[dataset]["rungs"])
         above = {name: entry.get("from", before) for before, (name, entry) in zip(["base", *given], given.items(), strict=False)}
@@ -137,7 +137,7 @@ def check_set(assignments: Sequence[str], rungs: Sequence[Rung]) -> None:
     taken = {"steps": "give --scale", "seed": "give --seeds", "split_seed": "give --seeds"}
     own = "write it into a ladder of your own, for --ladder"
     for assignment in assignments:
-        key = assignment.partition("=")[0].strip()
+        key = config.canonical_key(assignment.partition("=")[0].strip())
         for other in (*taken, "alg", "net", *sorted({key for rung in rungs for key in rung.sets})):
             if f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}."):
                 by = next((rung.name for rung in rungs if other in rung.sets), "every rung")
@@ -254,22 +254,22 @@ def sound(rows: Sequence[Row]) -> Sorted:
         same = {name: row.get(name) for name in ("dataset", "labels", "scale", "set")}
         return same | {name: value for name, value in recipe.items() if not name.startswith("setting ") and name != "history"}
 
-    kept, twice = [], 0
-    seen: set[tuple[str, int, str]] = set()
-    for row in table.agreeing(rows, shared, said):
-        place = (row["rung"], row["seed"], row["split_hash"])
-        kept += [row] if place not in seen else []
-        twice += place in seen
-        seen.add(place)
-    if twice:
-        said.lines.append(f"{table.counted(twice, 'row')} left out: of a rung and a seed that are there before")
     rungs: dict[str, list[Row]] = {}
-    for name in dict.fromkeys(row["rung"] for row in rows):
+    lost: dict[str, list[Row]] = {}
+    kept, twice = table.agreeing(rows, shared, said), 0
+    for name in dict.fromkeys(row["rung"] for row in kept):
         of_it = [row for row in kept if row["rung"] == name]
-        if of_it:
-            rungs[name] = table.agreeing(of_it, lambda row: {**table.recipe_of(row), **table.method_of(row)}, said)
-    lost = {name: [row for row in of_it if results.is_lost(row)] for name, of_it in rungs.items()}
-    return Sorted({name: [row for row in of_it if not results.is_lost(row)] for name, of_it in rungs.items()}, lost, said.lines)
+        places: dict[tuple[int, str], Row] = {}
+        for row in table.agreeing(of_it, lambda row: {**table.recipe_of(row), **table.method_of(row)}, said):
+            place = (row["seed"], row["split_hash"])
+            twice += place in places
+            if place not in places or (results.is_lost(places[place]) and not results.is_lost(row)):
+                places[place] = row
+        rungs[name] = [row for row in places.values() if not results.is_lost(row)]
+        lost[name] = [row for row in places.values() if results.is_lost(row)]
+    if twice:
+        said.lines.append(f"{table.counted(twice, 'row')} left out: of a rung and a seed that are there twice")
+    return Sorted(rungs, lost, said.lines)
 
 
 def at_part(row: Row, name: str, part: float) -> float | None:
@@ -348,6 +348,11 @@ def caption(rungs: Mapping[str, Sequence[Row]], lost: Mapping[str, Sequence[Row]
     seeds = seeds if len(by_seeds) > 1 else largest
     names = ", ".join(f"{name} {first['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
     devices = "; ".join(dict.fromkeys(row["device"] for row in rows))
+    gone = ", ".join(
+        f"{name} (seed{'s' * (len(of_it) > 1)} {', '.join(str(row['seed']) for row in of_it)})"
+        for name, of_it in lost.items()
+        if of_it
+    )
     took = sorted(row["seconds"] for row in rows)
     given = f", with {', '.join(first['set'])}" if first.get("set") else ""
     tested, last = sum(map(sum, first["confusion"])), first["accuracy_median_of"]
@@ -360,7 +365,7 @@ def caption(rungs: Mapping[str, Sequence[Row]], lost: Mapping[str, Sequence[Row]
         "comparable; points are: paired differences over the splits that both rungs have, with a 95 % interval (Student's t), "
         "which is not corrected for the number of rungs, so of twenty that change nothing one is expected to exclude 0. S0 is "
         "labels alone with the recipe of A0."
-        + (" Runs whose loss was not finite are counted as diverged and are in no mean." if any(lost.values()) else ""),
+        + (f" Diverged, and so in no mean, which flatters what is left: {gone}." if gone else ""),
         "",
         "The second table: means over runs, for the ratio of gradients the median, of steps in training mode. Over 0.95 is the "
         "student's largest probability for an unlabelled image; the share of the gradient is of all images that are compared, "
@@ -392,7 +397,7 @@ def draw(found: Sorted, path: Path) -> None:
     first = figure.add_subplot(grid[:, 0])
     others = [figure.add_subplot(grid[place // 3, 1 + place % 3]) for place in range(len(MEASURED))]
     # a run that collapsed would squeeze all others
-    left = min((100 * row["accuracy"] for name in main for row in rungs[name]), default=0) - 5
+    left = min((100 * row["accuracy"] for name in main for row in rungs[name]), default=0) - 15
     for place, name in enumerate(names):
         scores = [100 * row["accuracy"] for row in rungs[name]]
         color = f"C{main.index(name) % 10}" if name in main else "grey"
@@ -497,8 +502,7 @@ def climb(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
         if picture:
             draw(kept, out / "ladder.png")
         also = f", {out}/ladder.png" if picture else '; for the picture, pip install -e ".[plot]" and give the command again'
-        done = len(cells) - len(missing)
-        print(f"\n{done} of {len(cells)} runs are finished. All of {out}: {out}/rows.jsonl, {out}/ladder.md{also}")
+        print(f"\n{sweep.outcomes(cells, missing)}. All that is in {out}: {out}/rows.jsonl, {out}/ladder.md{also}")
     return sweep.say_missing(missing)
 
 

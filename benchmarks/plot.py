@@ -22,10 +22,10 @@ from ssl_zoo.train.evaluate import predict
 
 if __package__:
     from benchmarks import run
-    from benchmarks.table import by_cell, make_table, name_of, sound
+    from benchmarks.table import by_cell, lost_beside, make_table, name_of, sound
 else:
     import run
-    from table import by_cell, make_table, name_of, sound
+    from table import by_cell, lost_beside, make_table, name_of, sound
 
 Rows = Sequence[Mapping[str, Any]]
 MOST_ACROSS = 4  # panels beside each other
@@ -185,8 +185,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             draw_moons(folders, panels[0])
         else:
             rows, lost, *lines = results.read_sound_rows(flags.paths)
-            kept, left, _ = sound(rows)
-            say(*lines, left, [f"{name_of(row)} diverged and is not shown" for row in lost])
+            found = sound(rows)
+            gone = lost_beside(found.kept, lost, found)
+            kept = found.kept
+            say(*lines, found.lines, [f"{name_of(row)} diverged and is not shown" for row in gone])
             if flags.kind == "confusion":
                 count = len(by_cell(kept))
                 down, across = -(-count // MOST_ACROSS), min(count, MOST_ACROSS)

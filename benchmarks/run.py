@@ -473,7 +473,7 @@ def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     except DivergedError as error:
         if rank() == 0:
             with writing(out):
-                results.write_json(out / results.LOST, {**known, "diverged": error.what})
+                results.write_json(out / results.LOST, {**known, **moves(trainer.history), "diverged": error.what})
         raise
     images_seen = settings.steps * sum(pipeline.sizes.values())
     row = known | scored(settings, data, trainer, outcome, images_seen)
@@ -481,7 +481,6 @@ def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     if rank() == 0:
         with writing(out):
             results.write_json(out / results.RESULT, row)
-            (out / results.LOST).unlink(missing_ok=True)  # it got through, as an arithmetic that is not the same each time may
     return row
 
 
@@ -489,6 +488,7 @@ def begin(settings: RunSettings, inputs: Inputs, trainer: Trainer, out: Path) ->
     """Write what the run is, now that whatever can be refused has been, and say it."""
     facts = inputs.facts
     with writing(out):
+        (out / results.LOST).unlink(missing_ok=True)  # it is tried again
         files.replace_text(out / "config.yaml", config.dump(settings))
         write_split(inputs.split, out / "split.json", inputs.held_out)
     held_out = f"{len(inputs.held_out):,} held out for validation, " if len(inputs.held_out) else ""
@@ -514,21 +514,21 @@ def begin(settings: RunSettings, inputs: Inputs, trainer: Trainer, out: Path) ->
 
 def unsettled(settings: RunSettings, trainer: Trainer) -> Iterator[str]:
     """Lines about running averages that will still be mostly what they began with when the run ends, so that it looks broken."""
-    found = [getattr(module, "momentum", None) for module in trainer.algorithm.net.modules()]
-    slow = min((momentum for momentum in found if isinstance(momentum, float)), default=1.0)
-    if slow < 0.1 and (left := (1 - slow) ** settings.steps) > STALE:
+    norms = [module for module in trainer.algorithm.net.modules() if getattr(module, "running_mean", None) is not None]
+    slow = min((norm.momentum for norm in norms if isinstance(norm.momentum, float)), default=1.0)
+    if "bn_momentum" in settings.nets[settings.net] and slow < 0.1 and (left := (1 - slow) ** settings.steps) > STALE:
         yield (
             f"after {settings.steps} steps {100 * left:.0f} % of batch norm's running statistics will be their initial values, "
             f"and scores poor: a momentum of {slow:g} is for long runs; give more steps, or "
             f"--set nets.{settings.net}.bn_momentum=0.1"
         )
-    teachers = [module for module in (*trainer.algorithm.modules(), trainer.average) if isinstance(module, Teacher)]
-    for teacher in teachers:
+    student = settings.evaluation.net == "student"
+    for teacher in (module for module in trainer.algorithm.modules() if isinstance(module, Teacher) and not student):
         if not teacher.warmup and (left := teacher.decay**settings.steps) > STALE:
             yield (
                 f"after {settings.steps} steps {100 * left:.0f} % of the averaged weights will be the initial ones, and scores "
                 f"poor: a decay of {teacher.decay:g} from the first step is for long runs; give more steps, a smaller decay, or "
-                "a true average at first, as Mean Teacher's warmup_average=true"
+                f"begin with a true average: --set algorithms.{settings.alg}.warmup_average=true"
             )
 
 
@@ -592,6 +592,11 @@ def made_with(settings: RunSettings, trainer: Trainer) -> dict[str, Any]:
     }
 
 
+def moves(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """On what a run was gone on with, where that changed."""
+    return {"history": history} if len(history) > 1 else {}
+
+
 def scored(settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Outcome, images_seen: int) -> dict[str, Any]:
     """How it scored, and what it took."""
     return {
@@ -605,7 +610,7 @@ def scored(settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Outc
         "warnings": outcome.warnings,
         "skipped_steps": outcome.skipped,
         "seconds_compiling": trainer.seconds_compiling,
-        **({"history": outcome.history} if outcome.history else {}),
+        **moves(outcome.history),
         "images_seen": images_seen,
         "images_per_second": images_seen / outcome.seconds_training,
         "seconds": outcome.seconds,
@@ -668,14 +673,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if flags.print_config:
             print(config.dump(settings), end="")
             return 0
-        if flags.preset is not None:
-            line = presets.unset(flags.preset, PRESETS, settings.net, settings.nets[settings.net])
-            if line is not None:
-                print(f"WARNING: {line}", file=sys.stderr)
         name = f"{settings.alg}-{settings.net}-s{settings.seed}".replace(":", "_")
         kind = [settings.dataset, str(settings.labels), flags.preset, None if flags.budget == config.SHORT else flags.budget]
         out = flags.out or Path("runs") / "-".join(filter(None, kind)) / name
         with joined(settings.device):
+            if flags.preset is not None and rank() == 0:
+                unset = presets.unset(flags.preset, PRESETS, NETS.resolve(settings.net), settings.nets[settings.net])
+                for line in unset:
+                    print(f"WARNING: {line}", file=sys.stderr)
             who = f"run.py, process {rank()}" if rank() else who
             row = execute(settings, out)
             if rank() == 0:

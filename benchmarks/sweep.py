@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,13 +52,14 @@ class Cell(NamedTuple):
     @property
     def row(self) -> dict[str, Any] | None:
         """Its result, if it has one."""
-        path = self.folder / "result.json"
+        path = self.folder / results.RESULT
         return results.read_rows([path])[0] if path.exists() else None
 
     @property
-    def diverged(self) -> bool:
-        """Whether its loss was not finite. To try until it is would choose among runs."""
-        return (self.folder / results.LOST).exists()
+    def diverged(self) -> str | None:
+        """What was not finite, if it diverged. That is an outcome: to try until it gets through would choose among runs."""
+        path = self.folder / results.LOST
+        return results.read_all_rows([path])[0]["diverged"] if path.exists() and self.row is None else None
 
     @property
     def progress(self) -> tuple[int, float | None]:
@@ -182,7 +183,7 @@ def grid(flags: argparse.Namespace, out: Path) -> list[Cell]:
 
 
 def split_cells(cells: Sequence[Cell]) -> tuple[list[Cell], list[Cell], dict[str, str]]:
-    """Finished cells, those to be run, and those that cannot be, with the reason.
+    """Cells with an outcome, those to be run, and those that cannot be, with the reason.
 
     Raises:
         InputError: None can be, for one reason.
@@ -198,7 +199,7 @@ def split_cells(cells: Sequence[Cell]) -> tuple[list[Cell], list[Cell], dict[str
                     known[key] = _problem_with_data(cell.settings)
                 if known[key] is not None:
                     raise InputError(known[key])
-            (todo if cell.row is None else done).append(cell)
+            (todo if cell.row is None and cell.diverged is None else done).append(cell)
         except InputError as error:
             refused[cell.job.name] = str(error)
     if len(refused) == len(cells) and len({*refused.values()}) == 1:
@@ -306,7 +307,7 @@ class Display:
 
 
 def drive(todo: Sequence[Cell], engine: Engine, clock: Clock, display: Display, done: int) -> dict[str, str]:
-    """Run cells on an engine until each has a result or has failed twice; returns the failures with what they said."""
+    """Run cells on an engine until each has an outcome or has failed twice; returns the failures with what they said."""
     waiting = collections.deque(todo)
     active: dict[Any, Cell] = {}
     failures: collections.Counter[str] = collections.Counter()
@@ -335,6 +336,10 @@ def drive(todo: Sequence[Cell], engine: Engine, clock: Clock, display: Display, 
                 waiting.append(cell)
                 continue
             problem = _problem(cell, ended)
+            if problem is not None and cell.diverged is not None:
+                done += 1
+                display.say(f"{done}/{total} {cell.job.name} diverged: {cell.diverged} (all of it: {cell.job.log})")
+                continue
             if problem is None:
                 done += 1
                 clock.learn(cell)
@@ -342,7 +347,7 @@ def drive(todo: Sequence[Cell], engine: Engine, clock: Clock, display: Display, 
                 display.say(f"{done}/{total} {cell.job.name}: accuracy {100 * row['accuracy']:.2f} % in {shown(row['seconds'])}")
                 continue
             failures[cell.job.name] += 1
-            if ended.status == BAD_INPUT or cell.diverged or failures[cell.job.name] > 1:
+            if ended.status == BAD_INPUT or failures[cell.job.name] > 1:
                 failed[cell.job.name] = problem
                 display.say(f"failed: {cell.job.name}: {problem} (all of it: {cell.job.log})")
             else:
@@ -376,7 +381,10 @@ def plan(cells: Sequence[Cell], todo: Sequence[Cell], refused: dict[str, str], c
     yield f"{len(cells)} cell{many}: {' x '.join(f'{count} {words[name][count != 1]}' for name, count in kinds.items())}"
     begun = sum(cell.progress[0] > 0 for cell in todo)
     finished = len(cells) - len(todo) - len(refused)
-    yield f"{finished} finished, {len(todo)} to run ({begun} of them half-done), {slots} at a time"
+    lost = [cell for cell in cells if cell.diverged is not None]
+    if lost:
+        yield f"{len(lost)} diverged before, such as {lost[0].job.name}; to try one again, remove its folder"
+    yield f"{finished - len(lost)} finished, {len(todo)} to run ({begun} of them half-done), {slots} at a time"
     if todo:
         longest = max(map(clock.estimate, todo))
         yield f"estimated time: {shown(max(longest, sum(map(clock.estimate, todo)) / slots))}"
@@ -506,10 +514,15 @@ def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
     missing = run_cells(cells, flags, engines)
     if flags.dry_run:
         return 1 if missing else 0
-    finished = len(cells) - len(missing)
-    shown = f"; a table: python benchmarks/table.py {out}" if finished else ""
-    print(f"{finished} of {len(cells)} cells are finished, in {out}/{shown}")
+    print(f"{outcomes(cells, missing)}, in {out}/; a table: python benchmarks/table.py {out}")
     return say_missing(missing)
+
+
+def outcomes(cells: Sequence[Cell], missing: Mapping[str, str]) -> str:
+    """How many cells finished, and how many diverged."""
+    lost = sum(cell.diverged is not None for cell in cells)
+    more = f" and {lost} diverged" if lost else ""
+    return f"{len(cells) - len(missing) - lost} of {len(cells)} cells are finished{more}"
 
 
 def check_out(out: Path) -> None:
@@ -534,7 +547,7 @@ def run_cells(cells: Sequence[Cell], flags: argparse.Namespace, engines: context
         engines: Ends what still runs, whatever happens.
 
     Returns:
-        For each cell that has no result, by name, the reason; on a dry run, for each that cannot be run.
+        For each cell that has no outcome, by name, the reason; on a dry run, for each that cannot be run.
     """
     done, todo, refused = split_cells(cells)
     engine, slots, threads = make_engine(flags, todo)
@@ -553,7 +566,7 @@ def run_cells(cells: Sequence[Cell], flags: argparse.Namespace, engines: context
 
 
 def say_missing(missing: dict[str, str]) -> int:
-    """Name the cells that have no result. Returns the exit status: 0 where all have one, otherwise 1."""
+    """Name the cells that have no outcome. Returns the exit status: 0 where all have one, otherwise 1."""
     for name, reason in missing.items():
         print(f"not finished: {name}: {reason}", file=sys.stderr)
     return 1 if missing else 0

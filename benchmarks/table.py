@@ -103,25 +103,31 @@ def lost_beside(rows: Sequence[Row], lost: Sequence[Row], said: Sorted) -> list[
     recipe = json.dumps(recipe_of(rows[0]), sort_keys=True)
     methods = {row["algorithm"]: json.dumps(method_of(row), sort_keys=True) for row in reversed(rows)}
     taken = {(row["algorithm"], row["labels"], row["seed"]) for row in rows}
-    kept = []
+    splits = {(row["labels"], row["seed"]): row["split_hash"] for row in rows}
+    kept, others = [], 0
     for row in lost:
         method, place = json.dumps(method_of(row), sort_keys=True), (row["algorithm"], row["labels"], row["seed"])
-        if json.dumps(recipe_of(row), sort_keys=True) != recipe or methods.setdefault(row["algorithm"], method) != method:
+        same_split = splits.setdefault(place[1:], row["split_hash"]) == row["split_hash"]
+        same_recipe = json.dumps(recipe_of(row), sort_keys=True) == recipe
+        if not same_split or not same_recipe or methods.setdefault(row["algorithm"], method) != method:
             said.lines.append(
-                f"{name_of(row)}, which diverged, is left out: other settings, data or code than {name_of(rows[0])}"
+                f"{name_of(row)}, which diverged, is left out: other settings, data, labels or code than {name_of(rows[0])}"
             )
-            said.notes.append("a run that diverged left out, other in settings, data or code")
+            others += 1
         elif place not in taken:
             taken.add(place)
             kept.append(row)
+    if others:
+        said.notes.append(f"{counted(others, 'run')} that diverged left out, other in settings, data, labels or code")
     return kept
 
 
 def agreeing(rows: Sequence[Row], what: Callable[[Row], dict[str, Any]], said: Sorted) -> list[Row]:
-    """Those whose facts most of them have."""
+    """Those whose facts most of them have; of runs that diverged none is counted while there are others."""
     facts = [what(row) for row in rows]
     keys = [json.dumps(fact, sort_keys=True) for fact in facts]
-    most = collections.Counter(keys).most_common(1)[0][0]
+    votes = [key for key, row in zip(keys, rows, strict=True) if not results.is_lost(row)] or keys
+    most = collections.Counter(votes).most_common(1)[0][0]
     place = keys.index(most)
     for key in dict.fromkeys(keys):
         if key != most:

@@ -224,10 +224,10 @@ def put_assignment(settings: dict[str, Any], assignment: str) -> None:
     key, equals, value = assignment.partition("=")
     if not equals or not key.strip():
         raise InputError(f"--set wants KEY=VALUE, such as optimizer.lr=0.1, not '{assignment}'")
-    put(settings, _canonical_key(key.strip()), parse_yaml(value, f"the value of --set {key}"))
+    put(settings, canonical_key(key.strip()), parse_yaml(value, f"the value of --set {key}"))
 
 
-def _canonical_key(key: str) -> str:
+def canonical_key(key: str) -> str:
     """`algorithms.mean-teacher.weight` -> `algorithms.meanteacher.weight`, so that it meets the recipe's own spelling."""
     section, *rest = key.split(".")
     if section in SECTIONS and rest:

@@ -29,7 +29,7 @@ class Interrupted(RunError):
 
 
 class DivergedError(RunError):
-    """A loss or a weight of a run is not finite.
+    """A loss, a weight or a prediction of a run is not finite.
 
     Args:
         what: Of what, and since when.

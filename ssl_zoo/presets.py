@@ -5,13 +5,14 @@ can be made again and explained. It has one entry for each switch below, with it
 ssl_zoo does one thing only, what that is. Weights stand in it as its source has them; `effective_weight` converts them.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ssl_zoo import config
 from ssl_zoo.errors import InputError
-from ssl_zoo.registry import near_miss
+from ssl_zoo.registry import Entry, near_miss
 
 SWITCHES = {
     "space": "what the consistency term compares: probabilities or logits",
@@ -81,26 +82,23 @@ def read_preset(name: str, folder: Path) -> dict[str, Any]:
     return recipe
 
 
-def unset(name: str, folder: Path, net: str, options: Mapping[str, Any]) -> str | None:
-    """A line about what a preset sets for the nets that it names and not for this one; None where there is nothing.
+def unset(name: str, folder: Path, net: Entry, options: Mapping[str, Any]) -> list[str]:
+    """At most one line, about an option that a preset sets alike for all nets that it names and not for this one.
 
     Args:
         name: The preset's.
         folder: Where presets are.
-        net: Of the run, by its registered name.
-        options: Of that net.
+        net: Of the run.
+        options: Of that net, as they stand. What is not as it is registered was set by the user, and is passed over.
     """
     nets = read_preset(name, folder).get("nets", {})
-    if net in nets:
-        return None
-    others: dict[str, Any] = {}
-    for given in nets.values():
-        others = {**given, **others}
-    odd = {option: value for option, value in others.items() if option in options and options[option] != value}
-    if not odd:
-        return None
-    words = " ".join(f"--set nets.{net}.{option}={str(value).lower()}" for option, value in sorted(odd.items()))
-    return f"the preset {name} does not know the net {net}, which keeps its own options; for what it gives to others: {words}"
+    if not nets or net.name in nets:
+        return []
+    shared = set.intersection(*({(option, json.dumps(value)) for option, value in given.items()} for given in nets.values()))
+    untouched = {option for option, p in net.options.items() if options.get(option) == p.default}
+    odd = [(option, value) for option, value in sorted(shared) if option in untouched and json.dumps(options[option]) != value]
+    words = " ".join(f"--set nets.{net.name}.{option}={value}" for option, value in odd)
+    return [f"the preset {name} does not know the net {net.name}; for what it gives to all others: {words}"] if odd else []
 
 
 def _switches(given: Any, path: Path) -> dict[str, dict[str, Any]]:

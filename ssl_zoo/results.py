@@ -281,10 +281,12 @@ def read_sound_rows(paths: Sequence[Path]) -> Found:
         near = near_miss(name, [*ROW, *MORE])
         found.remarks.append(f"{places[0]}{more}: the field '{name}' is unknown; {near}it is not used")
     if not found.rows:
-        if found.lost and not found.problems:
+        if found.problems:
+            raise InputError(found.problems[0])
+        if found.lost:
             some = f"all {len(found.lost)} runs" if len(found.lost) > 1 else "the run"
             raise InputError(f"{some} there diverged: {found.lost[0]['diverged']}")
-        raise InputError(found.problems[0] if found.problems else "no finished run is there")
+        raise InputError("no finished run is there")
     return found
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks import compare
-from tests.test_table import row
+from tests.test_table import lost, row
 
 
 def write(tmp_path, name, **more):
@@ -59,3 +59,10 @@ def test_bad_input(second, tmp_path, capsys):
     write(tmp_path, "b")
     assert compare.main([one, str(tmp_path / second)]) == 2
     assert ("holds no finished run" if second == "none" else "holds 2 runs") in capsys.readouterr().err
+
+
+def test_a_run_that_diverged_has_nothing_to_compare(tmp_path, capsys):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/diverged.json").write_text(json.dumps(lost("x", 0)))
+    assert compare.main([str(tmp_path / "a"), write(tmp_path, "b")]) == 2
+    assert "holds a run that diverged, and no result" in capsys.readouterr().err

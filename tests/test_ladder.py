@@ -251,11 +251,14 @@ def test_runs_that_diverged_are_counted_and_in_no_mean(tmp_path):
         return {k: v for k, v in row(rung, seed, 0, "S0").items() if k not in scores} | {"diverged": "the loss is not finite"}
 
     rows = [row("S0", 0, 0.7), row("S0", 1, 0.6), row("A0", 0, 0.8, "S0"), lost("A0", 1), lost("A1", 0), lost("A1", 1)]
-    found = ladder.sound(rows)
+    found = ladder.sound([lost("A0", 0), *rows, lost("A0", 0)])  # one that finished has the place
+    assert found.lines == ["2 rows left out: of a rung and a seed that are there twice"]
     made = ladder.markdown(found).splitlines()
     assert any(line.startswith("| A0 | change of A0 | 1, 1 diverged | 80.0 | 79.0 | 78.0 |  |  |") for line in made)
     assert "| A1 | change of A1 | 0, 2 diverged | | | | | | |" in made and made[0].count("|") == made[4].count("|")
-    assert not any(line.startswith("| A1 |") for line in made[6:]) and "are counted as diverged" in "".join(made)
+    assert not any(
+        line.startswith("| A1 |") for line in made[6:]
+    ) and "Diverged, and so in no mean, which flatters what is left: A0 (seed 1), A1 (seeds 0, 1)." in "".join(made)
     pytest.importorskip("matplotlib")
     ladder.draw(found, tmp_path / "ladder.png")
     none = ladder.markdown(ladder.sound([lost("A1", 0)])).splitlines()
@@ -276,6 +279,13 @@ def test_rows_of_a_rung_that_differ_in_their_recipe_are_left_out():
     odd["config"] = {"algorithms": {}, "steps": 10, "net": "other"}
     kept, _, lines = ladder.sound([row("A0", 0, 0.8), row("A0", 1, 0.8), odd])
     assert len(kept["A0"]) == 2 and "setting net" in lines[0]
+
+
+def test_an_odd_row_takes_no_place_from_a_sound_one():
+    odd = row("A0", 0, 0.1)
+    odd["config"] = {"algorithms": {}, "steps": 10, "net": "other"}
+    found = ladder.sound([odd, *(row("A0", seed, 0.8) for seed in range(3))])
+    assert [r["accuracy"] for r in found.rungs["A0"]] == [0.8, 0.8, 0.8] and len(found.lines) == 1
 
 
 def test_rows_of_another_code_are_left_out_by_name():
@@ -349,6 +359,7 @@ def test_a_small_ladder(tmp_path, monkeypatch, capsys):
         (["--set", "optimizer={lr: 1}"], "would change what A5 is, which sets optimizer.lr"),
         (["--set", "steps=7"], "give --scale"),
         (["--set", "net=smallnet"], "would change what every rung is"),
+        (["--set", "algorithms.mean-teacher.weight=3"], "which sets algorithms.meanteacher.weight"),
         (["--out", ""], "--out is the folder you are in"),
         (["--ladder", "none.yaml"], "none.yaml"),
         (["--read", "none.jsonl", "--rungs", "A0"], "--rungs is for a ladder that is run"),

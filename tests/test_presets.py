@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from benchmarks import run, share, sweep
-from ssl_zoo import InputError, config, presets
+from ssl_zoo import NETS, InputError, config, presets
 from ssl_zoo.losses import kl_divergence, squared_error
 from ssl_zoo.registry import ALGORITHMS
 
@@ -446,11 +446,18 @@ def test_averages_that_cannot_settle_are_told(capsys):
     assert "running statistics" not in error and "averaged weights" not in error
 
 
-def test_a_net_that_a_preset_does_not_know(capsys):
-    options = {"bn_momentum": 0.1, "drop_rate": 0, "conv_bias": "none"}
-    line = presets.unset("mixmatch", run.PRESETS, "wrn16_2", options)
-    assert "does not know the net wrn16_2" in line
-    assert line.endswith("--set nets.wrn16_2.bn_momentum=0.001 --set nets.wrn16_2.conv_bias=all")
-    assert presets.unset("mixmatch", run.PRESETS, "wrn28_2", options) is None
-    assert presets.unset("mixmatch", run.PRESETS, "mine", {"width": 3}) is None
-    assert presets.unset("mixmatch", run.PRESETS, "wrn16_2", {"bn_momentum": 0.001}) is None
+def test_a_net_that_a_preset_does_not_know():
+    """What it gives to all others is told, unless the user has set it."""
+
+    def lines(preset, net, **options):
+        entry = NETS.resolve(net)
+        return presets.unset(preset, run.PRESETS, entry, {name: p.default for name, p in entry.options.items()} | options)
+
+    (line,) = lines("mixmatch", "wrn16_2")
+    assert line.endswith("does not know the net wrn16_2; for what it gives to all others: --set nets.wrn16_2.bn_momentum=0.001")
+    assert (
+        lines("mixmatch", "wrn28_2")
+        == lines("mixmatch", "wrn16_2", bn_momentum=0.01)
+        == lines("tarvainen-pytorch", "wrn16_2")
+        == []
+    )

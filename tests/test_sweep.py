@@ -172,13 +172,19 @@ def test_a_failing_cell_is_tried_twice_and_reported_while_the_rest_goes_on():
 
 
 @pytest.mark.slow
-def test_a_cell_that_diverges_is_not_tried_again_and_is_counted():
+@pytest.mark.parametrize("when", ["log_every", "every"])  # it shows in the loss, or in the scores
+def test_a_cell_that_diverges_is_not_tried_again_and_is_counted(when):
     """To try until the loss stays finite would choose among runs."""
-    huge = ["--set", "optimizer.lr=1e30", "--set", "evaluation.log_every=1", "--set", "schedule.name=constant"]
-    done = subprocess.run([*SWEEP, *grid(*huge, algs="supervised")], capture_output=True, text=True)
-    assert done.returncode == 1 and "0 of 2 cells are finished" in done.stdout and "tried once more" not in done.stderr
-    assert done.stderr.count("failed: supervised-smallnet-20-s") == 2 and "not finite" in done.stderr
+    huge = ["--set", "optimizer.lr=1e30", "--set", f"evaluation.{when}=1", "--set", "schedule.name=constant"]
+    command = [*SWEEP, *grid(*huge, algs="supervised")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "0 of 2 cells are finished and 2 diverged" in done.stdout
+    assert "tried once more" not in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.count(" diverged: the ") == 2 and "not finite" in done.stderr
     assert [results.is_lost(row) for row in results.read_all_rows([Path("grid")])] == [True, True]
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0 and "2 diverged before, such as supervised-smallnet-20-s0" in again.stdout
+    assert "0 finished, 0 to run" in again.stdout
 
 
 def test_a_folder_belongs_to_one_process_at_a_time(capsys):

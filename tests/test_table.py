@@ -208,15 +208,18 @@ def test_runs_that_diverged_are_counted_and_in_no_mean(tmp_path, capsys):
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(each) + "\n" for each in (*ROWS, *gone)))
     assert table.main([str(path), "--jsonl", str(tmp_path / "again.jsonl")]) == 0 and "1 diverged" in capsys.readouterr().out
-    assert len((tmp_path / "again.jsonl").read_text().splitlines()) == 8
+    again = results.read_sound_rows([tmp_path / "again.jsonl"])
+    assert (len(again.rows), len(again.lost)) == (4, 4) and again.lost == gone
 
 
 def test_a_run_that_diverged_with_other_settings_is_not_counted():
     other = {**row()["config"], "optimizer": {"lr": 9}}
-    (made,), said = table.make_tables(ROWS, lost=[lost("x", 0, config=other), lost("x", 0, net="big")])
-    assert made.lost == {} and "x" not in made.cells and len(said) == 2
+    odd = [lost("x", 0, config=other), lost("x", 0, net="big"), lost("x", 1, split_hash="other")]
+    (made,), said = table.make_tables(ROWS, lost=odd)
+    assert made.lost == {} and "x" not in made.cells and len(said) == 3
     assert said[0] == "no table for d with big: 1 run, all diverged"
-    assert "x with 20 labels and seed 0, which diverged, is left out" in said[1]
+    assert all(f"x with 20 labels and seed {k}, which diverged, is left out" in said[1 + k] for k in range(2))
+    assert made.caption[-1] == "Partial: 2 runs that diverged left out, other in settings, data, labels or code."
 
 
 @pytest.mark.parametrize("change", [{"diverged": 3}, {"steps": 0}, {"config": None}])

@@ -26,6 +26,9 @@ def predict(
 
     Returns:
         (T, K) float32.
+
+    Raises:
+        FloatingPointError: Some are not finite, and so are no scores.
     """
     net.eval()
     device = next(net.parameters()).device
@@ -34,7 +37,10 @@ def predict(
         with context:
             logits = net(prepare(chunk.to(device)))
         parts.append(full_precision(logits).softmax(dim=1))
-    return torch.cat(parts).cpu().numpy()
+    found = torch.cat(parts).cpu().numpy()
+    if not np.isfinite(found).all():
+        raise FloatingPointError("predictions are not finite")
+    return found
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:

@@ -143,7 +143,7 @@ class Trainer:
         """Train to the last step, from the checkpoint if there is one.
 
         Raises:
-            DivergedError: A loss or a weight is not finite.
+            DivergedError: A loss, a weight or a prediction is not finite.
             RunError: The folder can no longer be written.
             Interrupted: A signal asked the run to end; a checkpoint is written.
         """
@@ -310,7 +310,10 @@ class Trainer:
             self.evaluations.append({"step": done})
             return
         self._lap(training=True)
-        scores, confusion = self.evaluator(self.eval_net(), self.algorithm.net)
+        try:
+            scores, confusion = self.evaluator(self.eval_net(), self.algorithm.net)
+        except FloatingPointError as error:
+            raise self._diverged(f"the {error} at the evaluation after step {done}") from error
         self.algorithm.train()  # a teacher left in eval mode would stop normalising by its own batches
         self.evaluations.append({"step": done, **scores})
         if chosen(self.evaluations, self.settings.selection) == len(self.evaluations) - 1:
