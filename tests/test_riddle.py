@@ -12,6 +12,7 @@ from benchmarks import ladder, table
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "benchmarks/RIDDLE.md").read_text()
 ROWS = ROOT / "benchmarks/results/ladder-digits.jsonl"
+JPEG = ROOT / "benchmarks/results/ladder-cifar10-jpeg.jsonl"
 PROSE = TEXT.partition("<!-- table")[0]
 GAIN = re.compile(r"([SA][\w.-]*) over ([SA][\w.-]*): ([+-][\d.]+) \(([+-][\d.]+) to ([+-][\d.]+)\), n = (\d+)")
 
@@ -108,3 +109,19 @@ def test_the_published_numbers_are_in_their_file():
     assert len(lines) == 9
     for line in lines:
         assert line in known or (line[4] == "the tutorial itself" and any(line[:3] == entry[:3] for entry in known)), line
+
+
+def test_the_short_runs_on_cifar10_are_those_of_their_rows():
+    found = ladder.sound(ladder.read_rows(JPEG))
+    assert found.lines == [] and {name: len(rows) for name, rows in found.rungs.items()} == {"S0": 2, "A0": 2, "A2": 2}
+    assert table.insert(TEXT, "benchmarks/results/ladder-cifar10-jpeg.jsonl", ladder.markdown(found)) == TEXT
+    part = TEXT[TEXT.index("## CIFAR-10 in small") :].partition("<!-- table")[0]
+    for name, rows in found.rungs.items():
+        each = " | ".join(f"{100 * row['accuracy']:.1f}" for row in sorted(rows, key=lambda row: row["seed"]))
+        assert f"| {name} | {each} |" in part
+        settings = rows[0]["config"]
+        passes = rows[0]["steps"] * settings["batch"]["labeled"] / rows[0]["labels"]
+        assert (rows[0]["steps"], rows[0]["net"], f"{passes:.0f}") == (4800, "wrn10_2", "19")
+    for name in ("A0", "A2"):
+        gain = table.difference(found.rungs[name], found.rungs["S0"])
+        assert gain.low <= 0 <= gain.high, "the text says that it is not shown"
