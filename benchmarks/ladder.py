@@ -53,7 +53,7 @@ class Rung(NamedTuple):
     above: str | None  # the rung that it changes
     change: str
     recipe: dict[str, Any]
-    sets: frozenset[str]  # dotted keys, which are not in those that it comes from
+    sets: frozenset[str]  # dotted keys of its own `set`, without those of the rung that it changes
 
 
 def read_ladder(dataset: str, path: Path = LADDER) -> dict[str, Rung]:
@@ -297,8 +297,8 @@ def markdown(found: Sorted) -> str:
         f"{' | '.join(f'over {base}' for base in BASES)} |",
         f"| - | - | -: | -: | -: | -: | -: |{' -: |' * len(BASES)}",
     ]
-    for name, every in found.rungs.items():
-        rows, gone = every, lost[name]
+    for name, rows in found.rungs.items():
+        gone = lost[name]
         if not rows:
             lines.append(f"| {name} | {gone[0]['change']} | 0, {len(gone)} diverged |{' |' * (4 + len(BASES))}")
             continue
@@ -336,7 +336,7 @@ def caption(rungs: Mapping[str, Sequence[Row]], lost: Mapping[str, Sequence[Row]
     """What the tables were measured on."""
     rows = [row for group in rungs.values() for row in group]
     if not rows:
-        return ["No run finished: the loss of all was not finite."]
+        return ["No run finished: all diverged."]
     first = rows[0]
     by_seeds: dict[str, list[str]] = {}
     for name, group in rungs.items():

@@ -473,7 +473,7 @@ def _execute(settings: RunSettings, out: Path) -> dict[str, Any]:
     except DivergedError as error:
         if rank() == 0:
             with writing(out):
-                results.write_json(out / results.LOST, {**known, **moves(trainer.history), "diverged": error.what})
+                results.write_json(out / results.LOST, {**known, "diverged": error.what})
         raise
     images_seen = settings.steps * sum(pipeline.sizes.values())
     row = known | scored(settings, data, trainer, outcome, images_seen)
@@ -525,10 +525,11 @@ def unsettled(settings: RunSettings, trainer: Trainer) -> Iterator[str]:
     student = settings.evaluation.net == "student"
     for teacher in (module for module in trainer.algorithm.modules() if isinstance(module, Teacher) and not student):
         if not teacher.warmup and (left := teacher.decay**settings.steps) > STALE:
+            true_average = f", or begin with a true average: --set algorithms.{settings.alg}.warmup_average=true"
             yield (
                 f"after {settings.steps} steps {100 * left:.0f} % of the averaged weights will be the initial ones, and scores "
-                f"poor: a decay of {teacher.decay:g} from the first step is for long runs; give more steps, a smaller decay, or "
-                f"begin with a true average: --set algorithms.{settings.alg}.warmup_average=true"
+                f"poor: a decay of {teacher.decay:g} from the first step is for long runs; give more steps or a smaller decay"
+                f"{true_average if 'warmup_average' in settings.algorithms[settings.alg] else ''}"
             )
 
 
@@ -586,15 +587,11 @@ def made_with(settings: RunSettings, trainer: Trainer) -> dict[str, Any]:
         **{name: getattr(settings, name) for name in ("net", "dataset", "labels", "seed", "split_seed", "steps")},
         "precision": trainer.precision,
         "device": device_name(trainer.device),
+        **({"history": trainer.history} if len(trainer.history) > 1 else {}),  # where it was gone on with on something else
         "versions": results.versions(),
         "recipe_hash": results.recipe_hash(config.plain(settings)),
         "config": config.plain(settings),
     }
-
-
-def moves(history: list[dict[str, Any]]) -> dict[str, Any]:
-    """On what a run was gone on with, where that changed."""
-    return {"history": history} if len(history) > 1 else {}
 
 
 def scored(settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Outcome, images_seen: int) -> dict[str, Any]:
@@ -610,7 +607,6 @@ def scored(settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Outc
         "warnings": outcome.warnings,
         "skipped_steps": outcome.skipped,
         "seconds_compiling": trainer.seconds_compiling,
-        **moves(outcome.history),
         "images_seen": images_seen,
         "images_per_second": images_seen / outcome.seconds_training,
         "seconds": outcome.seconds,

@@ -381,7 +381,7 @@ def plan(cells: Sequence[Cell], todo: Sequence[Cell], refused: dict[str, str], c
     yield f"{len(cells)} cell{many}: {' x '.join(f'{count} {words[name][count != 1]}' for name, count in kinds.items())}"
     begun = sum(cell.progress[0] > 0 for cell in todo)
     finished = len(cells) - len(todo) - len(refused)
-    lost = [cell for cell in cells if cell.diverged is not None]
+    lost = [cell for cell in cells if cell.job.name not in refused and cell.diverged is not None]
     if lost:
         yield f"{len(lost)} diverged before, such as {lost[0].job.name}; to try one again, remove its folder"
     yield f"{finished - len(lost)} finished, {len(todo)} to run ({begun} of them half-done), {slots} at a time"
@@ -514,13 +514,16 @@ def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack) -> int:
     missing = run_cells(cells, flags, engines)
     if flags.dry_run:
         return 1 if missing else 0
-    print(f"{outcomes(cells, missing)}, in {out}/; a table: python benchmarks/table.py {out}")
+    shown = (
+        f"; a table: python benchmarks/table.py {out}" if any(cell.job.name not in missing and cell.row for cell in cells) else ""
+    )
+    print(f"{outcomes(cells, missing)}, in {out}/{shown}")
     return say_missing(missing)
 
 
 def outcomes(cells: Sequence[Cell], missing: Mapping[str, str]) -> str:
     """How many cells finished, and how many diverged."""
-    lost = sum(cell.diverged is not None for cell in cells)
+    lost = sum(cell.job.name not in missing and cell.diverged is not None for cell in cells)
     more = f" and {lost} diverged" if lost else ""
     return f"{len(cells) - len(missing) - lost} of {len(cells)} cells are finished{more}"
 

@@ -328,10 +328,7 @@ def make_tables(
     for row in rows:
         groups.setdefault((row["dataset"], row["net"]), []).append(row)
     tables, said = [], list(problems)
-    alone: dict[tuple[str, str], int] = {}
-    for row in lost:
-        if (row["dataset"], row["net"]) not in groups:
-            alone[row["dataset"], row["net"]] = alone.get((row["dataset"], row["net"]), 0) + 1
+    alone = collections.Counter(place for row in lost if (place := (row["dataset"], row["net"])) not in groups)
     said += [
         f"no table for {dataset} with {net}: {counted(count, 'run')}, all diverged" for (dataset, net), count in alone.items()
     ]

@@ -185,6 +185,8 @@ def test_a_cell_that_diverges_is_not_tried_again_and_is_counted(when):
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 0 and "2 diverged before, such as supervised-smallnet-20-s0" in again.stdout
     assert "0 finished, 0 to run" in again.stdout
+    other = subprocess.run([*command, "--set", "optimizer.momentum=0.5"], capture_output=True, text=True)
+    assert other.returncode == 1 and "0 of 2 cells are finished, in" in other.stdout, "they are of other settings, not diverged"
 
 
 def test_a_folder_belongs_to_one_process_at_a_time(capsys):

@@ -75,7 +75,6 @@ class Outcome(NamedTuple):
     seconds_training: float  # without evaluations and checkpoints
     warnings: list[str]  # of terms that trained nothing
     skipped: int  # steps without a finite gradient, under --on-nan skip
-    history: list[dict[str, Any]]  # the environments of its parts, each with its first step, where there was more than one
 
 
 class Trainer:
@@ -126,7 +125,7 @@ class Trainer:
         self.confusion: list[list[int]] = []
         self.seconds = self.seconds_training = 0.0
         self._log_offset = 0
-        self.history: list[dict[str, Any]] = []
+        self.history: list[dict[str, Any]] = []  # the environments of the run's parts, each with its first step
         self._mark = self._saved_at = 0.0  # of the clock: the last lap, the last checkpoint
         self._bar_scores: dict[str, str] = {}
         self._resume()
@@ -161,8 +160,7 @@ class Trainer:
         self.evaluations, self.confusion = from_first(lambda: (self.evaluations, self.confusion))
         chosen_one = chosen(self.evaluations, self.settings.selection)
         seconds = (self.seconds, self.seconds_training)
-        history = self.history if len(self.history) > 1 else []
-        return Outcome(self.evaluations, chosen_one, self.confusion, *seconds, self.guard.warnings, self.skipped, history)
+        return Outcome(self.evaluations, chosen_one, self.confusion, *seconds, self.guard.warnings, self.skipped)
 
     def _run(self, log: RunLog | NoLog) -> None:
         s = self.settings
