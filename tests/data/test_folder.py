@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ssl_zoo.data import cache as kept
-from ssl_zoo.data import folder as module
+from ssl_zoo.data import decode as module
 from ssl_zoo.data.cache import cache_file
 from ssl_zoo.data.dataset import fingerprint
 from ssl_zoo.data.folder import folder

@@ -19,7 +19,7 @@ from PIL import Image
 
 from benchmarks import run
 from ssl_zoo import DATASETS, InputError
-from ssl_zoo.data import folder
+from ssl_zoo.data import archive as module
 from ssl_zoo.data.leakage import leaks
 
 SIDE = 8
@@ -326,7 +326,7 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused_before_it_does(root, tm
 
 
 def test_an_archive_of_too_many_bytes_is_refused(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "LARGEST_ARCHIVE", 1000)
+    monkeypatch.setattr(module, "LARGEST_ARCHIVE", 1000)
     with pytest.raises(InputError, match="holds over 1,000 bytes of images; unpack it into a folder"):
         load(pack(root, tmp_path, "zip", {}))
 

@@ -1,0 +1,114 @@
+"""An archive of images, read into memory: nothing of it is unpacked to disk, and nothing in it is trusted."""
+
+import functools
+import gzip
+import lzma
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from ssl_zoo.data import cache
+from ssl_zoo.data.decode import LARGEST
+from ssl_zoo.data.layout import EXPECTED, IMAGES, PARTS
+from ssl_zoo.errors import InputError
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz")
+LARGEST_ARCHIVE = 1 << 32  # bytes of all images in an archive, which are held in memory until they are decoded
+
+
+class Archive:
+    """Members of an archive; all are read at once, because an xz stream can only be read from its start."""
+
+    def __init__(self, root: Path):
+        if not root.exists():
+            raise InputError(f"no folder or archive '{root}'; {EXPECTED}; say where it is with --data-root")
+        if not root.name.lower().endswith(ARCHIVES) or not root.is_file():
+            raise InputError(f"'{root}' is neither a folder nor an archive ({', '.join(ARCHIVES)}); {EXPECTED}")
+        self.root = root
+        status = root.stat()
+        self.stamp = cache.digest([(root.name, status.st_size, status.st_mtime_ns)])
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._contents)
+
+    def read(self, name: str) -> bytes:
+        return self._contents[name]
+
+    @functools.cached_property
+    def _contents(self) -> dict[str, bytes]:
+        members = _zip_members if self.root.name.lower().endswith(".zip") else _tar_members
+        found: dict[str, bytes] = {}
+        total = 0
+        try:
+            for member, data in members(self.root):
+                name = str(PurePosixPath(member)) + "/" * member.endswith("/")  # without "./"
+                if name.startswith("/") or ".." in PurePosixPath(name).parts or "\\" in name:
+                    raise _refused(self.root, name, ", which would lie outside it")
+                if name in found and not name.endswith("/"):
+                    raise _refused(self.root, name, " twice")
+                total += len(data)
+                if total > LARGEST_ARCHIVE:
+                    raise InputError(
+                        f"archive '{self.root}' holds over {LARGEST_ARCHIVE:,} bytes of images; unpack it into a folder"
+                    )
+                if not _hidden(member):
+                    found[name] = data
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # what a damaged one can make the decompressors raise is in no documentation
+            raise InputError(f"archive '{self.root}' cannot be read ({error}): damaged, encrypted or of another kind") from error
+        tops = {name.partition("/")[0] for name in found}
+        if len(tops) == 1 and not tops & set(PARTS):  # one folder around it all
+            found = {name.partition("/")[2]: data for name, data in found.items()}
+        return found
+
+
+def _zip_members(path: Path) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            wanted = _wanted(path, member.filename, member.file_size)
+            yield member.filename, archive.read(member) if wanted else b""
+
+
+class _Bounded:
+    """A file that is read in pieces of at most `LARGEST` bytes: tarfile reads a member's headers whole, however long they are."""
+
+    def __init__(self, file: BinaryIO):
+        self.seek, self.tell, self._read = file.seek, file.tell, file.read
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= LARGEST:
+            raise ValueError(f"a header of {size:,} bytes")
+        return self._read(size)
+
+
+def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
+    openers = {".xz": lzma.open, ".gz": gzip.open, ".tgz": gzip.open}
+    with openers.get(path.suffix.lower(), open)(path, "rb") as file, tarfile.open(fileobj=_Bounded(file), mode="r:") as archive:
+        for member in archive:
+            if member.isdir():
+                yield member.name + "/", b""
+                continue
+            if not (member.isreg() or member.islnk() or member.issym()):
+                raise _refused(path, member.name, ", which is neither a file nor a folder")
+            wanted = _wanted(path, member.name, member.size)
+            stream = archive.extractfile(member) if wanted else None
+            yield member.name, stream.read() if stream is not None else b""
+
+
+def _wanted(path: Path, name: str, size: int) -> bool:
+    """Whether a member is worth reading: an image by its name. Its size is bounded whatever it is."""
+    if size > LARGEST:  # a few kilobytes of archive can hold as much as anybody likes
+        raise _refused(path, name, f" of {size:,} bytes, which is no image")
+    return name.lower().endswith(IMAGES) and not _hidden(name)
+
+
+def _refused(path: Path, name: str, why: str) -> InputError:
+    return InputError(f"archive '{path}' has a member '{name}'{why}; make it anew without")
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)  # "./train" has no part "."
