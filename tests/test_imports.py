@@ -18,7 +18,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "files": set(),
     "algorithms": {"algorithms", "batch", "losses", "schedules", "ema", "ranks", "registry", "errors"},
     "nets": {"nets", "ranks", "registry", "errors"},
-    "data": {"data", "batch", "files", "registry", "seeds", "errors"},
+    "data": {"data", "train.device", "batch", "files", "registry", "seeds", "errors"},
     "train": {"train", "files", "algorithms.base", "batch", "ema", "ranks", "schedules", "seeds", "losses", "settings", "errors"},
     "config": {"registry", "settings", "errors"},
     "presets": {"config", "registry", "errors"},

@@ -15,7 +15,7 @@ from PIL import Image
 from benchmarks import run, soak
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS
 from ssl_zoo.data import cache
-from tests.data.test_inputs import reference
+from tests.data.test_normalisation import reference
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["--net", "smallnet", "--steps", "6", "--device", "cpu"]

@@ -1,5 +1,6 @@
 """What a net gets of stored images, before they are augmented and without."""
 
+import json
 import math
 
 import numpy as np
@@ -7,14 +8,16 @@ import pytest
 import torch
 
 from ssl_zoo import AUGMENTATIONS, DATASETS, InputError
-from ssl_zoo.data import inputs
+from ssl_zoo.data import normalisation
 from ssl_zoo.data.augment import Augmentation, View, channel_statistics
 from ssl_zoo.data.dataset import tensor
-from ssl_zoo.data.inputs import (
+from ssl_zoo.data.normalisation import (
+    Normalisation,
     Whitening,
     check_steps,
     contrast_normalized,
     per_image,
+    prepare,
     shift_and_scale,
     transformation,
     transformed,
@@ -117,12 +120,12 @@ def test_the_covariance_of_whitened_images():
 def test_in_chunks_as_at_once(monkeypatch):
     given = alike()
     whole = Whitening.fit(given, CPU)
-    of_all = {kind: transformed(transformation(kind, given, CPU), given, CPU) for kind in inputs.BEFORE}
-    monkeypatch.setattr(inputs, "CHUNK", 7 * 12)
+    of_all = {kind: transformed(transformation(kind, given, CPU), given, CPU) for kind in normalisation.BEFORE}
+    monkeypatch.setattr(normalisation, "CHUNK", 7 * 12)
     parts = Whitening.fit(given, CPU)
     torch.testing.assert_close(parts.mean, whole.mean, atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(parts.matrix, whole.matrix, atol=1e-6, rtol=1e-6)
-    assert len(inputs._chunks(given)) == 29
+    assert len(normalisation._chunks(given)) == 29
     for kind, expected in of_all.items():
         torch.testing.assert_close(transformed(transformation(kind, given, CPU), given, CPU), expected, atol=1e-5, rtol=1e-5)
 
@@ -134,7 +137,7 @@ def test_the_same_bits_every_time():
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (3, 2, 2), (5, 4, 4)])
-@pytest.mark.parametrize("kind", inputs.BEFORE)
+@pytest.mark.parametrize("kind", normalisation.BEFORE)
 def test_any_shape_constant_images_and_constant_pixels(kind, shape):
     given = torch.randint(0, 256, (40, *shape), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     given[:, 0] = 9
@@ -158,7 +161,7 @@ def test_images_in_a_file(tmp_path):
     given = alike()
     np.save(tmp_path / "images.npy", given.numpy())
     mapped = tensor(np.load(tmp_path / "images.npy", mmap_mode="r"))
-    for kind in inputs.BEFORE:
+    for kind in normalisation.BEFORE:
         made = transformed(transformation(kind, mapped, CPU), mapped, CPU)
         assert torch.equal(made, transformed(transformation(kind, given, CPU), given, CPU))
 
@@ -176,6 +179,71 @@ def test_images_that_it_does_not_suit(kind, shape, message):
         transformation(kind, torch.zeros(2, *shape, dtype=torch.uint8), CPU)
 
 
+KINDS = ("channel", "unit", *normalisation.BEFORE)
+
+
+def ready(kind, given):
+    """What a run has of some training images and ten test images."""
+    return prepare(kind, given.numpy(), alike(10, tuple(given.shape[1:]), seed=1).numpy(), CPU)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_that_a_run_needs(kind):
+    given, test = alike(), alike(10, seed=1)
+    made = prepare(kind, given.numpy(), test.numpy(), CPU)
+    if kind in normalisation.BEFORE:
+        first = transformation(kind, given, CPU)
+        assert made.shift is None and made.scale is None and type(made.transformation) is type(first)
+        for part, stored in ((made.images, given), (made.test_images, test)):
+            assert part.dtype == torch.float32 and torch.equal(part, transformed(first, stored, CPU))
+    else:
+        assert made.transformation is None and torch.equal(made.images, given) and torch.equal(made.test_images, test)
+        assert torch.equal(torch.stack((made.shift, made.scale)), torch.stack(shift_and_scale(kind, given)))
+    assert made.kind == kind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_applied_to_stored_images_it_gives_what_is_scored(kind):
+    given, test = alike(), alike(10, seed=1)
+    made = ready(kind, given)
+    scored = View([], made.shift, made.scale).plain(made.test_images)
+    for one in (made, Normalisation.from_values(json.loads(json.dumps(made.values())), made.tensors())):
+        found = one.apply(test, CPU)
+        assert torch.equal(found, scored) and found.dtype == torch.float32
+        assert found.shape == (10, 2, 2, 3) and found.is_contiguous(memory_format=torch.channels_last)
+        found.zero_()  # as a net may do
+        assert torch.equal(one.apply(test, CPU), scored)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "tensors"),
+    [
+        ("channel", {"kind", "shift", "scale"}, set()),
+        ("unit", {"kind", "shift", "scale"}, set()),
+        ("image", {"kind"}, set()),
+        ("zca", {"kind"}, {"mean", "matrix"}),
+    ],
+)
+def test_what_a_file_must_hold(kind, values, tensors):
+    made = ready(kind, alike())
+    assert set(made.values()) == values and set(made.tensors()) == tensors
+    again = Normalisation.from_values(made.values(), made.tensors())
+    assert again.values() == made.values() and again.kind == kind
+    assert all(torch.equal(part, made.tensors()[name]) for name, part in again.tensors().items())
+
+
+def test_where_a_device_has_no_room(monkeypatch):
+    given = alike()
+    monkeypatch.setattr(normalisation, "holds", lambda device, size, made=False: not made)
+    for kind in normalisation.BEFORE:
+        message = f"input = {kind} keeps all images as floats, 0.0 GB, for which cpu has no room; set input = channel or unit"
+        with pytest.raises(InputError, match=message):
+            ready(kind, given)
+    monkeypatch.setattr(normalisation, "holds", lambda device, size, made=False: False)
+    stored = given.numpy()
+    assert prepare("unit", stored, stored, torch.device("meta")).images.data_ptr() == stored.ctypes.data  # they stay on the host
+
+
 class Own(Augmentation):
     """A plug-in's, which does not say that it works on values of any range."""
 
@@ -184,7 +252,7 @@ def steps(*names):
     return {name: AUGMENTATIONS.create(name) for name in names}
 
 
-@pytest.mark.parametrize("kind", inputs.BEFORE)
+@pytest.mark.parametrize("kind", normalisation.BEFORE)
 @pytest.mark.parametrize("name", ["randaugment", "cutout"])
 def test_what_works_on_pixels_is_refused_after_a_normalisation(kind, name):
     with pytest.raises(
