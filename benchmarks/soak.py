@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -139,6 +139,14 @@ def _same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and a == b
 
 
+class Alone(NamedTuple):
+    """What the run takes that is left alone."""
+
+    steps: int
+    seconds: float  # in its loop
+    whole: float  # seconds from its start to its end
+
+
 def soak(argv: Sequence[str], kills: int, folder: Path, seed: int) -> dict[str, Any]:
     """Run once undisturbed and once under fire, in two folders below `folder`.
 
@@ -161,20 +169,54 @@ def soak(argv: Sequence[str], kills: int, folder: Path, seed: int) -> dict[str, 
     if Run([*argv, "--out", str(alone)], log).wait() != 0:
         raise InputError(f"the run does not go through when it is left alone: {last_line(log)}")
     whole = time.perf_counter() - began
-    steps, seconds = _row(alone)["steps"], _row(alone)["seconds"]
-    if steps < 5 * kills:
-        raise InputError(f"{steps} steps are too few for {kills} kills; give it more --steps, or fewer kills")
-    argv = [*argv, "--set", f"checkpoint_seconds={seconds / kills / 3:.3g}"]
-    lost, saved = [], 0
+    takes = Alone(_row(alone)["steps"], _row(alone)["seconds"], whole)
+    if takes.steps < 5 * kills:
+        raise InputError(f"{takes.steps} steps are too few for {kills} kills; give it more --steps, or fewer kills")
+    argv = [*argv, "--set", f"checkpoint_seconds={takes.seconds / kills / 3:.3g}"]
+    lost = under_fire([*argv, "--out", str(killed)], killed, kills, takes, draw, log)
+    if Run([*argv, "--out", str(killed)], log).wait() != 0:
+        raise InputError(f"the run does not come to its end after {kills} kills: {last_line(log)}")
+    found = differences(alone, killed)
+    return {
+        "kills": kills,
+        "different": found,
+        "steps": takes.steps,
+        "steps_lost_mean": statistics.mean(lost),
+        "steps_lost_max": max(lost),
+        "seconds_alone": takes.whole,
+        "command": " ".join(["benchmarks/run.py", *argv]),
+        "cores": os.cpu_count(),
+        "device": _row(alone)["device"],
+        "versions": results.versions(),
+        "commit": results.commit(),
+    }
+
+
+def under_fire(argv: Sequence[str], out: Path, kills: int, takes: Alone, draw: random.Random, log: Path) -> list[int]:
+    """Start a run and kill it, so many times; returns the steps that were lost at each.
+
+    Args:
+        argv: Of run.py.
+        out: The run's folder.
+        kills: How many.
+        takes: The same run, left alone.
+        draw: Of the moments.
+        log: Where what it prints goes.
+
+    Raises:
+        InputError: It ends by itself.
+    """
+    lost: list[int] = []
+    saved = 0
     while len(lost) < kills:
-        shot = Run([*argv, "--out", str(killed)], log)
+        shot = Run(argv, log)
         if draw.random() < EARLY:  # while it starts
-            shot.wait(draw.uniform(0, whole - seconds))
+            shot.wait(draw.uniform(0, takes.whole - takes.seconds))
         else:  # on average, 0.7 of the run is over after all of them
-            target = saved + draw.uniform(0, 1.4 * steps / kills)
+            target = saved + draw.uniform(0, 1.4 * takes.steps / kills)
             while shot.step < target and shot.wait(0.001) is None:
                 pass
-            shot.wait(draw.uniform(0, seconds / steps))
+            shot.wait(draw.uniform(0, takes.seconds / takes.steps))
         status = shot.wait(0)
         if status is None:
             status = shot.send(signal.SIGKILL)
@@ -182,25 +224,10 @@ def soak(argv: Sequence[str], kills: int, folder: Path, seed: int) -> dict[str, 
             raise InputError(f"the run was over after {len(lost)} kills; give it more --steps")
         if status != -signal.SIGKILL:
             raise InputError(f"the run failed after {len(lost)} kills: {last_line(log)}")
-        state = Checkpoints(killed).load(torch.device("cpu"))
+        state = Checkpoints(out).load(torch.device("cpu"))
         saved = 0 if state is None else state["step"]
         lost.append(max(0, shot.step - saved))  # 0: it was killed before its first step
-    if Run([*argv, "--out", str(killed)], log).wait() != 0:
-        raise InputError(f"the run does not come to its end after {kills} kills: {last_line(log)}")
-    found = differences(alone, killed)
-    return {
-        "kills": kills,
-        "different": found,
-        "steps": steps,
-        "steps_lost_mean": statistics.mean(lost),
-        "steps_lost_max": max(lost),
-        "seconds_alone": whole,
-        "command": " ".join(["benchmarks/run.py", *argv]),
-        "cores": os.cpu_count(),
-        "device": _row(alone)["device"],
-        "versions": results.versions(),
-        "commit": results.commit(),
-    }
+    return lost
 
 
 def sentence(figures: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import speed, table
+from benchmarks import speed, table, timing
 from benchmarks.plain import PlainMeanTeacher
 from ssl_zoo import results
 from ssl_zoo.data.augment import View
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def data():
-    return speed.random_data(SMALL)
+    return timing.random_data(SMALL)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def data():
     ],
 )
 def test_bare_makes_the_passes_of_a_step_and_nothing_else(alg, passes, data):
-    bare = speed.Bare(speed.Ours(SMALL, alg, data, "cpu"))
+    bare = timing.Bare(timing.Ours(SMALL, alg, data, "cpu"))
     assert [(p.shape, p.grad) for p in bare.passes] == [((n, 1, 8, 8), grad) for n, grad in passes]
     assert all(x.is_contiguous(memory_format=torch.channels_last) for x in bare._inputs)
     before = [p.clone() for p in bare.trainer.algorithm.parameters()]
@@ -47,14 +47,14 @@ def test_bare_makes_the_passes_of_a_step_and_nothing_else(alg, passes, data):
 
 
 def test_ours_makes_the_steps_of_a_run(data):
-    ours = speed.Ours(SMALL, "meanteacher", data, "cpu")
+    ours = timing.Ours(SMALL, "meanteacher", data, "cpu")
     before = ours.trainer.algorithm.teacher.updates.item()
     ours.step(), ours.step()
     assert ours.trainer.algorithm.teacher.updates.item() == before + 2 and ours.done == 2
 
 
 def test_the_parts_of_a_step_add_up_and_nothing_stays_wrapped(data, monkeypatch):
-    ours = speed.Ours(SMALL, "meanteacher", data, "cpu")
+    ours = timing.Ours(SMALL, "meanteacher", data, "cpu")
     now = [0.0]
     monkeypatch.setattr(speed.time, "perf_counter", lambda: now[0])
 
@@ -77,7 +77,7 @@ def test_the_parts_of_a_step_add_up_and_nothing_stays_wrapped(data, monkeypatch)
     ):
         costs(owner, name, seconds)
     inner = View.__call__
-    parts = speed.breakdown(ours, 2)
+    parts = timing.breakdown(ours, 2)
     assert parts == {
         "sampling": 1,
         "augmentation": 30,
@@ -86,7 +86,7 @@ def test_the_parts_of_a_step_add_up_and_nothing_stays_wrapped(data, monkeypatch)
         "backward": 0,
         "optimiser": 0,
         "state": 10_000,
-        "logging": 100_000 / speed.LOG_EVERY,
+        "logging": 100_000 / timing.LOG_EVERY,
         "rest": 0,
     }
     assert View.__call__ is inner and "backward" in vars(torch.Tensor) and "step" not in vars(ours.trainer.optimizer)
@@ -94,7 +94,7 @@ def test_the_parts_of_a_step_add_up_and_nothing_stays_wrapped(data, monkeypatch)
 
 def test_all_take_turns():
     order = []
-    found = speed.interleaved({name: lambda name=name: order.append(name) for name in "ab"}, 3, 2, CPU, speed.tqdm(disable=True))
+    found = timing.interleaved({name: lambda name=name: order.append(name) for name in "ab"}, 3, 2, CPU, speed.tqdm(disable=True))
     assert order == ["a", "a", "b", "b"] * 4 and {name: len(times) for name, times in found.items()} == {"a": 3, "b": 3}
 
 
@@ -132,7 +132,7 @@ FIGURES = {
                     "overhead": {"median": 0.021, "min": -0.01, "max": 0.05},
                     "images_per_second": 91.4,
                     "peak_memory": 3 * 2**20,
-                    "parts": dict.fromkeys(speed.PARTS, 0.001),
+                    "parts": dict.fromkeys(timing.PARTS, 0.001),
                     "precision": "bf16",
                     "compiled": {"step": {"median": 0.125, "min": 0.1, "max": 0.15}, "seconds": 41.2},
                 }
@@ -205,7 +205,7 @@ def test_a_short_measurement(monkeypatch, capsys):
     monkeypatch.setattr(speed, "CIFAR", speed.CIFAR._replace(side=8, batch=(4, 6)))
     monkeypatch.setattr(speed, "METHODS", ("supervised", "meanteacher"))
     figures = speed.everything("cpu", short=True)
-    assert speed.markdown(json.loads(json.dumps(figures))).count("| meanteacher |") == 4
+    assert timing.markdown(json.loads(json.dumps(figures))).count("| meanteacher |") == 4
     for work in figures["workloads"].values():
         assert work["methods"].keys() == {*speed.METHODS}
         for found in work["methods"].values():
@@ -222,7 +222,7 @@ def test_the_readmes_table_is_made_from_the_results_file(monkeypatch):
     name = "benchmarks/results/speed.json"
     figures = json.loads(Path(name).read_text())
     text = Path("README.md").read_text()
-    assert table.insert(text, name, speed.markdown(figures)) == text and not figures["commit"].endswith("-dirty")
+    assert table.insert(text, name, timing.markdown(figures)) == text and not figures["commit"].endswith("-dirty")
 
 
 def test_the_readmes_words_about_precision():

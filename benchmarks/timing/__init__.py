@@ -1,0 +1,22 @@
+"""The parts of `speed.py`: what is measured with, who is timed, in turns and part by part, and the tables that come of it."""
+
+from .contenders import Bare, Ours, peak, plain
+from .parts import LOG_EVERY, PARTS, breakdown
+from .tables import markdown
+from .turns import interleaved, spread
+from .workloads import Workload, random_data
+
+__all__ = [
+    "LOG_EVERY",
+    "PARTS",
+    "Bare",
+    "Ours",
+    "Workload",
+    "breakdown",
+    "interleaved",
+    "markdown",
+    "peak",
+    "plain",
+    "random_data",
+    "spread",
+]

@@ -1,0 +1,105 @@
+"""Whose steps are timed: a real run's, the bare passes of its nets, and the tutorial's way."""
+
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo import results
+from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.train.device import autocast, keep_freed_memory
+
+from .workloads import Workload, random_data, settings_of
+
+if __package__ == "benchmarks.timing":
+    from benchmarks import run
+    from benchmarks.plain import PlainMeanTeacher
+else:
+    import run
+    from plain import PlainMeanTeacher
+
+
+class Ours:
+    """Steps of a real run.
+
+    Args:
+        w: What is measured.
+        alg: The method.
+        data: Of the workload.
+        device: Where.
+        more: Further settings.
+    """
+
+    def __init__(self, w: Workload, alg: str, data: Dataset, device: str, **more: Any):
+        settings = settings_of(w, alg, device, **more)
+        with tempfile.TemporaryDirectory() as folder:  # nothing is written
+            self.trainer, _ = run.assemble(settings, run.choose_labels(settings, data), Path(folder), {})
+        self.trainer.algorithm.train()
+        self.done = 0
+
+    def step(self) -> None:
+        self.trainer.step(self.done)
+        self.done += 1
+
+
+class Pass(NamedTuple):
+    """A forward pass that a step makes, and its backward pass where it has one."""
+
+    net: nn.Module
+    shape: tuple[int, ...]
+    grad: bool
+
+
+class Bare:
+    """The passes that a method's step makes, on tensors that are there already, forward and, with a gradient, backward."""
+
+    def __init__(self, ours: Ours):
+        self.trainer = ours.trainer
+        self.passes = passes_of(ours)
+        self._inputs = [
+            torch.randn(p.shape, device=self.trainer.device).to(memory_format=torch.channels_last) for p in self.passes
+        ]
+        self._parameters = list(self.trainer.algorithm.parameters())
+
+    def step(self) -> None:
+        for one, x in zip(self.passes, self._inputs, strict=True):
+            with torch.set_grad_enabled(one.grad), autocast(self.trainer.device, self.trainer.precision):
+                logits = one.net(x)
+            if one.grad:
+                logits.backward(torch.ones_like(logits))
+        for p in self._parameters:
+            p.grad = None
+
+
+def passes_of(ours: Ours) -> list[Pass]:
+    """The passes of one step through the student, and through every copy of it that the method keeps."""
+    algorithm, found = ours.trainer.algorithm, []
+
+    def note(net: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found.append(Pass(net, tuple(inputs[0].shape), torch.is_grad_enabled()))
+
+    nets = [module for module in algorithm.modules() if type(module) is type(algorithm.net)]
+    hooks = [net.register_forward_pre_hook(note) for net in nets]
+    ours.step()
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def plain(w: Workload, data: Dataset, workers: int, device: torch.device) -> PlainMeanTeacher:
+    """The tutorial's way, with the same net and batch."""
+    settings = settings_of(w, "supervised", str(device))
+    inputs = run.choose_labels(settings, data)
+    net = run.build(settings, inputs.facts, data.images.shape[1:], device).net.to(memory_format=torch.contiguous_format)
+    return PlainMeanTeacher(net, data.images, data.labels, inputs.split.rows, w.batch, workers, device)
+
+
+def peak(w: Workload, alg: str, device: str) -> int | None:
+    """Bytes at most, of a process of its own that makes a few steps."""
+    keep_freed_memory()
+    ours = Ours(w, alg, random_data(w), device)
+    for _ in range(3):
+        ours.step()
+    return results.peak_memory(ours.trainer.device)

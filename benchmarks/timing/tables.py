@@ -1,0 +1,78 @@
+"""The figures as tables and in words."""
+
+from typing import Any
+
+from .parts import PARTS
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """All of them, for a document."""
+    lines = [line for work in found["workloads"].values() for line in _tables(work)]
+    lines += _sentences(found)
+    rounds = next(iter(found["workloads"].values()))["rounds"]
+    versions = found["versions"]
+    lines += [
+        "",
+        f"Medians (least to most) of {rounds} rounds of one run in which all take turns. {found['device']}, "
+        f"{found['cores']} cores; ssl_zoo {versions['ssl_zoo']}, torch {versions['torch']}, python {versions['python']}; "
+        f"commit {found['commit'][:10]}.",
+    ]
+    return "\n".join(lines)
+
+
+def _tables(work: dict[str, Any]) -> list[str]:
+    """Of one workload: what a step of each method takes, and where its time goes."""
+    lines = [
+        f"**{work['title']}**, {next(iter(work['methods'].values()))['precision']}:",
+        "",
+        "| | ms a step | images a second | bare net, ms | overhead | peak memory, MB | compiled, ms a step | after |",
+        "| - | -: | -: | -: | -: | -: | -: | -: |",
+    ]
+    for alg, f in work["methods"].items():
+        fast = f"{_ms(f['compiled']['step'])} | {f['compiled']['seconds']:.0f} s" if "compiled" in f else " | "
+        peak = "" if f["peak_memory"] is None else f"{f['peak_memory'] / 2**20:.0f}"
+        lines.append(
+            f"| {alg} | {_ms(f['step'])} | {f['images_per_second']:.0f} | {_ms(f['bare'])} | "
+            f"{_percent(f['overhead'])} | {peak} | {fast} |"
+        )
+    for workers, f in work["plain"].items():
+        how = "in the training process" if workers == "0" else f"with {workers} workers"
+        lines.append(
+            f"| plain Mean Teacher, PIL {how}, fp32 | {_ms(f['step'])} | {f['images_per_second']:.0f} | | "
+            f"{f['gain']['median']:.2f} times meanteacher ({f['gain']['min']:.2f} to {f['gain']['max']:.2f}) | | | |"
+        )
+    lines += ["", f"| ms a step | {' | '.join(PARTS)} |", f"| - |{' -: |' * len(PARTS)}"]
+    for alg, f in work["methods"].items():
+        lines.append(" | ".join((f"| {alg}", *(f"{1000 * f['parts'][part]:.2f}" for part in PARTS))) + " |")
+    lines.append("")
+    return lines
+
+
+def _sentences(found: dict[str, Any]) -> list[str]:
+    """What was measured besides."""
+    sizes = "; ".join(f"{int(n):,} rows: {_ms(f)} ms" for n, f in found["rows"].items())
+    first = found["starts"]["import torch"]["median"]
+    begin = ", ".join(f"{name} {f['median']:.2f} s ({f['median'] / first:.2f})" for name, f in found["starts"].items())
+    made = found["views"]
+    lines = [
+        f"A view of {made['images']} images of 32x32 pixels: weak {_ms(made['weak'])} ms, with PIL {_ms(made['weak, PIL'])}; "
+        f"strong (RandAugment and Cutout too) {_ms(made['strong'])} ms, with PIL {_ms(made['strong, PIL'])}.",
+        f"A step of Temporal Ensembling (smallnet, 16x16 pixels) against the size of the data set: {sizes}.",
+        f"To start, and relative to torch alone: {begin}.",
+    ]
+    if found["default_run"]:
+        run_ = found["default_run"]
+        lines.append(
+            f"The default run: {run_['wall']:.0f} s from the command to its end, {run_['seconds']:.0f} s of them in its loop, "
+            f"{run_['peak_memory'] / 2**20:.0f} MB at most."
+        )
+    return lines
+
+
+def _ms(f: dict[str, float]) -> str:
+    digits = 0 if f["median"] > 0.1 else 1 if f["median"] > 0.01 else 2
+    return f"{1000 * f['median']:.{digits}f} ({1000 * f['min']:.{digits}f} to {1000 * f['max']:.{digits}f})"
+
+
+def _percent(f: dict[str, float]) -> str:
+    return f"{100 * f['median']:+.1f} % ({100 * f['min']:+.1f} to {100 * f['max']:+.1f})"
