@@ -4,19 +4,40 @@ LONGEST = 1500  # characters of a line
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used. The message says what is wrong and how to mend it. Exit status 2."""
+    """What the user gave cannot be used. The message says what is wrong and how to mend it."""
+
+    status = 2  # of a process that it ends
+
+
+class FolderError(InputError):
+    """A run's folder cannot be that of this run.
+
+    Args:
+        what: What is wrong with it.
+    """
+
+    def __init__(self, what: str):
+        super().__init__(f"{what}; choose another folder")
+
+
+class StaleError(InputError):
+    """A run that is half done was begun with other code."""
 
 
 class BusyError(InputError):
-    """Another process is at work on the same run. Exit status 3."""
+    """Another process is at work on the same run."""
+
+    status = 3
 
 
 class RunError(RuntimeError):
-    """A run that had begun cannot go on. The message says at which step, why, and what is kept. Exit status 1."""
+    """A run that had begun cannot go on. The message says at which step, why, and what is kept."""
+
+    status = 1
 
 
 class Interrupted(RunError):
-    """A signal ended a run between two steps, and its checkpoint is written. Exit status 128 + the signal's number.
+    """A signal ended a run between two steps, and its checkpoint is written.
 
     Args:
         message: Says what happened and how to go on.
@@ -26,6 +47,7 @@ class Interrupted(RunError):
     def __init__(self, message: str, number: int):
         super().__init__(message)
         self.number = number
+        self.status = 128 + number
 
 
 class DivergedError(RunError):

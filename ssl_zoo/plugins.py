@@ -96,33 +96,6 @@ def provenance(parts: Mapping[str, Entry]) -> str:
     return "; ".join(f"{part}: {entry.origin} {_source_hash(entry.target)}" for part, entry in sorted(outside.items()))
 
 
-def code(targets: Iterable[Any]) -> str:
-    """12 hex digits over the source in this package of methods and nets, their bases, and the formulas that they share.
-
-    Args:
-        targets: Classes or functions. Of those from plug-ins `provenance` tells.
-    """
-    classes = [part for target in targets for part in (inspect.getmro(target) if inspect.isclass(target) else (target,))]
-    sources = {Path(inspect.getfile(part)) for part in classes if part.__module__.partition(".")[0] == "ssl_zoo"}
-    sources |= {Path(__file__).parent / f"{name}.py" for name in ("batch", "ema", "losses", "ranks", "schedules")}
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()[:12]
-
-
-def source(*more: Path) -> str:
-    """12 hex digits over the source of what every run goes through: all of this package but the files of single methods, of which
-    `code` tells, and what only tests use.
-
-    Args:
-        more: Further files.
-    """
-    root = Path(__file__).parent
-    apart = {root / "new.py", *(root / "algorithms").glob("*.py"), *(root / "testing").glob("*.py")} - {
-        root / "algorithms/base.py"
-    }
-    there = sorted({*root.rglob("*.py")} - apart) + sorted(more)
-    return hashlib.sha256(b"".join(path.read_bytes() for path in there)).hexdigest()[:12]
-
-
 def _register(key: object, origin: str, what: str, module: str, load: Callable[[], None]) -> None:
     """Load, and check what came of it: at least one entry of that origin or from that module, each of the right type."""
     if key in _loaded:

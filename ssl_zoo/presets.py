@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ssl_zoo import config
+from ssl_zoo import recipes
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import Entry, near_miss
 
@@ -36,16 +36,17 @@ SWITCHES = {
     "label_split": "how the labelled images are chosen, and whether that is recorded",
     "precision": "16-bit or 32-bit arithmetic",
 }
-PARTS = ("about", "switches", "recipe", config.BUDGETS)  # of a preset's file
+FOLDER = recipes.FOLDER / "presets"
+PARTS = ("about", "switches", "recipe", recipes.BUDGETS)  # of a preset's file
 WEIGHED = {"weight", "reduction", "ce_denominator", "scale_by_labeled_fraction"}  # options of methods whose weight we can convert
 
 
-def names(folder: Path) -> list[str]:
+def names(folder: Path = FOLDER) -> list[str]:
     """Every preset in a folder."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
-def read_preset(name: str, folder: Path) -> dict[str, Any]:
+def read_preset(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """What a preset sets, as a recipe with budgets.
 
     Args:
@@ -60,10 +61,10 @@ def read_preset(name: str, folder: Path) -> dict[str, Any]:
     if name not in known:
         raise InputError(f"no preset is called '{name}'; {near_miss(name, known)}known: {', '.join(known)}")
     path = folder / f"{name}.yaml"
-    preset = config.read_mapping(path, "a preset", ", ".join(PARTS))
+    preset = recipes.read_mapping(path, "a preset", ", ".join(PARTS))
     if set(preset) != set(PARTS):
         raise InputError(f"{path} has the parts {', '.join(map(str, preset))}; a preset has {', '.join(PARTS)}")
-    parts = {part: preset[part] for part in ("recipe", config.BUDGETS)}
+    parts = {part: preset[part] for part in ("recipe", recipes.BUDGETS)}
     entries = _switches(preset["switches"], path)
     parts |= {switch: entries[switch].get("set", {}) for switch in SWITCHES}
     recipe: dict[str, Any] = {}
@@ -71,14 +72,14 @@ def read_preset(name: str, folder: Path) -> dict[str, Any]:
     for part, settings in parts.items():
         if not isinstance(settings, dict):
             raise InputError(f"{path}: {part} must set a mapping of settings, not {settings!r}")
-        settings = config.as_recipe({config.BUDGETS: settings} if part == config.BUDGETS else settings, f"{path}, {part}")
+        settings = recipes.as_recipe({recipes.BUDGETS: settings} if part == recipes.BUDGETS else settings, f"{path}, {part}")
         for key, value in _set(settings).items():
             for taken, (other, before) in by.items():
                 one_in_the_other = f"{key}.".startswith(f"{taken}.") or f"{taken}.".startswith(f"{key}.")
                 if value != before if key == taken else one_in_the_other:
                     raise InputError(f"{path}: {other} sets {taken} to {before!r}, and {part} sets {key} to {value!r}; keep one")
             by[key] = (part, value)
-        config.put_recipe(recipe, settings)
+        recipes.put_recipe(recipe, settings)
     return recipe
 
 
@@ -125,9 +126,9 @@ def _set(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a recipe sets, with dotted keys; a view is set as a whole."""
     views = settings.get("views")
     if not isinstance(views, Mapping):
-        return config.flatten(settings)
+        return recipes.flatten(settings)
     rest = {name: value for name, value in settings.items() if name != "views"}
-    return config.flatten(rest) | {f"views.{name}": view for name, view in views.items()}
+    return recipes.flatten(rest) | {f"views.{name}": view for name, view in views.items()}
 
 
 def effective_weight(

@@ -5,6 +5,10 @@ from typing import Any, Literal
 
 from ssl_zoo.errors import InputError, between
 
+# Settings that make no other run: a run may resume with others, and a table holds runs that differ in them. The data are known by
+# their hash, the device and the number of threads by what a row says of them.
+NO_OTHER_RUN = ("device", "threads", "data_root", "checkpoint_seconds", "strict")
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSettings:
@@ -143,6 +147,7 @@ class RunSettings:
             (contrast of each image, then whitening, fitted on the training images).
         steps: Updates of the net.
         device: auto (a GPU if there is one), cpu, cuda or cuda:N.
+        threads: Of the processor; auto: one where a step's work is small, otherwise as many as are free, as measured at the start.
         deterministic: Use only operations whose result is the same every time, which on a GPU takes longer; a CPU's always are.
         compile: Compile the loss and its gradient, which takes up to a minute at the start; on a GPU, replay them as CUDA graphs.
         precision: auto (bf16 where the device is fast in it, otherwise fp32), bf16 or fp32. Parameters and losses stay fp32.
@@ -175,6 +180,7 @@ class RunSettings:
     input: Literal["channel", "unit", "image", "zca"] = "channel"
     steps: int = 1000
     device: str = "auto"
+    threads: int | Literal["auto"] = "auto"
     deterministic: bool = False
     compile: bool = False
     precision: Literal["auto", "bf16", "fp32"] = "auto"
@@ -197,6 +203,8 @@ class RunSettings:
         if self.labels != "all":
             between("labels", self.labels, 1)
         between("val_fraction", self.val_fraction, 0, 1)
+        if self.threads != "auto":
+            between("threads", self.threads, 1, 1024)
         if self.selection == "validation" and self.val_fraction == 0:
             raise InputError("selection = validation needs images to select by; set val_fraction, such as --val-fraction 0.2")
         between("checkpoint_seconds", self.checkpoint_seconds, 0)

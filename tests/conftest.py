@@ -1,6 +1,7 @@
 """Small things that many tests share: a tiny net, facts, a random batch."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from ssl_zoo import Batch, Facts
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the promises tested here are the CPU's
 torch.set_num_threads(1)  # the nets are tiny; more threads only wait for each other
 
+RUN = str(Path(__file__).parent.parent / "benchmarks/run.py")  # the command, as a script
 K, ROWS, B, U = 3, 12, 4, 6
 
 

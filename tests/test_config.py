@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ssl_zoo import InputError, config
+from ssl_zoo import InputError, config, recipes
 from ssl_zoo.settings import RunSettings
 
 
 def read(tmp_path, text):
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
-    return config.read_recipe(str(path), tmp_path)
+    return recipes.read_recipe(str(path), tmp_path)
 
 
 def test_an_empty_recipe_is_the_defaults():
@@ -119,8 +119,8 @@ def test_recipes_that_are_none(tmp_path, text, message):
 
 def test_aliases_anchors_and_empty_sections(tmp_path):
     recipe = read(tmp_path, "algorithms: {mean-teacher: &x {decay: .9}, pi-model: {weight: 3}}\nnets:\n")
-    config.put_assignment(recipe, "algorithms.MeanTeacher.weight=3")
-    config.put_assignment(recipe, "nets.wrn28_2.drop_rate=.1")
+    recipes.put_assignment(recipe, "algorithms.MeanTeacher.weight=3")
+    recipes.put_assignment(recipe, "nets.wrn28_2.drop_rate=.1")
     settings = config.resolve(recipe)
     assert settings.algorithms["meanteacher"]["weight"] == 3 and settings.algorithms["meanteacher"]["decay"] == 0.9
     assert settings.nets["wrn28_2"]["drop_rate"] == 0.1
@@ -131,8 +131,8 @@ def test_aliases_anchors_and_empty_sections(tmp_path):
 
 def test_what_an_alias_puts_in_two_places_are_two(tmp_path):
     recipe = read(tmp_path, "views: {weak: &w {flip: {}}, strong: *w}\nnets: {mlp: &n {bn_momentum: .2}, wrn28_2: *n}\n")
-    config.put_assignment(recipe, "views.strong.cutout={}")
-    config.put_recipe(recipe, {"nets": {"mlp": {"bn_momentum": 0.3}}})
+    recipes.put_assignment(recipe, "views.strong.cutout={}")
+    recipes.put_recipe(recipe, {"nets": {"mlp": {"bn_momentum": 0.3}}})
     assert recipe["views"] == {"weak": {"flip": {}}, "strong": {"flip": {}, "cutout": {}}}
     assert recipe["nets"] == {"mlp": {"bn_momentum": 0.3}, "wrn28_2": {"bn_momentum": 0.2}}
 
@@ -140,17 +140,17 @@ def test_what_an_alias_puts_in_two_places_are_two(tmp_path):
 def test_a_recipe_that_does_not_exist(tmp_path):
     (tmp_path / "digits.yaml").write_text("steps: 1\n")
     with pytest.raises(InputError, match="no recipe is called 'digts' and no such file exists; did you mean 'digits'"):
-        config.read_recipe("digts", tmp_path)
+        recipes.read_recipe("digts", tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not a text file in UTF-8"):
-        config.read_recipe("binary", tmp_path)
+        recipes.read_recipe("binary", tmp_path)
 
 
 def test_put_assignment():
     settings = {"algorithms": {"meanteacher": {"weight": 1}}, "steps": 5}
-    config.put_assignment(settings, "algorithms.Mean-Teacher.decay=5e-1")
-    config.put_assignment(settings, "views.weak={flip: {}}")
-    config.put_assignment(settings, "schedule.milestones=[0.5, 0.75]")
+    recipes.put_assignment(settings, "algorithms.Mean-Teacher.decay=5e-1")
+    recipes.put_assignment(settings, "views.weak={flip: {}}")
+    recipes.put_assignment(settings, "schedule.milestones=[0.5, 0.75]")
     assert settings["algorithms"] == {"meanteacher": {"weight": 1, "decay": 0.5}}
     assert settings["views"] == {"weak": {"flip": {}}} and settings["schedule"]["milestones"] == [0.5, 0.75]
     for wrong, message in {
@@ -160,7 +160,7 @@ def test_put_assignment():
         "a=[": "not YAML",
     }.items():
         with pytest.raises(InputError, match=message):
-            config.put_assignment(settings, wrong)
+            recipes.put_assignment(settings, wrong)
 
 
 def test_explain_shows_every_setting_with_its_documentation():
@@ -173,7 +173,7 @@ def test_explain_shows_every_setting_with_its_documentation():
     ):
         assert part in text
     assert "Take the second view as a fixed target" in text
-    flat = config.flatten(config.plain(RunSettings()))
+    flat = recipes.flatten(config.plain(RunSettings()))
     for key in flat:
         if not key.startswith(("views", "datasets", "nets", "algorithms")):
             line = text.splitlines().index(next(line for line in text.splitlines() if line.startswith(f"  {key} = ")))
@@ -181,17 +181,17 @@ def test_explain_shows_every_setting_with_its_documentation():
 
 
 def test_flatten():
-    assert config.flatten({"a": {"b": {"c": 1}, "d": {}}, "e": [1]}) == {"a.b.c": 1, "a.d": {}, "e": [1]}
+    assert recipes.flatten({"a": {"b": {"c": 1}, "d": {}}, "e": [1]}) == {"a.b.c": 1, "a.d": {}, "e": [1]}
 
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-SHIPPED = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != config.LADDER)
+SHIPPED = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != recipes.LADDER)
 BUDGETED = ["cifar10", "cifar100", "digits", "folder", "stl10", "svhn"]
 
 
 @pytest.mark.parametrize(("name", "budget"), [*((n, "short") for n in SHIPPED), *((n, "full") for n in BUDGETED)])
 def test_every_shipped_recipe_is_valid(name, budget):
-    recipe = config.read_recipes([name], CONFIGS, budget)
+    recipe = recipes.read_recipes([name], CONFIGS, budget)
     assert set(recipe["algorithms"]) == {"supervised", "pimodel", "tempens", "meanteacher"}
     for alg in recipe["algorithms"]:
         settings = config.resolve({**recipe, "alg": alg})
@@ -202,7 +202,7 @@ def test_every_shipped_recipe_is_valid(name, budget):
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10", "svhn"])
 def test_the_full_budget_is_the_published_protocol(name):
     """TorchSSL's, arXiv:2110.08263: the same steps, evaluations, weight decay, net and average for every method."""
-    settings = config.resolve(config.read_recipes([name], CONFIGS, "full"))
+    settings = config.resolve(recipes.read_recipes([name], CONFIGS, "full"))
     assert (settings.steps, settings.evaluation.every, settings.eval_ema) == (1_048_576, 5000, 0.999)
     assert settings.algorithms["meanteacher"]["weight"] == 50 and settings.algorithms["meanteacher"]["decay"] == 0.999
     assert (settings.batch.labeled, settings.batch.unlabeled, settings.optimizer.lr) == (64, 64, 0.03)
@@ -235,7 +235,7 @@ def test_a_budget_lies_on_top_of_its_recipe_and_below_the_next(tmp_path):
     (tmp_path / "c.yaml").write_text("steps: 3\nbudgets: {full: {labels: 8}, huge: {}}\n")
 
     def read(*names, budget="short"):
-        return config.read_recipes(names, tmp_path, budget)
+        return recipes.read_recipes(names, tmp_path, budget)
 
     assert read("a") == {"steps": 10, "nets": {"wrn28_2": {"drop_rate": 0.1}}, "views": {"weak": {"flip": {}}}}
     full = {"steps": 99, "nets": {"wrn28_2": {"drop_rate": 0.1, "bn_momentum": 0.5}}, "views": {"weak": {}}}
@@ -260,7 +260,7 @@ def test_budgets_that_are_none(tmp_path, text):
 def test_a_text_is_read_back_as_a_text(word):
     """Of YAML's two ideas of a number, ours takes 1e3 for one: so what is written must be in quotes."""
     settings = config.resolve({"split_file": word})
-    assert config.resolve(config.parse_yaml(config.dump(settings), "it")) == settings
+    assert config.resolve(recipes.parse_yaml(config.dump(settings), "it")) == settings
 
 
 def test_a_flag_that_is_cut_short_is_unknown():

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import run
 from ssl_zoo import ALGORITHMS, InputError, plugins
+from ssl_zoo.cli import run
 from ssl_zoo.registry import REGISTRIES
 
 ROOT = Path(__file__).parent.parent

@@ -7,8 +7,9 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import run, share, sweep
-from ssl_zoo import NETS, InputError, config, presets
+from benchmarks import share, sweep
+from ssl_zoo import NETS, InputError, config, presets, recipes
+from ssl_zoo.cli import run
 from ssl_zoo.losses import kl_divergence, squared_error
 from ssl_zoo.registry import ALGORITHMS
 
@@ -50,13 +51,13 @@ LAM_EFF = {  # of pimodel, tempens and meanteacher on CIFAR-10 with 4,000 labels
 
 
 @functools.cache
-def settings(name, *recipes, alg="meanteacher", budget=config.SHORT):
+def settings(name, *recipes, alg="meanteacher", budget=recipes.SHORT):
     on_top = [(name, presets.read_preset(name, FOLDER))]
-    return config.resolve({**config.read_recipes(recipes or ["cifar10"], CONFIGS, budget, on_top), "alg": alg})
+    return config.resolve({**recipes.read_recipes(recipes or ["cifar10"], CONFIGS, budget, on_top), "alg": alg})
 
 
 def entries(name):
-    return config.read_mapping(FOLDER / f"{name}.yaml", "a preset", "parts")["switches"]
+    return recipes.read_mapping(FOLDER / f"{name}.yaml", "a preset", "parts")["switches"]
 
 
 def sizes(resolved, fraction=0.08):
@@ -85,7 +86,7 @@ def test_every_preset_sets_or_states_every_switch_in_order_and_cites_it(name):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("recipe", ["cifar10", "digits"])
 def test_every_preset_resolves_for_every_method(name, recipe):
-    steps = config.resolve(config.read_recipes([recipe], CONFIGS)).steps
+    steps = config.resolve(recipes.read_recipes([recipe], CONFIGS)).steps
     full = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())["budgets"]["full"]["steps"]
     for alg in METHODS:
         short = settings(name, recipe, alg=alg)
@@ -451,7 +452,7 @@ def test_a_net_that_a_preset_does_not_know():
 
     def lines(preset, net, **options):
         entry = NETS.resolve(net)
-        return presets.unset(preset, run.PRESETS, entry, {name: p.default for name, p in entry.options.items()} | options)
+        return presets.unset(preset, presets.FOLDER, entry, {name: p.default for name, p in entry.options.items()} | options)
 
     (line,) = lines("mixmatch", "wrn16_2")
     assert line.endswith("does not know the net wrn16_2; for what it gives to all others: --set nets.wrn16_2.bn_momentum=0.001")

@@ -12,9 +12,13 @@ import torch
 import yaml
 from PIL import Image
 
-from benchmarks import run, soak
+from benchmarks import soak
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS
-from ssl_zoo.data import cache
+from ssl_zoo.cli import run
+from ssl_zoo.data import cache, normalisation
+from ssl_zoo.runs.execute import trainer_of
+from ssl_zoo.runs.inputs import choose_labels, load_data
+from ssl_zoo.runs.restore import restore
 from tests.data.test_normalisation import reference
 
 ROOT = Path(__file__).parent.parent
@@ -175,7 +179,7 @@ BAD = [
 
 @pytest.mark.parametrize(("argv", "message"), BAD, ids=[" ".join(argv) for argv, _ in BAD])
 def test_bad_input_is_one_line_and_status_two_and_writes_nothing(argv, message, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(run.torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     (tmp_path / "bad.yaml").write_text("a: [1")
     (tmp_path / "list.yaml").write_text("- 1")
     for folder in ("empty", "full", *(f"{root}/{part}/a" for root in ("broken", "mixed") for part in ("train", "test"))):
@@ -301,9 +305,9 @@ INPUTS = ["channel", "unit", "image", "zca"]
 def put_together(folder, *words, change=lambda data: data):
     """A run that is about to begin, and its data."""
     settings = run.read_settings(run.parse([str(word) for word in (*QUICK, *words)]))
-    data = change(run.load_data(settings))
-    trainer, pipeline = run.assemble(settings, run.choose_labels(settings, data), folder, {})
-    return trainer, pipeline, data
+    data = change(load_data(settings))
+    trainer = trainer_of(settings, choose_labels(settings, data), folder)
+    return trainer, trainer.batches, data
 
 
 def expected_inputs(kind, data, images):
@@ -360,7 +364,7 @@ def test_a_run_on_inputs_of_each_kind_and_its_restored_net(kind, capsys):
     assert status == 0, error
     row = json.loads(Path("o/result.json").read_text())
     assert row["config"]["input"] == kind
-    _, _, trainer = run.restore(Path("o"))
+    _, _, trainer = restore(Path("o"))
     scores, confusion = trainer.evaluator(trainer.eval_net(), trainer.algorithm.net)
     assert trainer.start == 6 and confusion == row["confusion"] and scores["accuracy"] == row["accuracy"]
 
@@ -418,7 +422,7 @@ def test_only_views_that_the_method_uses_are_refused(kind, capsys):
 
 
 def test_floats_that_find_no_room_are_refused(capsys, monkeypatch):
-    monkeypatch.setattr(run, "holds", lambda device, size, made=False: not made or size < 4 * 1797 * 64)
+    monkeypatch.setattr(normalisation, "holds", lambda device, size, made=False: not made or size < 4 * 1797 * 64)
     for kind in INPUTS:
         status, _, error = call(capsys, "--alg", "supervised", *QUICK, "--set", f"input={kind}", "--out", kind)
         assert status == (0 if kind in ("channel", "unit") else 2), error
@@ -431,7 +435,7 @@ def test_inputs_of_a_folder_that_is_read_from_its_cache(kind, images, capsys, mo
     monkeypatch.setattr(cache, "LARGE", 0)
     argv = ["--dataset", "folder", "--data-root", images, "--labels", 6, *QUICK, "--set", f"input={kind}"]
     argv += ["--set", "batch={labeled: 4, unlabeled: 4}"]
-    loaded = run.load_data(run.read_settings(run.parse([str(word) for word in argv])))
+    loaded = load_data(run.read_settings(run.parse([str(word) for word in argv])))
     assert isinstance(loaded.images, np.memmap)
     status, _, error = call(capsys, *argv, "--out", "o")
     assert status == 0, error

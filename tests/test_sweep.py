@@ -190,17 +190,17 @@ def test_a_cell_that_diverges_is_not_tried_again_and_is_counted(when):
 
 
 def test_a_folder_belongs_to_one_process_at_a_time(capsys):
-    with run.locked(Path("o")):
+    with locked(Path("o")):
         status = run.main(["--net", "smallnet", "--alg", "supervised", "--steps", "2", "--out", "o"])
         assert status == 3 and "another process is at work on o" in capsys.readouterr().err
-        with pytest.raises(BusyError), run.locked(Path("o")):
+        with pytest.raises(BusyError), locked(Path("o")):
             pass
     assert not Path("o").exists(), "nothing was written, so nothing is left"
     killed = """
 import time
 from pathlib import Path
 from benchmarks import run
-with run.locked(Path("o")):
+with locked(Path("o")):
     print(flush=True)
     time.sleep(60)
 """
@@ -244,7 +244,7 @@ def test_ray_gives_the_same_rows_though_a_worker_is_killed():
 
 def worker_on(folder):
     """The process that holds a cell's lock."""
-    lock = (folder / run.LOCK).resolve()
+    lock = (folder / LOCK).resolve()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if any(link.resolve() == lock for link in (process / "fd").iterdir()):

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -81,28 +82,70 @@ def _in_threads(fill: Callable[[int], int], total: int) -> None:
 
 
 def _decode(root: Path, path: str, read: Read, size: Size, mode: str) -> np.ndarray:
-    """One image, (H, W, C) uint8."""
+    """One image of a data set, (H, W, C) uint8."""
     try:
-        with Image.open(io.BytesIO(read(path)), formats=FORMATS) as image:
-            kind = image.format
-            if image.width * image.height > PIXELS:
-                raise ValueError(f"{image.width:,} x {image.height:,} pixels, which is too large; make it smaller")
-            ImageOps.exif_transpose(image, in_place=True)
-            if image.mode.startswith("I;16") or (
-                image.mode == "I" and kind in ("PNG", "PPM")
-            ):  # 16 bits; Pillow would clip to 255
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            elif image.mode in ("I", "F"):
-                raise ValueError("32-bit pixels have no known range, save it with 8 or 16 bits")
-            elif "transparency" in image.info:
-                image = image.convert("RGBA")
-            image = image.convert(mode)
-            if size is not None:
-                image = ImageOps.fit(image, size[::-1], Image.Resampling.BILINEAR)  # Pillow's bilinear is antialiased
-            return np.asarray(image).reshape(image.height, image.width, -1)
+        return decoded(lambda: read(path), size, mode)
+    except ValueError as error:
+        raise InputError(f"'{root}/{path}' is not an image that can be read ({error}); repair or remove it") from error
+
+
+def read_image(image: Any, size: Size, mode: str) -> np.ndarray:
+    """Return one image as training would have had it, (H, W, C) uint8.
+
+    Args:
+        image: The path of a file, or an image that Pillow has opened.
+        size: Height and width, which it is made to cover, and then cropped to at its centre; None: as it is.
+        mode: RGB or L.
+
+    Raises:
+        InputError: It is not an image that can be read.
+    """
+    try:
+        if isinstance(image, Image.Image):
+            return _explained(lambda: _pixels(image.copy(), image.format, size, mode))
+        return decoded(Path(os.path.expanduser(image)).read_bytes, size, mode)
+    except (ValueError, TypeError) as error:
+        name = f"'{image}'" if isinstance(image, str | os.PathLike) else f"a {type(image).__name__}"
+        raise InputError(f"{name} is not an image that can be read ({error}); give paths, PIL images or an array") from error
+
+
+def decoded(read: Callable[[], bytes], size: Size, mode: str) -> np.ndarray:
+    """Return the pixels of an image file's content, (H, W, C) uint8.
+
+    Raises:
+        ValueError: It cannot be read; the message says why.
+    """
+
+    def opened() -> np.ndarray:
+        with Image.open(io.BytesIO(read()), formats=FORMATS) as image:
+            return _pixels(image, image.format, size, mode)
+
+    return _explained(opened)
+
+
+def _explained(work: Callable[[], np.ndarray]) -> np.ndarray:
+    """What it gives, or a ValueError that says why there is nothing: a broken file makes Pillow raise nearly anything."""
+    try:
+        return work()
     except MemoryError:  # not the file's fault
         raise
-    except Exception as error:  # a broken file makes Pillow's decoders raise nearly anything
+    except Exception as error:
         reason = "no known format" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else reason
-        raise InputError(f"'{root}/{path}' is not an image that can be read ({reason}); repair or remove it") from error
+        raise ValueError(error.strerror if isinstance(error, OSError) and error.strerror else reason) from error
+
+
+def _pixels(image: Image.Image, kind: str | None, size: Size, mode: str) -> np.ndarray:
+    """Of an image that is open, and ours to change; `kind` is the format of its file."""
+    if image.width * image.height > PIXELS:
+        raise ValueError(f"{image.width:,} x {image.height:,} pixels, which is too large; make it smaller")
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):  # 16 bits; Pillow would clip to 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise ValueError("32-bit pixels have no known range, save it with 8 or 16 bits")
+    elif "transparency" in image.info:
+        image = image.convert("RGBA")
+    image = image.convert(mode)
+    if size is not None:
+        image = ImageOps.fit(image, size[::-1], Image.Resampling.BILINEAR)  # Pillow's bilinear is antialiased
+    return np.asarray(image).reshape(image.height, image.width, -1)

@@ -86,7 +86,8 @@ class Checkpoints:
             self.step, self._damaged = state["step"], bool(damaged)
             return state
         if damaged:
-            raise InputError(f"no checkpoint can be used ({'; '.join(damaged)}); remove them to begin anew, or use another --out")
+            found = "; ".join(damaged)
+            raise InputError(f"no checkpoint can be used ({found}); remove them to begin anew, or use another folder")
         return None
 
     def _write(self, state: dict[str, Any], copied: torch.cuda.Event | None) -> int:

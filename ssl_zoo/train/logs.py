@@ -10,6 +10,8 @@ from typing import Any
 
 from ssl_zoo.errors import RunError
 
+METRICS, EVENTS = "metrics.jsonl", "tensorboard"  # in a run's folder; the second is a folder
+
 
 class NoLog:
     """In a process that writes nothing."""
@@ -47,10 +49,10 @@ class RunLog:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._event, self._summary = Event, Summary
-        path, events = folder / "metrics.jsonl", folder / "tensorboard"
+        path, events = folder / METRICS, folder / EVENTS
         self._file = path.open("ab+")
         if self._file.tell() < offset:
-            raise RunError(f"{path} is shorter than at the checkpoint at step {step}; it was changed by hand: use another --out")
+            raise RunError(f"{path} is shorter than at the checkpoint at step {step}; it was changed by hand: use another folder")
         self._file.truncate(offset)
         for old in events.glob("events.out.tfevents.*"):
             old.unlink()
@@ -65,7 +67,8 @@ class RunLog:
                 entry = json.loads(line)
                 self._show(entry.pop("step"), entry)
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-                raise RunError(f"{path} has a line that no run has written; it was changed by hand: use another --out") from error
+                by_hand = "it was changed by hand: use another folder"
+                raise RunError(f"{path} has a line that no run has written; {by_hand}") from error
 
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
         """Log numbers after `step` updates. Names are TensorBoard tags, such as `loss/total`. What is not finite is null."""

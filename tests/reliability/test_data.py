@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import run
 from ssl_zoo import DATASETS, InputError
+from ssl_zoo.cli import run
 from ssl_zoo.data import archive as module
 from ssl_zoo.data.leakage import leaks
+from ssl_zoo.runs.inputs import check_data, choose_labels, load_data
 
 SIDE = 8
 
@@ -455,7 +456,7 @@ def test_a_validation_image_that_is_also_trained_on_is_a_leak(root, tmp_path, mo
     monkeypatch.setenv("SSL_ZOO_CACHE", str(tmp_path / "cache"))
     argv = ["--dataset", "folder", "--data-root", str(root), "--labels", "all", "--val-fraction", "0.25"]
     settings = run.read_settings(run.parse(argv))
-    inputs = run.choose_labels(settings, run.load_data(settings))
+    inputs = choose_labels(settings, load_data(settings))
     held_out = inputs.data.names[inputs.held_out[0]]
     (root / held_out.replace("0.", "9.").replace("1.", "9.").replace("2.", "9.").replace("3.", "9.")).write_bytes(b"")
     (root / "unlabeled").mkdir()

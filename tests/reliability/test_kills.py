@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import run, soak
+from benchmarks import soak
 from ssl_zoo import ALGORITHMS, files
+from ssl_zoo.cli import run
+from ssl_zoo.runs import execute, folder
 from ssl_zoo.train import evaluate, logs
 from ssl_zoo.train.checkpoint import LAST, PREVIOUS, Checkpoints
 
@@ -108,7 +110,7 @@ TEMPENS = ALGORITHMS.resolve("tempens").target
 MOMENTS = {  # where the process dies, and the step that the next one goes on from
     "before anything is written": (0, files, "replace_text", 1),
     "in the first file": (0, Path, "replace", 1, lambda partial, path: Path(path).name == "config.yaml"),
-    "with settings and without a split": (0, run, "write_split", 1),
+    "with settings and without a split": (0, folder, "write_split", 1),
     "in the first step": (0, TEMPENS, "after_step", 1),
     "in a step after a checkpoint": (7, TEMPENS, "after_step", 9),
     "in an evaluation": (14, evaluate, "score", 3),
@@ -117,7 +119,9 @@ MOMENTS = {  # where the process dies, and the step that the next one goes on fr
     "in a checkpoint": (14, torch, "save", 3, lambda *args: True, half_a_file),
     "before a checkpoint is renamed": (7, Path, "replace", 2, lambda partial, path: Path(path).name == LAST),
     "after the one before is renamed": (7, Path, "replace", 1, lambda partial, path: Path(path).name == PREVIOUS, Path.rename),
-    "before the result": (24, run.results, "write_json", 1),
+    "before the model": (24, execute, "write_model", 1),
+    "before the model is renamed": (24, Path, "replace", 1, lambda partial, path: Path(path).name == "model.safetensors"),
+    "before the result": (24, folder, "write_json", 1),
     "before the result is renamed": (24, Path, "replace", 1, lambda partial, path: Path(path).name == "result.json"),
 }
 

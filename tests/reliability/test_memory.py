@@ -11,7 +11,9 @@ RUN = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from benchmarks import run
+from ssl_zoo.cli import run
+from ssl_zoo.runs.execute import trainer_of
+from ssl_zoo.runs.inputs import choose_labels, load_data
 from ssl_zoo import config
 from ssl_zoo.data.dataset import Dataset, fingerprint
 from ssl_zoo.data.leakage import leaks
@@ -24,7 +26,7 @@ images = np.load(sys.argv[1], mmap_mode="r")
 labels = np.arange(n) % 10
 data = Dataset("noise", images, labels, images[:50], labels[:50], tuple("abcdefghij"))
 settings = config.resolve({"alg": "meanteacher", "net": "smallnet", "labels": 100, "steps": 4, "device": "cpu"})
-run.assemble(settings, run.choose_labels(settings, data), Path(sys.argv[2]), {})[0].step(0)  # what torch needs of its own
+trainer_of(settings, choose_labels(settings, data), Path(sys.argv[2])).step(0)  # what torch needs of its own
 
 held = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_DATA, (held + 500 * 2**20,) * 2)
@@ -33,9 +35,9 @@ try:
     sys.exit("the limit is none")
 except MemoryError:
     pass
-inputs = run.choose_labels(settings, data)
+inputs = choose_labels(settings, data)
 print(len(fingerprint(data)), len(leaks(data.images[:1000], data.test_images)))
-print(run.assemble(settings, inputs, Path(sys.argv[2]), {})[0].run().evaluations[-1]["step"])
+print(trainer_of(settings, inputs, Path(sys.argv[2])).run().evaluations[-1]["step"])
 """
 
 

@@ -11,10 +11,13 @@ import sys
 import pytest
 import torch
 
-from benchmarks import run
-from ssl_zoo import ALGORITHMS, InputError, results
+from ssl_zoo import ALGORITHMS, InputError
+from ssl_zoo.cli import run
 from ssl_zoo.errors import RunError
+from ssl_zoo.runs import execute
+from ssl_zoo.runs import row as results
 from ssl_zoo.train.checkpoint import Checkpoints
+from tests.conftest import RUN
 from tests.train.test_trainer import SETTINGS, kill_at, make
 
 SKIP = dataclasses.replace(SETTINGS, on_nan="skip")
@@ -47,7 +50,7 @@ def test_the_first_step_and_the_term_are_named(tmp_path, value):
         trainer.run()
     said = str(error.value)
     assert "the loss is not finite (supervised from step 7, " in said and "total from step 7; at step 8: " in said
-    for way_out in ("optimizer.lr", "weight", "optimizer.clip", "--on-nan skip", "the checkpoint at step 4 is kept"):
+    for way_out in ("optimizer.lr", "weight", "optimizer.clip", "on_nan = skip", "the checkpoint at step 4 is kept"):
         assert way_out in said
 
 
@@ -55,14 +58,14 @@ def test_a_run_that_diverged_leaves_a_row_until_it_gets_through(tmp_path, monkey
     """It is no result, but a table that knew nothing of it would flatter the method."""
     monkeypatch.chdir(tmp_path)
     argv = ["--net", "smallnet", "--alg", "supervised", "--steps", "6", "--set", "evaluation.log_every=2", "--out", "o"]
-    inner = run.assemble
+    inner = execute.Trainer
 
-    def assemble(*args):
-        trainer, pipeline = inner(*args)
+    def poisoned(*args):
+        trainer = inner(*args)
         poison(trainer, 3, term="supervised")
-        return trainer, pipeline
+        return trainer
 
-    monkeypatch.setattr(run, "assemble", assemble)
+    monkeypatch.setattr(execute, "Trainer", poisoned)
     assert run.main(argv) == 1 and run.main(argv) == 1
     capsys.readouterr()
     (row,) = results.read_all_rows([tmp_path / "o"])
@@ -70,7 +73,7 @@ def test_a_run_that_diverged_leaves_a_row_until_it_gets_through(tmp_path, monkey
     assert row["diverged"].startswith("the loss is not finite (supervised from step 4")
     with pytest.raises(InputError, match="the run there diverged: the loss is not finite"):
         results.read_sound_rows([tmp_path / "o"])
-    monkeypatch.setattr(run, "assemble", inner)
+    monkeypatch.setattr(execute, "Trainer", inner)
     assert run.main(argv) == 0
     (whole,) = results.read_all_rows([tmp_path / "o"])
     assert not results.is_lost(whole) and not (tmp_path / "o/diverged.json").exists()
@@ -186,7 +189,7 @@ ARGV = ["--net", "smallnet", "--steps", "12", "--device", "cpu", "--set", "evalu
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    assert subprocess.run([sys.executable, run.__file__, *ARGV, "--out", folder / "run"], capture_output=True).returncode == 0
+    assert subprocess.run([sys.executable, RUN, *ARGV, "--out", folder / "run"], capture_output=True).returncode == 0
     return folder / "run"
 
 
@@ -203,7 +206,7 @@ def test_a_disk_that_fills_up(file, share, whole, tmp_path):
         """No file may grow beyond this, which to a process is what a full disk is."""
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    command = [sys.executable, run.__file__, *ARGV, "--out", "run"]
+    command = [sys.executable, RUN, *ARGV, "--out", "run"]
     begun = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit)
     last = begun.stderr.splitlines()[-1]
     assert begun.returncode == 1 and last.startswith("run.py: run cannot be written ("), begun.stderr

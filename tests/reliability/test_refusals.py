@@ -11,11 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import run, soak
-from ssl_zoo import plugins
+from benchmarks import soak
+from ssl_zoo import provenance
+from ssl_zoo.cli import run
 from ssl_zoo.errors import BusyError
+from ssl_zoo.runs.execute import execute
+from ssl_zoo.runs.identity import differing
 from ssl_zoo.train.checkpoint import Checkpoints
-from ssl_zoo.train.trainer import differing
+from tests.conftest import RUN
 
 QUICK = ["--net", "smallnet", "--device", "cpu", "--set", "batch={labeled: 4, unlabeled: 4}", "--set", "evaluation.every=2"]
 
@@ -59,7 +62,7 @@ def test_other_settings(folder, words, said, capsys):
 
 
 def test_other_code_of_the_method(folder, monkeypatch, capsys):
-    monkeypatch.setattr(plugins, "code", lambda targets: "0123456789ab")
+    monkeypatch.setattr(provenance, "code", lambda targets: "0123456789ab")
     status = run.main([*QUICK, "--steps", "4", "--out", str(folder)])
     error = capsys.readouterr().err
     if (folder / "result.json").exists():  # what is done is done; its row says with which commit
@@ -78,9 +81,9 @@ def test_the_code_of_a_method_is_its_file_its_bases_and_the_formulas(monkeypatch
     from ssl_zoo import ALGORITHMS, NETS
 
     targets = [ALGORITHMS.resolve("meanteacher").target, NETS.resolve("smallnet").target]
-    before = plugins.code(targets)
-    assert plugins.code([ALGORITHMS.resolve("pimodel").target, targets[1]]) != before
-    assert plugins.code([targets[0], NETS.resolve("wrn28_2").target]) != before
+    before = provenance.code(targets)
+    assert provenance.code([ALGORITHMS.resolve("pimodel").target, targets[1]]) != before
+    assert provenance.code([targets[0], NETS.resolve("wrn28_2").target]) != before
     inner = Path.read_bytes
     for name, counts in {
         "meanteacher.py": True,
@@ -92,7 +95,7 @@ def test_the_code_of_a_method_is_its_file_its_bases_and_the_formulas(monkeypatch
         "new.py": False,
     }.items():
         monkeypatch.setattr(Path, "read_bytes", lambda path, name=name: inner(path) + b"#" * (path.name == name))
-        assert (plugins.code(targets) != before) == counts, name
+        assert (provenance.code(targets) != before) == counts, name
 
 
 def test_two_processes_on_one_folder(tmp_path, capsys):
@@ -106,7 +109,7 @@ def test_two_processes_on_one_folder(tmp_path, capsys):
     assert run.main(argv) == 3
     assert "another process is at work on" in capsys.readouterr().err
     with pytest.raises(BusyError):
-        run.execute(run.read_settings(run.parse(argv[:-2])), tmp_path / "run")
+        execute(run.read_settings(run.parse(argv[:-2])), tmp_path / "run")
     assert first.send(signal.SIGKILL) == -signal.SIGKILL
     again = soak.Run(argv, tmp_path / "log")
     while again.step < 0:
@@ -252,6 +255,6 @@ def test_a_settings_file_that_was_cut_short_is_one_line(tmp_path, capsys):
 
 def test_no_shell_of_a_lock_is_left(tmp_path):
     """A run that is refused before it has begun leaves no folder."""
-    command = [sys.executable, run.__file__, *QUICK, "--labels", "5000", "--out", "a/b"]
+    command = [sys.executable, RUN, *QUICK, "--labels", "5000", "--out", "a/b"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 2
     assert list(tmp_path.iterdir()) == []

@@ -14,8 +14,9 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from benchmarks import run, sweep
-from ssl_zoo import config
+from benchmarks import sweep
+from ssl_zoo import config, recipes
+from ssl_zoo.cli import run
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
@@ -51,7 +52,7 @@ scalars = st.one_of(
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3), max_leaves=6
 )
-KEYS = sorted(config.flatten(config.plain(config.resolve({}))))
+KEYS = sorted(recipes.flatten(config.plain(config.resolve({}))))
 SECTIONS = sorted({key.rpartition(".")[0] for key in KEYS} - {""})
 
 
@@ -66,12 +67,12 @@ def test_any_recipe(recipe):
     with contextlib.suppress(config.InputError):
         nested = {}
         for key, value in recipe.items():
-            config.put(nested, key, value) if all(key.split(".")) else nested.__setitem__(key, value)
+            recipes.put(nested, key, value) if all(key.split(".")) else nested.__setitem__(key, value)
         Path("r.yaml").write_text(yaml.safe_dump(nested, allow_unicode=True), encoding="utf-8")
         status, out, _ = call(run.main, "--recipe", "r.yaml", "--print-config")
         if status == 0:
-            resolved = config.flatten(yaml.safe_load(out))
-            for key, value in config.flatten(nested).items():
+            resolved = recipes.flatten(yaml.safe_load(out))
+            for key, value in recipes.flatten(nested).items():
                 if key.split(".")[0] not in ("datasets", "nets", "algorithms", "alg", "net", "dataset") and value not in (
                     {},
                     None,
@@ -180,7 +181,7 @@ NUMBERS = {
     bool: [True, False],
     str: ["", "x", "é\n"],
 }
-PLAIN = config.flatten(config.plain(config.resolve({"alg": "tempens", "net": "smallnet"})))
+PLAIN = recipes.flatten(config.plain(config.resolve({"alg": "tempens", "net": "smallnet"})))
 LEFT = ("steps", "data_root", "alg", "net", "dataset", "device", "split_file")  # names; and steps, which would take long
 
 
@@ -225,7 +226,7 @@ def test_any_value_runs_or_is_refused(words):
         )
         if status == 0:
             row = json.loads((Path(folder) / "run/result.json").read_text())
-            given_here = config.flatten(row["config"])
+            given_here = recipes.flatten(row["config"])
             for assignment in words:
                 key, _, text = assignment.partition("=")
                 value = yaml.safe_load(text)
@@ -238,7 +239,7 @@ def test_any_value_runs_or_is_refused(words):
 def test_a_key_that_is_not_known_is_never_ignored(key):
     """One unknown key, at any depth."""
     recipe: dict = {}
-    config.put(recipe, f"{key}.learning_rat" if key else "learning_rat", 3)
+    recipes.put(recipe, f"{key}.learning_rat" if key else "learning_rat", 3)
     Path("r.yaml").write_text(yaml.safe_dump(recipe))
     said = call(run.main, "--recipe", "r.yaml", "--print-config", status=(2,))[2]
     assert "learning_rat" in said[0]

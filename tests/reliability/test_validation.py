@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import run, table
+from benchmarks import table
 from ssl_zoo import DATASETS, InputError, config
+from ssl_zoo.cli import run
 from ssl_zoo.data.splits import draw_split, hold_out
+from ssl_zoo.runs.execute import trainer_of
+from ssl_zoo.runs.inputs import choose_labels, load_data
 from ssl_zoo.train.evaluate import chosen
 from tests.train.test_trainer import SETTINGS, kill_at, make
 
@@ -67,7 +70,7 @@ def test_shares_that_cannot_be(count, fraction, message):
 def test_held_out_images_are_trained_on_in_no_way():
     for stream in (True, False):
         settings = config.resolve({"labels": 40, "val_fraction": 0.2, "batch": {"labeled_in_unlabeled": stream}})
-        inputs = run.choose_labels(settings, DATASETS.create("digits", None))
+        inputs = choose_labels(settings, DATASETS.create("digits", None))
         known = {*inputs.facts.labeled.tolist(), *inputs.facts.unlabeled.tolist()}
         assert len(inputs.held_out) == 8 and not known & {*inputs.held_out.tolist()}
         assert len(inputs.facts.labeled) == 32 and inputs.split.labels == 40  # they count as labels
@@ -106,10 +109,10 @@ def test_the_test_set_chooses_nothing(tmp_path):
     found = []
     for shift in (0, 3):
         settings = run.read_settings(run.parse([*QUICK, "--val-fraction", "0.2", "--set", "selection=validation"]))
-        data = run.load_data(settings)
-        inputs = run.choose_labels(settings, data._replace(test_labels=(data.test_labels + shift) % 10))
+        data = load_data(settings)
+        inputs = choose_labels(settings, data._replace(test_labels=(data.test_labels + shift) % 10))
         (tmp_path / str(shift)).mkdir()
-        trainer, _ = run.assemble(settings, inputs, tmp_path / str(shift), {})
+        trainer = trainer_of(settings, inputs, tmp_path / str(shift))
         outcome = trainer.run()
         found.append((outcome.chosen, [e["validation_accuracy"] for e in outcome.evaluations]))
     assert found[0] == found[1]

@@ -14,11 +14,14 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import run, soak
+from benchmarks import soak
 from ssl_zoo import ALGORITHMS, InputError
+from ssl_zoo.cli import run
+from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.train.checkpoint import Checkpoints
 from ssl_zoo.train.parallel import GlobalBatchNorm, joined, synchronise
 from ssl_zoo.train.trainer import Trainer
+from tests.conftest import RUN
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 QUICK = [
@@ -171,7 +174,7 @@ def test_two_machines_give_what_one_process_gives(two_machines, alone, tmp_path)
     more = ["--nnodes=2", "--nproc-per-node=1", "--master-addr=10.77.0.1", "--master-port=29411"]
     started = [
         subprocess.Popen(
-            ["ip", "netns", "exec", name, *TORCHRUN, *more, f"--node-rank={number}", run.__file__, *argv],
+            ["ip", "netns", "exec", name, *TORCHRUN, *more, f"--node-rank={number}", RUN, *argv],
             env={**os.environ, "GLOO_SOCKET_IFNAME": "cable", "OMP_NUM_THREADS": "1"},
             stdout=(tmp_path / name).open("w"),
             stderr=subprocess.STDOUT,
@@ -202,7 +205,7 @@ def test_processes_that_cannot_be_reached(monkeypatch):
 @pytest.mark.slow
 def test_a_signal_to_torchrun_ends_all_of_them_at_one_step(tmp_path):
     argv = [*QUICK, "--alg", "meanteacher", "--net", "smallnet", "--steps", "100000", "--out", str(tmp_path / "run")]
-    command = [*TORCHRUN, "--standalone", "--nproc-per-node=2", run.__file__, *argv]
+    command = [*TORCHRUN, "--standalone", "--nproc-per-node=2", RUN, *argv]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         while not (tmp_path / "run/checkpoint.pt").exists():
@@ -246,7 +249,7 @@ def test_a_batch_norm_that_is_not_known_is_refused(monkeypatch):
 
 def test_what_the_first_process_refuses_ends_the_others_in_silence(tmp_path):
     argv = [*QUICK, "--alg", "supervised", "--net", "smallnet", "--out", str(tmp_path / "run")]
-    with run.locked(tmp_path / "run"):
+    with RunFolder(tmp_path / "run").locked():
         status, said = together(2, tmp_path, [argv])
     assert status == [3, 1] and said.splitlines() == [
         f"run.py: another process is at work on {tmp_path}/run; wait for it, or choose another --out"

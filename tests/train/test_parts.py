@@ -5,10 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from ssl_zoo import ALGORITHMS, InputError
+from ssl_zoo import ALGORITHMS, InputError, device
+from ssl_zoo.device import autocast, holds, pick_device
 from ssl_zoo.settings import OptimizerSettings, ScheduleSettings
-from ssl_zoo.train import device
-from ssl_zoo.train.device import autocast, holds, pick_device
 from ssl_zoo.train.evaluate import calibration_error, confusion, predict, score
 from ssl_zoo.train.optimizer import make_optimizer, set_lr
 

@@ -8,8 +8,12 @@ import torch
 from ssl_zoo import ALGORITHMS, Facts, InputError
 from ssl_zoo.data.augment import View, channel_statistics
 from ssl_zoo.data.pipeline import Pipeline
+from ssl_zoo.device import Machine
 from ssl_zoo.errors import RunError
+from ssl_zoo.runs.execute import go_on
 from ssl_zoo.settings import EvaluationSettings, OptimizerSettings, RunSettings
+from ssl_zoo.train import resume
+from ssl_zoo.train.checkpoint import Checkpoints
 from ssl_zoo.train.evaluate import Evaluator
 from ssl_zoo.train.trainer import Trainer
 from tests.conftest import K, TinyNet
@@ -51,7 +55,11 @@ def make(folder, name="meanteacher", settings=SETTINGS, identity=None, net=Noisy
         torch.autocast("cpu", enabled=False),
     )
     folder.mkdir(exist_ok=True)
-    return Trainer(method, pipeline, evaluator, settings, DEVICE, folder, identity or {"split_hash": "abc"})
+    here = Machine(DEVICE, "fp32", 1)
+    trainer = Trainer(method, pipeline, evaluator, settings, here, folder, identity or {"split_hash": "abc"})
+    state = Checkpoints(folder).load(DEVICE)
+    go_on(trainer, None if state is None else resume.checked(state, folder))
+    return trainer
 
 
 class Killed(Exception):

@@ -1,16 +1,95 @@
-"""Which device, and which precision on it."""
+"""The machine of a run: which device, which precision on it, how many threads, and its name. Decided once."""
 
 import contextlib
 import ctypes
+import functools
 import math
 import os
+import platform
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.ranks import ranks
+
+
+class Machine(NamedTuple):
+    """What a run is made on."""
+
+    device: torch.device
+    precision: str  # bf16 or fp32
+    threads: int  # of the CPU
+
+    @property
+    def name(self) -> str:
+        """In words: the GPU, or the processor with its threads; how many of them, where several processes share a run."""
+        return f"{ranks()} x {device_name(self.device)}" if ranks() > 1 else device_name(self.device)
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """Return the context of forward passes. No scaler is needed with bf16."""
+        return autocast(self.device, self.precision)
+
+    def with_threads(self, threads: int) -> "Machine":
+        """Return the machine with this many threads, which torch uses from now on."""
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
+        return self._replace(threads=threads)
+
+
+def machine(device: str, precision: str) -> Machine:
+    """Return the machine that settings name; a GPU becomes the current one. Threads stay as they are.
+
+    Args:
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto, bf16 or fp32.
+
+    Raises:
+        InputError: There is no such device.
+    """
+    picked = pick_device(device)
+    return Machine(picked, pick_precision(picked, precision), torch.get_num_threads())
+
+
+@functools.cache
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def device_name(device: torch.device) -> str:
+    """Return what the device is, in words: the GPU's name, or the processor's with the threads used."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Return the most bytes that torch held on a GPU, or this process in memory; None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux getrusage starts with what the parent held when this process was made
+        return next((1024 * int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM:")), None)
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pick_device(name: str) -> torch.device:
@@ -100,10 +179,12 @@ def deterministic(enabled: bool) -> Iterator[None]:
 
     On a CPU all that a run uses are so anyway. Must be entered before the first work on a GPU, or matrix products may differ.
     """
+    if not enabled:  # torch's own call imports its compiler, which takes seconds
+        yield
+        return
     before = torch.are_deterministic_algorithms_enabled()
-    if enabled:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
-        torch.use_deterministic_algorithms(True)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
+    torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:

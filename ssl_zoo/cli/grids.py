@@ -1,0 +1,199 @@
+"""What the commands share that run many cells: flags, lists of numbers, signals, the plan and its end."""
+
+import argparse
+import contextlib
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ssl_zoo import plugins
+from ssl_zoo.cli.display import Display
+from ssl_zoo.cli.parser import Parser, command, in_words
+from ssl_zoo.errors import InputError, StaleError
+from ssl_zoo.sweeps.cells import Cell, sort
+from ssl_zoo.sweeps.clock import Clock
+from ssl_zoo.sweeps.drive import Drive, plan
+from ssl_zoo.sweeps.engines import Engine
+from ssl_zoo.sweeps.slots import Where, make_engine
+
+MOST_SEEDS = 10_000  # in a range
+
+
+def add_engine_flags(p: Parser) -> None:
+    """Add what says where and how cells are run."""
+    p.add_argument("--data-root", metavar="PATH", help="as for run")
+    p.add_argument(
+        "--device", default="auto", choices=("auto", "cpu", "cuda"), help="auto: every GPU, or the CPU if there is none"
+    )
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for run; repeatable")
+    p.add_argument("--plugin", action="append", default=[], metavar="FILE.py|MODULE", help="as for run; repeatable")
+    p.add_argument("--engine", default="local", choices=("local", "ray"), help="processes on this machine, or a Ray cluster")
+    p.add_argument("--address", metavar="ADDRESS", help="of a Ray cluster to join; one is started on this machine otherwise")
+    p.add_argument(
+        "--jobs-per-device",
+        type=jobs,
+        metavar="K|auto",
+        help="runs at a time on each GPU, or on the CPU, where it is one to a core unless said otherwise; auto: as many as make "
+        "the most steps between them, measured at the start, as `share` does. A GPU of this machine gets auto, one of Ray's 1",
+    )
+    p.add_argument("--rerun-stale", action="store_true", help="train anew what other code has made, or half made")
+    p.add_argument("--dry-run", action="store_true", help="show the plan and the estimated time, and run nothing")
+
+
+def jobs(text: str) -> int | str:
+    """A number, or auto."""
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor auto") from error
+
+
+def listed(text: str, flag: str) -> list[str]:
+    """Return `a,b` as a list without repeats.
+
+    Raises:
+        InputError: Nothing in it.
+    """
+    found = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise InputError(f"{flag} is empty; give one or more, separated by commas")
+    return found
+
+
+def seeds(text: str) -> list[int]:
+    """Return `0-2,7` as numbers.
+
+    Raises:
+        InputError: Not of that form.
+    """
+    found: list[int] = []
+    for part in listed(text, "--seeds"):
+        match = re.fullmatch(r"([0-9]{1,18})(?:-([0-9]{1,18}))?", part)
+        if match is None or not 0 <= int(match[2] or match[1]) - int(match[1]) < MOST_SEEDS:
+            raise InputError(f"--seeds has '{part}'; give numbers and ranges of at most {MOST_SEEDS}, such as 0-4 or 0,3,7")
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return list(dict.fromkeys(found))
+
+
+def check_out(out: Path) -> None:
+    """Refuse an output that cannot be a folder.
+
+    Raises:
+        InputError: Something else is there, or on the way.
+    """
+    if out.resolve() == Path.cwd():
+        raise InputError("--out is the folder you are in, which many folders would spill into; give one of their own")
+    blocked = next((place for place in (out, *out.parents) if place.exists()), out)
+    if not blocked.is_dir():
+        raise InputError(f"--out {out}: {blocked} is not a folder; choose another --out")
+
+
+def make(cell: Cell, threads: int) -> int:
+    """Make a cell's run in this process, as the command `run` does. Returns the exit status."""
+    return command(
+        "run.py", lambda: _made(cell, threads), "interrupted; it goes on from the last checkpoint, if there is one yet"
+    )
+
+
+def _made(cell: Cell, threads: int) -> int:
+    from ssl_zoo.runs.execute import execute
+    from ssl_zoo.runs.report import summary
+
+    plugins.load(cell.plugins)
+    try:
+        row = execute(cell.settings, cell.path, threads=threads, fresh=cell.rerun_stale and cell.stale)
+    except StaleError:
+        if not cell.rerun_stale:
+            raise
+        row = execute(cell.settings, cell.path, threads=threads, fresh=True)
+    print(summary(row, cell.path))
+    return 0
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the sweep to end."""
+
+    number = signal.SIGINT
+
+
+def stop(number: int, frame: Any) -> None:
+    """Handle the signals that end a sweep."""
+    stopped = Stopped()
+    stopped.number = signal.Signals(number)
+    raise stopped
+
+
+def many(prog: str, work: Callable[[contextlib.ExitStack], int]) -> int:
+    """Do what runs a grid, within what ends its runs. Returns the exit status.
+
+    Args:
+        prog: Says what is said.
+        work: Given what is to be left at the end, whatever happens.
+    """
+    if threading.current_thread() is threading.main_thread():  # a shell lets its background jobs, and their runs, ignore SIGINT
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), stop)
+
+    def within() -> int:
+        with contextlib.ExitStack() as engines:
+            return work(engines)
+
+    status = command(prog, within, "ended by {signal}; the same command goes on")
+    return 2 if status == 3 else status  # of a folder that is another's, which no cell is
+
+
+def run_cells(cells: Sequence[Cell], flags: argparse.Namespace, engines: contextlib.ExitStack) -> dict[str, str]:
+    """Show the plan and run what has no result yet; on a dry run, only show it.
+
+    Args:
+        cells: All of the grid.
+        flags: device, engine, address, jobs_per_device, dry_run.
+        engines: Ends what still runs, whatever happens.
+
+    Returns:
+        For each cell that has no outcome, by name, the reason; on a dry run, for each that cannot be run.
+    """
+    found = sort(cells)
+    slots = make_engine(where_of(flags), found.todo, make)
+    if slots.engine is not None:
+        engines.callback(close, slots.engine)
+    clock = Clock(found.done, slots.threads)
+    for line in plan(cells, found, clock, slots.count):
+        print(in_words(line), flush=True)
+    if found.stale:
+        print("--rerun-stale trains anew what other code has made", flush=True)
+    if slots.engine is None:
+        return found.refused
+    display = Display(len(cells) - len(found.refused), len(found.done))
+    try:
+        return {**found.refused, **Drive(found.todo, slots.engine, clock, display, len(found.done)).run()}
+    finally:
+        display.close()
+
+
+def where_of(flags: argparse.Namespace) -> Where:
+    """Return where cells run, as flags ask for it."""
+    return Where(flags.device, flags.engine, flags.address, flags.jobs_per_device, flags.dry_run)
+
+
+def say_missing(missing: dict[str, str]) -> int:
+    """Name the cells that have no outcome. Returns the exit status: 0 where all have one, otherwise 1."""
+    for name, reason in missing.items():
+        print(f"not finished: {name}: {in_words(reason)}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def close(engine: Engine) -> None:
+    """End what still runs: with a checkpoint, or, when asked a second time, at once."""
+    try:
+        engine.close()
+    except KeyboardInterrupt:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        engine.kill()
+        raise

@@ -1,0 +1,95 @@
+"""Images and labels that are there already, as arrays."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.errors import InputError
+from ssl_zoo.registry import DATASETS
+
+NAME = "arrays"
+
+
+@DATASETS.register(NAME)
+def arrays(root: Path) -> Dataset:
+    """Arrays that a program passes in place of a data set: ssl_zoo.run(settings, folder, data=(images, labels, ...)).
+
+    Args:
+        root: Not read.
+
+    Raises:
+        InputError: Always: from a name alone there is nothing to load.
+    """
+    raise InputError(f"the data set '{NAME}' is what Python passes as data=; to train on files, use the data set folder")
+
+
+def as_dataset(images: Any, labels: Any, test_images: Any, test_labels: Any, classes: tuple[str, ...] | None = None) -> Dataset:
+    """Return a data set of arrays.
+
+    Args:
+        images: (N, H, W, C) or (N, H, W), uint8 or floats in [0, 1], the training set.
+        labels: (N,) whole numbers, classes from 0 to K - 1, and -1 where unknown.
+        test_images: (T, H, W, C) or (T, H, W), likewise.
+        test_labels: (T,) classes.
+        classes: K names; their numbers, unless said otherwise.
+
+    Raises:
+        InputError: They are not that, or of unequal length; no row is labelled; or there are fewer than two classes.
+    """
+    pixels, test_pixels = as_pixels(images, "images"), as_pixels(test_images, "test_images")
+    known, test_known = _classes(labels, "labels", -1), _classes(test_labels, "test_labels", 0)
+    for name, array, of, other in (("labels", known, "images", pixels), ("test_labels", test_known, "test_images", test_pixels)):
+        if len(array) != len(other):
+            raise InputError(
+                f"{name} has {len(array):,} rows and {of} {len(other):,}; give one label for each image, -1 for none"
+            )
+    if pixels.shape[1:] != test_pixels.shape[1:]:
+        raise InputError(f"images are {pixels.shape[1:]} and test_images {test_pixels.shape[1:]}; make them of one shape")
+    if not (known >= 0).any():
+        raise InputError("no row of labels is labelled; give some images a class from 0 on")
+    count = max(int(known.max()), int(test_known.max())) + 1 if classes is None else len(classes)
+    if count < 2:
+        raise InputError("labels have one class; a classifier needs two or more")
+    return Dataset(NAME, pixels, known, test_pixels, test_known, classes or tuple(map(str, range(count))))
+
+
+def as_pixels(images: Any, name: str) -> np.ndarray:
+    """Return images as (n, H, W, C) uint8.
+
+    Args:
+        images: (n, H, W, C) or, of grey images, (n, H, W), uint8 or floats in [0, 1].
+        name: For messages.
+
+    Raises:
+        InputError: They are not that.
+    """
+    try:
+        array = np.asarray(images)
+    except ValueError as error:
+        raise InputError(f"{name} are not one array ({error}); give (n, height, width, channels)") from error
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or 0 in array.shape[1:]:
+        raise InputError(f"{name} has the shape {array.shape}; give (n, height, width, channels), or (n, height, width)")
+    if array.dtype == np.uint8:
+        return array
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InputError(f"{name} is of {array.dtype}; give uint8, or floats in [0, 1]")
+    if array.size and not (array.min() >= 0 and array.max() <= 1):  # a NaN fails too
+        raise InputError(f"{name} has floats from {array.min():g} to {array.max():g}; give floats in [0, 1], or uint8")
+    return np.round(array * 255).astype(np.uint8)
+
+
+def _classes(labels: Any, name: str, least: int) -> np.ndarray:
+    """(n,) int64."""
+    array = np.asarray(labels)
+    if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
+        raise InputError(f"{name} has the shape {array.shape} and is of {array.dtype}; give (n,) whole numbers")
+    if array.size and array.min() < least:
+        unknown = ", or -1 where unknown" if least < 0 else ""
+        raise InputError(f"{name} has a class {array.min()}; give classes from 0 on{unknown}")
+    if not array.size:
+        raise InputError(f"{name} is empty; give one label for each image")
+    return array.astype(np.int64)

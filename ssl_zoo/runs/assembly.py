@@ -1,0 +1,105 @@
+"""The parts of a run, put together on its machine: method, pipeline, evaluator. Nothing is written."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ssl_zoo.algorithms.base import AlgorithmBase
+from ssl_zoo.batch import Facts
+from ssl_zoo.data.augment import View
+from ssl_zoo.data.normalisation import Normalised, check_steps, prepare
+from ssl_zoo.data.pipeline import Pipeline
+from ssl_zoo.device import Machine
+from ssl_zoo.ranks import rank, ranks
+from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, NETS
+from ssl_zoo.runs.inputs import Inputs
+from ssl_zoo.seeds import mix, seed_global
+from ssl_zoo.settings import RunSettings
+from ssl_zoo.train.evaluate import Evaluator
+from ssl_zoo.train.parallel import synchronise
+
+
+class Assembly(NamedTuple):
+    """What a trainer drives."""
+
+    algorithm: AlgorithmBase
+    pipeline: Pipeline
+    evaluator: Evaluator
+    normalised: Normalised  # the images, with what a trained net needs to normalise others
+
+
+def build(settings: RunSettings, facts: Facts, image_shape: tuple[int, ...], device: torch.device) -> AlgorithmBase:
+    """Return the method around its net, with initial weights that depend on the seed alone.
+
+    Args:
+        settings: Of the run.
+        facts: What a method may know.
+        image_shape: (H, W, C).
+        device: Where it is wanted.
+    """
+    height, width, channels = image_shape
+    seed_global(mix(settings.seed, "net"))
+    net = NETS.create(settings.net, facts.classes, channels, (height, width), **settings.nets[settings.net])
+    net = net.to(device, memory_format=torch.channels_last)  # before a method copies it
+    method = ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.algorithms[settings.alg]).to(device)
+    synchronise(method)
+    return method
+
+
+def assemble(settings: RunSettings, inputs: Inputs, machine: Machine) -> Assembly:
+    """Return all parts of a run.
+
+    Raises:
+        InputError: They do not fit together.
+    """
+    data, facts, device = inputs.data, inputs.facts, machine.device
+    algorithm = build(settings, facts, data.images.shape[1:], device)
+    steps = {
+        view: {name: AUGMENTATIONS.create(name, **options) for name, options in given.items()}
+        for view, given in settings.views.items()
+    }
+    used = {*algorithm.views, *algorithm.labeled_views}
+    check_steps(settings.input, {view: given for view, given in steps.items() if view in used})
+    normalised = prepare(settings.input, data.images, data.test_images, device)
+    scaling = scaling_of(normalised)
+    pipeline = Pipeline(
+        normalised.images,
+        facts,
+        {view: View([*given.values()], *scaling) for view, given in steps.items()},
+        unlabeled=algorithm.views,
+        labeled=algorithm.labeled_views,
+        batch_labeled=settings.batch.labeled,
+        batch_unlabeled=settings.batch.unlabeled,
+        seed=settings.seed,
+        rank=rank(),
+        ranks=ranks(),
+        device=device,
+    )
+    return Assembly(algorithm, pipeline, make_evaluator(settings, inputs, normalised, machine), normalised)
+
+
+def scaling_of(normalised: Normalised) -> tuple[torch.Tensor, ...]:
+    """Return what a view takes from the channels and divides them by; nothing where images are normalised already."""
+    return () if normalised.shift is None or normalised.scale is None else (normalised.shift, normalised.scale)
+
+
+def make_evaluator(settings: RunSettings, inputs: Inputs, normalised: Normalised, machine: Machine) -> Evaluator:
+    """Return what scores on the test set, on held-out images, and on some unlabelled ones whose labels training never sees."""
+    data, _, held_out, facts = inputs
+    images = normalised.images
+    hidden = np.setdiff1d(facts.unlabeled.numpy(), facts.labeled.numpy())
+    hidden = hidden[data.labels[hidden] >= 0]
+    order = torch.randperm(len(hidden), generator=torch.Generator().manual_seed(mix("hidden labels")))
+    hidden = hidden[order[: settings.evaluation.unlabeled].numpy()]
+    return Evaluator(
+        normalised.test_images,
+        data.test_labels,
+        images[torch.from_numpy(hidden).to(images.device)],
+        data.labels[hidden],
+        images[torch.from_numpy(held_out).to(images.device)],
+        data.labels[held_out],
+        View([], *scaling_of(normalised)).plain,
+        settings.evaluation.batch,
+        machine.autocast(),
+    )

@@ -1,0 +1,196 @@
+"""Train and score one run in its folder."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ssl_zoo import config, provenance
+from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.device import Machine, deterministic, keep_freed_memory, machine
+from ssl_zoo.errors import DivergedError, FolderError, InputError, RunError, StaleError
+from ssl_zoo.ranks import rank, ranks
+from ssl_zoo.runs.assembly import Assembly, assemble
+from ssl_zoo.runs.folder import RunFolder
+from ssl_zoo.runs.identity import CODE, differing, identity_of, names_differing, other_code
+from ssl_zoo.runs.inputs import Inputs, check_data, choose_labels, load_data
+from ssl_zoo.runs.model import write_model
+from ssl_zoo.runs.report import beginning, unsettled
+from ssl_zoo.runs.row import Row
+from ssl_zoo.runs.scores import made_with, scored
+from ssl_zoo.runs.threads import settle
+from ssl_zoo.settings import RunSettings
+from ssl_zoo.train import resume
+from ssl_zoo.train.checkpoint import Checkpoints
+from ssl_zoo.train.parallel import from_first, one_after_the_others, own_device
+from ssl_zoo.train.trainer import Trainer
+
+
+def execute(
+    settings: RunSettings,
+    out: Path,
+    *,
+    data: Dataset | None = None,
+    fresh: bool = False,
+    threads: int | None = None,
+    quiet: bool = False,
+) -> Row:
+    """Train and score one run in its folder, from its checkpoint if there is one. Of several processes the first has the folder.
+
+    Args:
+        settings: Of the run.
+        out: Its folder.
+        data: In place of the data set that the settings name.
+        fresh: Train anew what is there, if it is this run.
+        threads: In place of those of the settings, where these are auto.
+        quiet: Say nothing but warnings, and show no bar.
+
+    Raises:
+        InputError: Something given cannot be used; nothing has been written then.
+        BusyError: Another process is at work in the folder.
+        RunError: The run cannot go on.
+    """
+    here = machine(own_device(settings.device), settings.precision)
+    keep_freed_memory()
+    folder = RunFolder(out)
+    with contextlib.ExitStack() as stack:
+        from_first(lambda: stack.enter_context(folder.taken(settings)))
+        stack.enter_context(deterministic(settings.deterministic))
+        stack.enter_context(_threads_given_back())
+        try:
+            return _Run(settings, folder, here, fresh, threads, quiet).row(data)
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+                raise RunError(
+                    "out of memory; lower batch.labeled, batch.unlabeled or evaluation.batch, make the images smaller, or choose "
+                    "a smaller net"
+                ) from error
+            raise
+
+
+@contextlib.contextmanager
+def _threads_given_back() -> Iterator[None]:
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Run:
+    """One run, in the order of its life."""
+
+    def __init__(self, settings: RunSettings, folder: RunFolder, here: Machine, fresh: bool, threads: int | None, quiet: bool):
+        self.settings, self.folder, self.machine, self.fresh, self.quiet = settings, folder, here, fresh, quiet
+        self.plain = config.plain(settings)
+        self.threads = threads if threads is not None and settings.threads == "auto" else settings.threads
+
+    def row(self, data: Dataset | None) -> Row:
+        """Return the row: of the finished run that is there, or of one that is trained now."""
+        provenance.commit()  # as it is now, not when the run ends
+        given = one_after_the_others(lambda: load_data(self.settings) if data is None else data)
+        inputs = choose_labels(self.settings, given)
+        identity = identity_of(self.settings, self.plain, inputs)
+        leaked, lines = from_first(lambda: check_data(self.settings, inputs))
+        self._warn(lines)
+        done = None if self.fresh else from_first(self.folder.row)
+        if done is not None:
+            self._warn(from_first(lambda: of_other_code(self.folder, done, identity, self.settings)))
+            return done
+        assembly = assemble(self.settings, inputs, self.machine)
+        trainer = self._trainer(assembly, identity)
+        if rank() == 0:
+            self._begin(inputs, trainer)
+        known = made_with(self.settings, self.plain, identity, trainer)
+        try:
+            outcome = trainer.run()
+        except DivergedError as error:
+            if rank() == 0:
+                self.folder.end({**known, "diverged": error.what})
+            raise
+        row = scored(known, self.settings, inputs.data, trainer, outcome, leaked)
+        if rank() == 0:
+            with self.folder.writing():
+                write_model(self.folder.model, row, trainer.reported_state(), assembly.normalised, inputs.data)
+            self.folder.end(row)
+        return row
+
+    def _trainer(self, assembly: Assembly, identity: dict[str, str]) -> Trainer:
+        """The trainer, as it begins or from the checkpoint."""
+        state = None if self.fresh else from_first(self._state)
+        asked = state["threads"] if state is not None and self.settings.threads == "auto" else self.threads
+        here = settle(self.machine, assembly, from_first(lambda: asked))
+        trainer = Trainer(
+            assembly.algorithm, assembly.pipeline, assembly.evaluator, self.settings, here, self.folder.path, identity, self.quiet
+        )
+        go_on(trainer, state)
+        return trainer
+
+    def _state(self) -> dict[str, Any] | None:
+        state = Checkpoints(self.folder.path).load(self.machine.device if ranks() == 1 else torch.device("cpu"))
+        return None if state is None else resume.checked(state, self.folder.path)
+
+    def _begin(self, inputs: Inputs, trainer: Trainer) -> None:
+        """Write what the run is, now that whatever can be refused has been, and say it."""
+        if self.fresh:
+            self.folder.clear()
+        self.folder.begin(self.settings, inputs)
+        if not self.quiet:
+            for line in beginning(self.settings, inputs, trainer):
+                print(line, flush=True)
+        self._warn(unsettled(self.settings, trainer))
+
+    @staticmethod
+    def _warn(lines: Any) -> None:
+        if rank() == 0:
+            for line in lines:
+                print(f"WARNING: {line}", file=sys.stderr)
+
+
+def trainer_of(settings: RunSettings, inputs: Inputs, folder: Path, identity: dict[str, str] | None = None) -> Trainer:
+    """Return a trainer that begins anew, on the machine of the settings, with threads as they are. Nothing is written yet.
+
+    Args:
+        settings: Of the run.
+        inputs: Its data.
+        folder: Where it will write.
+        identity: Of the run.
+    """
+    here = machine(own_device(settings.device), settings.precision)
+    parts = assemble(settings, inputs, here)
+    return Trainer(parts.algorithm, parts.pipeline, parts.evaluator, settings, here, folder, identity, quiet=True)
+
+
+def go_on(trainer: Trainer, state: dict[str, Any] | None) -> None:
+    """Let a trainer go on from a checkpoint's state, if there is one, and note on what.
+
+    Raises:
+        InputError: The state is of another run.
+    """
+    if state is not None:
+        differs = differing(state["identity"], trainer.identity)
+        if differs and {*names_differing(state["identity"], trainer.identity)} <= CODE:
+            raise StaleError(f"{trainer.folder} holds a run with {differs}; use another folder, or fresh = true to train it anew")
+        if differs:
+            raise InputError(f"{trainer.folder} holds a run with {differs}; use another folder")
+        resume.put_back(trainer, state)
+        trainer.checkpoints.step = state["step"]
+    environment = {"torch": provenance.versions()["torch"], "device": trainer.machine.name}
+    if not trainer.history or {**trainer.history[-1], "step": None} != {**environment, "step": None}:
+        trainer.history.append({"step": trainer.start, **environment})
+
+
+def of_other_code(folder: RunFolder, row: Row, identity: dict[str, str], settings: RunSettings) -> list[str]:
+    """Return a line where a finished run was made with other code.
+
+    Raises:
+        FolderError: It is of other data, another split or another plug-in.
+    """
+    differs = differing(row, {name: identity[name] for name in ("data_hash", "split_hash", "plugins")})
+    if differs:
+        raise FolderError(f"{folder.result} is of a run with {differs}")
+    other = other_code(row, settings)
+    return [f"{folder.result} was made with {other}; fresh = true trains it anew"] if other else []

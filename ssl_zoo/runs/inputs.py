@@ -1,0 +1,115 @@
+"""What a run is made of, beside its settings: images, labelled rows, and what is held out."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ssl_zoo.batch import Facts
+from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.data.leakage import leaks
+from ssl_zoo.data.splits import Split, draw_split, hold_out, read_split
+from ssl_zoo.errors import InputError, one_line
+from ssl_zoo.registry import DATASETS
+from ssl_zoo.settings import RunSettings
+
+
+class Inputs(NamedTuple):
+    """The data of a run, and what a method may know of them."""
+
+    data: Dataset
+    split: Split  # which rows are labelled
+    held_out: np.ndarray  # (V,) which of these are for validation
+    facts: Facts
+
+
+def load_data(settings: RunSettings) -> Dataset:
+    """Return the images.
+
+    Raises:
+        InputError: They cannot be read.
+    """
+    root = Path(os.path.expanduser(settings.data_root))
+    try:
+        return DATASETS.create(settings.dataset, root, **settings.datasets[settings.dataset])
+    except OSError as error:  # a path that no file can have, or that nobody may look at
+        raise InputError(f"data_root '{root}' cannot be read ({error.strerror or error})") from error
+
+
+def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
+    """Draw or read the label split, and hold out what is for validation.
+
+    Raises:
+        InputError: The data have no such split.
+    """
+    if settings.split_file is not None:
+        split = read_split(Path(settings.split_file), data.name, data.labels)
+        if settings.labels != len(split.rows):
+            raise InputError(
+                f"{settings.split_file} names {len(split.rows)} labelled images, but labels is {settings.labels}; make them agree"
+            )
+    else:
+        split = draw_split(
+            data.name, data.labels, len(data.classes), settings.labels, settings.split_seed, class_names=data.classes
+        )
+    rows = np.arange(len(data.images))
+    held_out = hold_out(split, settings.val_fraction)
+    learnt = ~np.isin(split.rows, held_out)
+    stream = np.setdiff1d(rows, held_out if settings.batch.labeled_in_unlabeled else split.rows)
+    known = (split.rows[learnt], split.classes[learnt], stream)
+    facts = Facts(len(data.classes), len(rows), *(torch.from_numpy(part.astype(np.int64)) for part in known))
+    return Inputs(data, split, held_out, facts)
+
+
+class Leaks(NamedTuple):
+    """Images that are scored and also trained on."""
+
+    of_test: int  # how many test images
+    said: list[str]  # a line for the test set, and one for what is held out
+
+
+def find_leaks(inputs: Inputs) -> Leaks:
+    """Look for images of the test set, or held out, that are also trained on."""
+    data, held_out = inputs.data, inputs.held_out
+    rows = len(data.images)
+
+    def name(place: int) -> str:
+        return data.names[place] if data.names else f"row {place}" if place < rows else f"test row {place - rows}"
+
+    of_test = [(rows + one, other) for one, other in leaks(data.images, data.test_images)]
+    learnt = np.setdiff1d(np.arange(rows), held_out)
+    pairs = leaks(data.images, data.images[held_out], learnt) if len(held_out) else []
+    of_held_out = [(held_out[one], other) for one, other in pairs]
+    said = [
+        one_line(
+            f"{len(found)} of {count} {kind} images are also training images, such as {name(found[0][0])}, "
+            f"which is {name(found[0][1])}"
+        )
+        for kind, count, found in (("test", len(data.test_images), of_test), ("validation", len(held_out), of_held_out))
+        if found
+    ]
+    return Leaks(len(of_test), said)
+
+
+def check_data(settings: RunSettings, inputs: Inputs) -> tuple[int, list[str]]:
+    """Return how many test images are also trained on, and lines about these and about files that were left out.
+
+    Raises:
+        InputError: There are such images, and `strict` is set.
+    """
+    found = find_leaks(inputs)
+    if settings.strict and found.said:
+        raise InputError(f"{found.said[0]}; remove them from the training set, or go on without --strict")
+    return found.of_test, [*_left_out(inputs.data), *(_flattering(line) for line in found.said)]
+
+
+def _left_out(data: Dataset) -> Iterator[str]:
+    if data.skipped:
+        yield f"{len(data.skipped)} files are left out, such as: {one_line(data.skipped[0])}"
+
+
+def _flattering(line: str) -> str:
+    return f"{line}: the score counts what was learnt by heart; --strict refuses such data"

@@ -1,0 +1,74 @@
+"""What a run says of itself: when it begins, of what may go wrong, and when it has ended."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ssl_zoo import presets
+from ssl_zoo.ema import Teacher
+from ssl_zoo.errors import one_line
+from ssl_zoo.runs.inputs import Inputs
+from ssl_zoo.settings import RunSettings
+from ssl_zoo.train.trainer import Trainer
+
+STALE = 0.05  # share of a running average that may be what it began with when a run ends
+
+
+def parameters_of(trainer: Trainer) -> int:
+    """Return how many numbers there are to learn: those of the net, and of heads that the method puts on it."""
+    return sum(p.numel() for p in trainer.algorithm.parameters() if p.requires_grad)
+
+
+def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer) -> Iterator[str]:
+    """Yield lines about what is about to be trained, on what, and what a consistency weight means."""
+    facts = inputs.facts
+    held_out = f"{len(inputs.held_out):,} held out for validation, " if len(inputs.held_out) else ""
+    stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views else ""
+    yield (
+        f"{settings.alg} with {settings.net} ({parameters_of(trainer):,} parameters) on {settings.dataset}: "
+        f"{len(facts.labeled):,} labelled images, {held_out}{stream}{len(inputs.data.test_labels):,} test images; "
+        f"from step {trainer.start}, {trainer.machine.name}, {trainer.machine.precision}"
+    )
+    weight = presets.weight_in_words(
+        settings.algorithms[settings.alg],
+        classes=facts.classes,
+        batch_labeled=settings.batch.labeled,
+        batch_unlabeled=settings.batch.unlabeled,
+        labeled_fraction=len(facts.labeled) / facts.rows,
+    )
+    if weight is not None:
+        yield weight
+
+
+def unsettled(settings: RunSettings, trainer: Trainer) -> Iterator[str]:
+    """Yield lines about running averages that will still be mostly what they began with when the run ends."""
+    norms = [module for module in trainer.algorithm.net.modules() if getattr(module, "running_mean", None) is not None]
+    slow = min((norm.momentum for norm in norms if isinstance(norm.momentum, float)), default=1.0)
+    if "bn_momentum" in settings.nets[settings.net] and slow < 0.1 and (left := (1 - slow) ** settings.steps) > STALE:
+        yield (
+            f"after {settings.steps} steps {100 * left:.0f} % of batch norm's running statistics will be their initial values, "
+            f"and scores poor: a momentum of {slow:g} is for long runs; give more steps, or "
+            f"--set nets.{settings.net}.bn_momentum=0.1"
+        )
+    student = settings.evaluation.net == "student"
+    for teacher in (module for module in trainer.algorithm.modules() if isinstance(module, Teacher) and not student):
+        if not teacher.warmup and (left := teacher.decay**settings.steps) > STALE:
+            true_average = f", or begin with a true average: --set algorithms.{settings.alg}.warmup_average=true"
+            yield (
+                f"after {settings.steps} steps {100 * left:.0f} % of the averaged weights will be the initial ones, and scores "
+                f"poor: a decay of {teacher.decay:g} from the first step is for long runs; give more steps or a smaller decay"
+                f"{true_average if 'warmup_average' in settings.algorithms[settings.alg] else ''}"
+            )
+
+
+def summary(row: Mapping[str, Any], out: Path) -> str:
+    """Return the lines at the end: what was wrong, the scores, where things are, how to see them."""
+    student = "" if row["accuracy"] == row["accuracy_student"] else f" (its student {100 * row['accuracy_student']:.2f} %)"
+    warned = "".join(f"WARNING: {warning}\n" for warning in row.get("warnings", ()))
+    shown = one_line(str(out))
+    return (
+        f"{warned}accuracy {100 * row['accuracy']:.2f} %{student}, error rate {100 * row['error_rate']:.2f} %, "
+        f"after {row['steps']} steps in {row['seconds']:.0f} s\n"
+        f"result, settings, split, metrics and checkpoint: {shown}/\n"
+        f"curves: tensorboard --logdir {shown}"
+    )

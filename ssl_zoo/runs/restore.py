@@ -1,0 +1,34 @@
+"""A run as it stands in its folder, with its data: for what wants more than the trained net."""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from ssl_zoo import config, recipes
+from ssl_zoo.runs.execute import go_on, trainer_of
+from ssl_zoo.runs.folder import RunFolder
+from ssl_zoo.runs.identity import identity_of
+from ssl_zoo.runs.inputs import Inputs, choose_labels, load_data
+from ssl_zoo.settings import RunSettings
+from ssl_zoo.train import resume
+from ssl_zoo.train.checkpoint import Checkpoints
+from ssl_zoo.train.trainer import Trainer
+
+
+def restore(folder: Path) -> tuple[RunSettings, Inputs, Trainer]:
+    """Return a run on the CPU: its settings, its data, and a trainer that holds its checkpoint.
+
+    Raises:
+        InputError: Not a run's folder, or its data or its code are others now.
+    """
+    settings = config.resolve({**recipes.read_recipe(str(RunFolder(folder).config)), "device": "cpu"})
+    inputs = choose_labels(settings, load_data(settings))
+    identity = identity_of(settings, config.plain(settings), inputs)
+    state = Checkpoints(folder).load(torch.device("cpu"))
+    if state is not None:  # what `auto` was where the run was made
+        settings = dataclasses.replace(settings, precision=state["identity"]["precision"])
+        resume.checked(state, folder)
+    trainer = trainer_of(settings, inputs, folder, identity)
+    go_on(trainer, state)
+    return settings, inputs, trainer

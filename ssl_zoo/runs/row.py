@@ -1,0 +1,268 @@
+"""One finished run -> one row: what was run, on what, and how it scored. Of a run that diverged: that it did.
+
+A row is a mapping, as it stands in `result.json` and in a file of rows. Its type is declared once: the writer fills it, the reader
+checks it.
+"""
+
+import functools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
+
+from ssl_zoo import files
+from ssl_zoo.errors import InputError
+from ssl_zoo.registry import near_miss
+from ssl_zoo.runs.fields import Within, declared, fits, missing_fields
+
+RESULT, LOST = "result.json", "diverged.json"  # files of a run's folder, each with one row
+Share = Annotated[float, Within(0, 1)]
+Seconds = Annotated[float, Within(0)]
+Count = Annotated[int, Within(0)]
+Step = Annotated[int, Within(1)]
+
+
+class Versions(TypedDict):
+    """Of packages."""
+
+    ssl_zoo: str
+    torch: str
+    python: str
+
+
+class Evaluation(TypedDict):
+    """Scores after a number of steps, each from 0 to 1."""
+
+    step: Step
+    accuracy: Share
+
+
+class Point(TypedDict):
+    """Measurements of the mechanism after a number of steps."""
+
+    step: Step
+
+
+class Known(TypedDict):
+    """What every row has, also that of a run that diverged."""
+
+    algorithm: str
+    net: str
+    dataset: str
+    labels: Annotated[int, Within(1)] | Literal["all"]
+    seed: int
+    split_seed: int
+    split_hash: str
+    data_hash: str
+    steps: Step
+    precision: str
+    device: str
+    versions: Versions
+    commit: str | None
+    config: dict[str, Any]
+    # What follows is younger than the first results, or not always known.
+    batch_unlabeled: NotRequired[Annotated[int, Within(1)] | None]  # U; null for a method without unlabelled views
+    code: NotRequired[str]
+    history: NotRequired[list[dict[str, Any]]]  # the machines of a run that moved, each with its first step
+    plugins: NotRequired[str]
+    recipe_hash: NotRequired[str]
+    source: NotRequired[str]
+    threads: NotRequired[Annotated[int, Within(1)]]
+    # of a ladder
+    above: NotRequired[str | None]
+    change: NotRequired[str]
+    mechanism: NotRequired[list[Point]]
+    rung: NotRequired[str]
+    scale: NotRequired[Seconds]
+    set: NotRequired[list[str]]
+
+
+class LostRow(Known):
+    """Of a run that diverged."""
+
+    diverged: str  # what was not finite, and since when
+
+
+class Row(Known):
+    """Of a run that finished."""
+
+    accuracy: Share
+    accuracy_student: Share
+    accuracy_median: Share
+    accuracy_median_of: Step
+    accuracy_oracle: Share  # the best on the test set: never a headline
+    error_rate: Share
+    balanced_accuracy: Share
+    macro_f1: Share
+    confusion: list[list[Annotated[int, Within(0, 2**53)]]]  # rows are true classes
+    evaluations: list[Evaluation]
+    images_seen: Count
+    seconds: Seconds
+    images_per_second: Seconds
+    calibration_error: NotRequired[Share]
+    classes: NotRequired[list[str]]
+    labeled_in_unlabeled: NotRequired[bool]
+    leaked_test_images: NotRequired[Count]
+    parameters: NotRequired[Count]
+    peak_memory: NotRequired[Count | None]
+    seconds_compiling: NotRequired[Seconds | None]
+    seconds_training: NotRequired[Seconds]
+    selected_step: NotRequired[Step]
+    selection: NotRequired[str]
+    skipped_images: NotRequired[Count]
+    skipped_steps: NotRequired[Count]
+    unlabeled_accuracy: NotRequired[Share]
+    validation_accuracy: NotRequired[Share]
+    warnings: NotRequired[list[str]]
+
+
+class Found(NamedTuple):
+    """Rows, and lines about what stood beside them."""
+
+    rows: list[Row]
+    lost: list[LostRow]  # of runs that diverged, which are no result, but count: without them a mean flatters
+    problems: list[str]  # what could not be read
+    remarks: list[str]  # what is odd about rows that could
+
+
+_HINTS = {kind: declared(kind) for kind in (Row, LostRow)}  # read once: a table may be of a thousand rows
+
+
+def write_json(path: Path, row: Mapping[str, Any]) -> None:
+    """Write a mapping with a line for each key, as a whole or not at all."""
+    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in row.items())
+    files.replace_text(path, f"{{\n{lines}\n}}\n")
+
+
+def read_rows(paths: Sequence[Path]) -> list[Row]:
+    """Return the rows of finished runs, from run folders (every result.json below them) and from files with a row per line.
+
+    Those of runs that diverged are left out.
+
+    Raises:
+        InputError: Nothing there, or something that is not a row.
+    """
+    return [row for row in read_all_rows(paths) if not is_lost(row)]  # type: ignore[misc]
+
+
+def read_all_rows(paths: Sequence[Path]) -> list[Row | LostRow]:
+    """As `read_rows`, with those of runs that diverged, of which `is_lost` tells."""
+    return [_row(text, where) for path in paths for text, where in _texts(path)]
+
+
+def is_lost(row: Mapping[str, Any]) -> bool:
+    """Return whether it is the row of a run that diverged."""
+    return "diverged" in row
+
+
+def read_sound_rows(paths: Sequence[Path]) -> Found:
+    """As `read_rows`, but what cannot be read is named, and the rest is used.
+
+    Raises:
+        InputError: No row of a finished run is there.
+    """
+    found = Found([], [], [], [])
+    unknown: dict[str, list[str]] = {}
+    for path in paths:
+        try:
+            for text, where in _texts(path):
+                _sort(text, where, found, unknown)
+        except InputError as error:
+            found.problems.append(str(error))
+    for name, places in sorted(unknown.items()):
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        near = near_miss(name, [*_HINTS[Row]])
+        found.remarks.append(f"{places[0]}{more}: the field '{name}' is unknown; {near}it is not used")
+    if not found.rows:
+        raise InputError(_why_none(found))
+    return found
+
+
+def _sort(text: str, where: str, found: Found, unknown: dict[str, list[str]]) -> None:
+    """Put one row where it belongs."""
+    try:
+        row = _row(text, where)
+    except InputError as error:
+        found.problems.append(str(error))
+        return
+    (found.lost if is_lost(row) else found.rows).append(row)  # type: ignore[arg-type]
+    for name in row.keys() - _HINTS[Row].keys() - _HINTS[LostRow].keys():
+        unknown.setdefault(name, []).append(where)
+
+
+def _why_none(found: Found) -> str:
+    if found.problems:
+        return found.problems[0]
+    if found.lost:
+        some = f"all {len(found.lost)} runs" if len(found.lost) > 1 else "the run"
+        return f"{some} there diverged: {found.lost[0]['diverged']}"
+    return "no finished run is there"
+
+
+def _texts(path: Path) -> Iterator[tuple[str, str]]:
+    """The text of every row at a path, with where it stands."""
+    try:
+        found = [path]
+        if path.is_dir():
+            lost = [file for file in path.rglob(LOST) if not (file.parent / RESULT).exists()]
+            found = sorted([*path.rglob(RESULT), *lost])
+        if not found or not path.exists():
+            raise InputError(f"{path} holds no finished run; give a run's folder, a folder of them, or a .jsonl file of rows")
+        for file in found:
+            text = file.read_text(encoding="utf-8", errors="replace")
+            if file.suffix == ".jsonl":
+                lines = enumerate(text.split("\n"), start=1)
+                yield from ((line, f"{file}:{number}") for number, line in lines if line.strip())
+            else:
+                yield text, str(file)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+
+
+def _row(text: str, where: str) -> Row | LostRow:
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
+        way_out = "; remove it and give the run's command again" if where.endswith((RESULT, LOST)) else ""
+        raise InputError(f"{where} is not JSON ({error}){way_out}") from error
+    problem = _problem(row)
+    if problem is not None:
+        raise InputError(f"{where} is not the row of a run: {problem}")
+    return row
+
+
+def _problem(row: Any) -> str | None:
+    """What is wrong with a row, in words."""
+    lost = isinstance(row, dict) and is_lost(row)
+    kind = LostRow if lost else Row
+    missing = missing_fields(row if isinstance(row, dict) else {}, kind)
+    if missing:
+        return f"it lacks {', '.join(missing)}"
+    wrong = next((name for name, hint in _HINTS[kind].items() if name in row and not fits(row[name], hint)), None)
+    wrong = wrong or next((name for name in _ODD if name in row and not _ODD[name](row[name])), None)
+    if wrong is not None:
+        shown = json.dumps(row[wrong])
+        return f"its {wrong} cannot be {shown if len(shown) <= 60 else f'{shown[:60]} ...'}"
+    if not lost and abs(1 - row["accuracy"] - row["error_rate"]) > 1e-6:
+        return "its error_rate is not 1 - accuracy"
+    return None
+
+
+def _scores(evaluations: Sequence[Mapping[str, Any]]) -> bool:
+    return len(evaluations) > 0 and all(
+        fits(score, Share) for point in evaluations for name, score in point.items() if name != "step"
+    )
+
+
+def _numbers(points: Sequence[Mapping[str, Any]]) -> bool:
+    return all(fits(value, float) and math.isfinite(value) for point in points for value in point.values())
+
+
+_ODD = {  # what a type cannot say
+    "confusion": lambda matrix: len(matrix) > 0 and all(len(line) == len(matrix) for line in matrix),
+    "evaluations": _scores,
+    "mechanism": _numbers,
+    "versions": functools.partial(fits, kind=dict[str, str]),
+    "config": lambda config: isinstance(config.get("algorithms"), dict),
+}

@@ -1,0 +1,93 @@
+"""From a trainer that is done to the row of its run."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ssl_zoo import provenance
+from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.device import peak_memory
+from ssl_zoo.runs.report import parameters_of
+from ssl_zoo.runs.row import Known, Row
+from ssl_zoo.settings import RunSettings
+from ssl_zoo.train.trainer import Outcome, Trainer
+
+
+def made_with(settings: RunSettings, plain: Mapping[str, Any], identity: Mapping[str, str], trainer: Trainer) -> Known:
+    """Return what was run, and on what.
+
+    Args:
+        settings: Of the run.
+        plain: The same as mappings.
+        identity: Of the run.
+        trainer: At work or done.
+    """
+    known: dict[str, Any] = {
+        "algorithm": settings.alg,
+        **{name: getattr(settings, name) for name in ("net", "dataset", "labels", "seed", "split_seed", "steps")},
+        "precision": trainer.machine.precision,
+        "device": trainer.machine.name,
+        "threads": trainer.machine.threads,
+        "batch_unlabeled": settings.batch.unlabeled if trainer.algorithm.views else None,
+        **({"history": trainer.history} if len(trainer.history) > 1 else {}),  # where it moved to something else
+        "versions": provenance.versions(),
+        "recipe_hash": provenance.recipe_hash(plain),
+        "config": dict(plain),
+        **{name: value for name, value in identity.items() if name != "settings"},  # they are all there
+        "commit": provenance.commit(),
+    }
+    return known  # type: ignore[return-value]
+
+
+def scored(known: Known, settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Outcome, leaked: int) -> Row:
+    """Return the row: what is known, how it scored, and what it took.
+
+    Args:
+        known: What was run, and on what.
+        settings: Of the run.
+        data: Its images.
+        trainer: Which is done.
+        outcome: Of the trainer.
+        leaked: Test images that were also trained on.
+    """
+    images_seen = settings.steps * sum(trainer.batches.sizes.values())
+    row: dict[str, Any] = {
+        **known,
+        **headline(outcome.evaluations, settings.evaluation.last_k, outcome.chosen),
+        "selection": settings.selection,
+        "confusion": outcome.confusion,
+        "evaluations": outcome.evaluations,
+        "classes": list(data.classes),
+        "parameters": parameters_of(trainer),
+        "labeled_in_unlabeled": settings.batch.labeled_in_unlabeled,
+        "warnings": outcome.warnings,
+        "skipped_steps": outcome.skipped,
+        "seconds_compiling": trainer.seconds_compiling,
+        "images_seen": images_seen,
+        "images_per_second": images_seen / outcome.seconds_training,
+        "seconds": outcome.seconds,
+        "seconds_training": outcome.seconds_training,
+        "peak_memory": peak_memory(trainer.device),
+        "skipped_images": len(data.skipped),
+        "leaked_test_images": leaked,
+    }
+    return row  # type: ignore[return-value]
+
+
+def headline(evaluations: Sequence[Mapping[str, float]], last_k: int, chosen: int = -1) -> dict[str, float]:
+    """Return the reported scores: those of one evaluation; the median of the last k beside them; the best on the test set marked.
+
+    Args:
+        evaluations: In order.
+        last_k: Of how many last evaluations to take the median.
+        chosen: Which one is reported; the last, or one that was chosen by validation images. Never by test images.
+    """
+    scores = {name: value for name, value in evaluations[chosen].items() if name != "step"}
+    return {
+        **scores,
+        "selected_step": int(evaluations[chosen]["step"]),
+        "error_rate": 1 - scores["accuracy"],
+        "accuracy_median": statistics.median(e["accuracy"] for e in evaluations[-last_k:]),
+        "accuracy_median_of": min(last_k, len(evaluations)),
+        "accuracy_oracle": max(e["accuracy"] for e in evaluations),  # chosen on the test set: never a headline
+    }

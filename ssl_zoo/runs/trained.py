@@ -1,0 +1,144 @@
+"""A trained net that is used: `load` needs one file, no training set, no recipe, and not the source that made it."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ssl_zoo.data.arrays import as_pixels
+from ssl_zoo.data.decode import read_image
+from ssl_zoo.device import autocast, pick_device, pick_precision
+from ssl_zoo.errors import InputError
+from ssl_zoo.registry import NETS
+from ssl_zoo.runs.folder import RunFolder
+from ssl_zoo.runs.model import About, Model, read_model
+from ssl_zoo.train.evaluate import predict
+
+MODES = {1: "L", 3: "RGB"}  # of image files, by channels
+
+
+class Trained:
+    """A net with all that is needed to ask it.
+
+    Attributes:
+        net: Images (n, C, H, W), normalised -> logits (n, K); in eval mode.
+        classes: K names, in the order of the logits.
+        about: What the file says of itself: the run's row, scores, versions.
+    """
+
+    def __init__(self, model: Model, net: nn.Module, device: torch.device, precision: str):
+        self.net, self.classes, self.about = net, tuple(model.about["classes"]), model.about
+        self._normalisation, self._device, self._precision = model.normalisation, device, precision
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images that it takes."""
+        return self.about["net"]["height"], self.about["net"]["width"]
+
+    def predict_proba(self, images: Any) -> np.ndarray:
+        """Return class probabilities.
+
+        Args:
+            images: (n, H, W, C) or, of grey images, (n, H, W), uint8 or floats in [0, 1]; or PIL images or paths of image files,
+                one or many.
+
+        Returns:
+            (n, K) float32; rows sum to 1.
+
+        Raises:
+            InputError: They are not such images, or not of the size that the net takes.
+        """
+        pixels = torch.from_numpy(np.ascontiguousarray(self._pixels(images)))
+        if not len(pixels):
+            return np.empty((0, len(self.classes)), np.float32)
+        context = autocast(self._device, self._precision)
+        return predict(
+            self.net, pixels, lambda chunk: self._normalisation.apply(chunk, self._device), self.about["batch"], context
+        )
+
+    def _pixels(self, images: Any) -> np.ndarray:
+        """(n, H, W, C) uint8 of the size that the net takes."""
+        channels = self.about["net"]["channels"]
+        single = isinstance(images, str | os.PathLike) or hasattr(images, "convert")  # as PIL's images have
+        if single or (isinstance(images, Sequence) and len(images) and not isinstance(images[0], np.ndarray | Sequence | int)):
+            pixels = self._read([images] if single else images, channels)
+        elif isinstance(images, Sequence) and len(images) and isinstance(images[0], str):
+            pixels = self._read(images, channels)
+        else:
+            pixels = as_pixels(images, "images")
+        if pixels.shape[1:] != (*self.image_size, channels):
+            had, wanted = (" x ".join(map(str, shape)) for shape in (pixels.shape[1:], (*self.image_size, channels)))
+            raise InputError(f"the images are {had} and the net takes {wanted} (height x width x channels); resize them")
+        return pixels
+
+    def _read(self, images: Iterable[Any], channels: int) -> np.ndarray:
+        if channels not in MODES:
+            raise InputError(f"the net takes images of {channels} channels, which no image file has; give an array")
+        size = self.image_size if self.about["images"]["resize"] == "cover" else None
+        read = [read_image(image, size, MODES[channels]) for image in images]
+        odd = next((place for place, image in enumerate(read) if image.shape[:2] != self.image_size), None)
+        if odd is not None:
+            had, wanted = (f"{height} x {width}" for height, width in (read[odd].shape[:2], self.image_size))
+            raise InputError(f"image {odd} is {had} and the net takes {wanted} (height x width); resize it")
+        return np.stack(read) if read else np.empty((0, *self.image_size, channels), np.uint8)
+
+
+def load(path: str | os.PathLike, device: str = "auto", precision: str = "auto") -> Trained:
+    """Return the trained net of a finished run.
+
+    Args:
+        path: The run's folder, or its model.safetensors, wherever it was copied.
+        device: auto, cpu, cuda or cuda:N.
+        precision: bf16 or fp32; auto: that of the run, so that scores come out again, where the device is fast in it.
+
+    Raises:
+        InputError: The run is not finished, or diverged; or the file cannot be used.
+    """
+    given = Path(os.path.expanduser(path))
+    model = read_model(_file_of(RunFolder(given)) if given.is_dir() else given)
+    where = pick_device(device)
+    used = model.about["row"].get("precision", "fp32") if precision == "auto" else precision
+    used = pick_precision(where, "auto") if used == "bf16" and precision == "auto" else used
+    return Trained(model, _net(given, model.about, model).to(where, memory_format=torch.channels_last), where, used)
+
+
+def _file_of(folder: RunFolder) -> Path:
+    """The model in a run's folder."""
+    if folder.model.exists() and folder.result.exists():
+        return folder.model
+    if (what := folder.diverged()) is not None:
+        raise InputError(f"the run in {folder} diverged ({what}), so there is no trained net; train it anew with other settings")
+    if folder.result.exists():
+        raise InputError(
+            f"the run in {folder} left no {folder.model.name}: a version of ssl_zoo without it made it; train it anew there "
+            "with fresh = true"
+        )
+    if folder.config.exists():
+        raise InputError(f"the run in {folder} is not finished; the same call goes on with it")
+    raise InputError(f"{folder} is not the folder of a run; give one, or a model.safetensors")
+
+
+def _net(path: Path, about: About, model: Model) -> nn.Module:
+    """The net with its weights, in eval mode."""
+    part = about["net"]
+    options = {name: False if name == "pretrained" else value for name, value in part["options"].items()}  # to be replaced
+    try:
+        entry = NETS.resolve(part["name"])
+    except InputError as error:
+        origin = next((said for said in about.get("plugins", "").split("; ") if said.startswith("net ")), "")
+        more = f" ({origin})" if origin else ""
+        raise InputError(
+            f"{path} is of the net '{part['name']}'{more}, which is not registered; import what registers it first"
+        ) from error
+    try:
+        with torch.random.fork_rng(devices=[]):  # the initial weights are replaced
+            net = NETS.create(entry.name, len(about["classes"]), part["channels"], (part["height"], part["width"]), **options)
+        net.load_state_dict(model.state)
+    except (RuntimeError, TypeError, ValueError) as error:  # other names or shapes, an option that is no more
+        first = " ".join(str(error).split())[:300]
+        raise InputError(f"the weights in {path} do not fit the net '{entry.name}' of this version ({first})") from error
+    return net.eval().requires_grad_(False)

@@ -1,0 +1,83 @@
+"""How long cells take: as finished ones of their kind did, or as a few steps take now."""
+
+import contextlib
+import dataclasses
+import io
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ssl_zoo.errors import one_line
+from ssl_zoo.runs.execute import trainer_of
+from ssl_zoo.runs.inputs import Inputs
+from ssl_zoo.settings import RunSettings
+from ssl_zoo.sweeps.cells import Cell, inputs_of
+
+START = 3  # seconds of the start of a run
+
+
+def seconds_per_step(settings: RunSettings, inputs: Inputs) -> float:
+    """Return what a step costs on this machine now, evaluations included: two short runs, of which the second counts."""
+    data = inputs.data
+    few = data._replace(test_images=data.test_images[:64], test_labels=data.test_labels[:64])
+    for steps in (1, 3):
+        rarely = dataclasses.replace(settings.evaluation, every=steps, unlabeled=64)
+        short = dataclasses.replace(settings, steps=steps, evaluation=rarely)
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+            outcome = trainer_of(short, inputs._replace(data=few), Path(folder)).run()
+    scored = (len(data.test_images) + settings.evaluation.unlabeled) / (len(few.test_images) + 64)
+    evaluations = -(-settings.steps // settings.evaluation.every)
+    return outcome.seconds_training / steps + (outcome.seconds - outcome.seconds_training) * scored * evaluations / settings.steps
+
+
+class Clock:
+    """What a cell costs.
+
+    Args:
+        done: Finished cells.
+        threads: Of each run.
+    """
+
+    def __init__(self, done: Sequence[Cell], threads: int):
+        self.threads = threads
+        self._seconds: dict[tuple[str, str], list[float]] = {}
+        self.unknown: dict[str, str] = {}  # methods that did not get through the measurement, with what they said
+        for cell in done:
+            self.learn(cell)
+
+    def learn(self, cell: Cell) -> None:
+        """Take a finished cell into account."""
+        row = cell.row
+        if row is not None:
+            self._seconds.setdefault((row["algorithm"], row["net"]), []).append(row["seconds"] / row["steps"])
+
+    def estimate(self, cell: Cell) -> float:
+        """Return the seconds that a cell still takes."""
+        key = (cell.settings.alg, cell.settings.net)
+        if key not in self._seconds:
+            try:
+                self._seconds[key] = [self._measure(cell.settings)]
+            except Exception as error:  # a method's own, which its cell will report; the others are still planned
+                self._seconds[key] = [0.0]
+                self.unknown[f"{cell.settings.alg} with {cell.settings.net}"] = one_line(error)
+        known = sorted(self._seconds[key])
+        return known[len(known) // 2] * (cell.settings.steps - cell.steps_done) + START
+
+    def _measure(self, settings: RunSettings) -> float:
+        """Seconds of a step, with its share of the evaluations."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            return seconds_per_step(settings, inputs_of(settings))
+        finally:
+            torch.set_num_threads(before)
+
+
+def shown(seconds: float) -> str:
+    """Return a length of time in words: `40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
