@@ -1,6 +1,5 @@
 """Settings of a run from a YAML recipe and then the command line. A wrong key, type or value is an error before anything runs."""
 
-import argparse
 import dataclasses
 import inspect
 import json
@@ -11,10 +10,11 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
+from ssl_zoo.cli.parser import Parser  # noqa: F401 - until every command line is in ssl_zoo.cli
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, Registry, near_miss, summary
 from ssl_zoo.settings import RunSettings
@@ -24,16 +24,6 @@ LADDER = "ladder"  # beside the recipes, a file that holds many: benchmarks/ladd
 PARTS = 100_000  # values in a recipe, with what its aliases stand for
 SHORT = "short"  # the budget of a recipe as it stands
 SECTIONS = {"datasets": DATASETS, "nets": NETS, "algorithms": ALGORITHMS}  # options by registered name
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse with errors in one line, in which a word that is cut short is an unknown one."""
-
-    def __init__(self, **options: Any):
-        super().__init__(allow_abbrev=False, **options)
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; --help shows what can be given")
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,0 +1,79 @@
+"""What all command lines share: how words are read, how an error is said, and which exit status it has."""
+
+import argparse
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NoReturn
+
+from ssl_zoo.errors import BusyError, InputError, Interrupted, RunError, one_line
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with errors in one line, in which a word that is cut short is an unknown one."""
+
+    def __init__(self, **options: Any):
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; --help shows what can be given")
+
+
+def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted") -> int:
+    """Do the work of a command. What goes wrong is one line on stderr.
+
+    Args:
+        prog: Says the line.
+        work: Returns the exit status where nothing goes wrong.
+        interrupted: What is said when a key or a signal ends it, with `{signal}` for the signal's name.
+
+    Returns:
+        The exit status: that of the work; 1: a run that had begun cannot go on; 2: bad input, or a file that cannot be used;
+        3: another process is at work there; 128 + n: ended by signal n, so 130 by Ctrl-C.
+    """
+    try:
+        return work()
+    except (InputError, RunError, OSError) as error:
+        say(prog, [str(error)])
+        return exit_status(error)
+    except KeyboardInterrupt as stopped:
+        number = getattr(stopped, "number", signal.SIGINT)  # of a command that makes one of its own of other signals
+        say(prog, [interrupted.format(signal=number.name)])
+        return 128 + number
+
+
+def exit_status(error: InputError | RunError | OSError) -> int:
+    """Return the exit status that an error has."""
+    if isinstance(error, Interrupted):
+        return 128 + error.number
+    if isinstance(error, RunError):
+        return 1
+    return 3 if isinstance(error, BusyError) else 2
+
+
+def say(prog: str, lines: Iterable[str]) -> None:
+    """Print lines on stderr, each with who says it, and each one line whatever name or file is quoted in it."""
+    for line in lines:
+        print(f"{prog}: {one_line(line)}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def flag(name: str) -> Iterator[None]:
+    """Put the flag that gave a value before what the library says of the value."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name} {error}") from error
+
+
+def description(text: str | None, prog: str) -> str:
+    """Return what `--help` says first: a module's docstring, with its example as the command was called.
+
+    Args:
+        text: The docstring, in which the installed command stands: `ssl-zoo table`.
+        prog: Either that or the name of the script, `table.py`.
+    """
+    if not prog.endswith(".py"):
+        return text or ""
+    return (text or "").replace(f"ssl-zoo {prog.removesuffix('.py')}", f"python benchmarks/{prog}")
