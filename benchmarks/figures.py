@@ -9,11 +9,7 @@ from typing import Any
 
 from ssl_zoo import config, files
 from ssl_zoo.errors import InputError, one_line
-
-if __package__:
-    from benchmarks import table
-else:
-    import table
+from ssl_zoo.tables.documents import insert
 
 Figures = dict[str, Any]
 
@@ -43,7 +39,7 @@ def command(
             files.replace_text(flags.out, json.dumps(figures, indent=1) + "\n")
         if flags.into:
             text = flags.into.read_text(encoding="utf-8")
-            files.replace_text(flags.into, table.insert(text, str(flags.read), markdown(figures)))
+            files.replace_text(flags.into, insert(text, str(flags.read), markdown(figures)))
         else:
             print(markdown(figures))
     except (InputError, OSError) as error:

@@ -7,99 +7,36 @@ meanwhile) and, where matplotlib is installed, ladder.png, all in --out and of a
 
 import argparse
 import contextlib
-import copy
 import importlib.util
 import json
 import re
-import statistics
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ssl_zoo import config, files, plugins, results
+from ssl_zoo.cli.parser import Parser, flag
 from ssl_zoo.errors import InputError, one_line
+from ssl_zoo.ladders import LADDER, Rung, check_set, read_ladder, shortened
 from ssl_zoo.registry import near_miss
+from ssl_zoo.tables.documents import insert_into
+from ssl_zoo.tables.ladder import MEASURED, markdown, read_rows, sound
+from ssl_zoo.tables.pictures.ladder import draw
 
 if __package__:
-    from benchmarks import run, sweep, table
-    from benchmarks.render import Gain
+    from benchmarks import run, sweep
 else:
     import run
     import sweep
-    import table
-    from render import Gain
 
 OWN = (*run.ANYWHERE, "seed", "split_seed", "deterministic")  # settings that are no rung's
-LADDER = run.RECIPES / "ladder.yaml"
-PARTS = (0.1, 0.25, 0.5, 1.0)  # of a run, at which the measurements are shown
-BASES = ("S0", "A0")  # labels alone, and the tutorial: every rung is compared with these too
-MEASURED = {  # of metrics.jsonl, with a heading; all but two are shares of 1
-    "mechanism/confidence": "largest probability, %",
-    "mechanism/decided": "images over 0.95, %",
-    "mechanism/logit_norm": "length of logits",
-    "mechanism/gradient_ratio": "gradient, consistency / labels",
-    "mechanism/decided_gradient": "its share from images over 0.95, %",
-    "unlabeled/accuracy": "accuracy on unlabelled images, %",
-}
-Row = Mapping[str, Any]
 
 
-class Rung(NamedTuple):
-    """One recipe of the ladder."""
-
-    name: str
-    above: str | None  # the rung that it changes
-    change: str
-    recipe: dict[str, Any]
-    sets: frozenset[str]  # dotted keys of its own `set`, without those of the rung that it changes
-
-
-def read_ladder(dataset: str, path: Path = LADDER) -> dict[str, Rung]:
-    """The rungs of a data set, in order, each with its whole recipe.
-
-    Raises:
-        InputError: There are none for it, or the file is not as it says it is.
-    """
-    known = config.read_mapping(path, "a ladder", "data sets, each with `base` and `rungs`")
-    if dataset not in known:
-        raise InputError(f"{path} has no ladder for '{dataset}'; {near_miss(dataset, list(known))}it has {', '.join(known)}")
-    try:
-        base, given = known[dataset]["base"], dict(known[dataset]["rungs"])
-        above = {name: entry.get("from", before) for before, (name, entry) in zip(["base", *given], given.items(), strict=False)}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: {dataset} must have `base` and `rungs`, of which each is a mapping") from error
-    made = {"base": Rung("base", None, "", base, frozenset())}
-    while len(made) <= len(given):
-        ready = [name for name in given if name not in made and above[name] in made]
-        if not ready:
-            odd = next(name for name in given if name not in made)
-            raise InputError(f"{path}: {dataset}.{odd} comes from '{above[odd]}', which is no rung, or comes from it in turn")
-        for name in ready:
-            if "change" not in given[name] or {*given[name]} - {"from", "change", "set"}:
-                raise InputError(f"{path}: {dataset}.{name} must have `change`, and may have `from` and `set`, nothing else")
-            recipe = copy.deepcopy(made[above[name]].recipe)
-            own = given[name].get("set", {})
-            config.put_recipe(recipe, copy.deepcopy(own))
-            from_base, change = above[name] == "base", str(given[name]["change"])
-            made[name] = Rung(name, None if from_base else above[name], change, recipe, frozenset(config.flatten(own)))
-    return {name: made[name] for name in given}
-
-
-def shortened(recipe: Mapping[str, Any], scale: float) -> dict[str, Any]:
-    """A recipe with so much of its steps, and as many evaluations and measurements. Other lengths are fractions of the run."""
-    made = copy.deepcopy(dict(recipe))
-    made["steps"] = max(1, round(scale * made["steps"]))
-    for name in ("every", "mechanism", "log_every"):
-        if made["evaluation"].get(name):  # 0 is no measurement
-            made["evaluation"][name] = max(1, round(scale * made["evaluation"][name]))
-    return made
-
-
-def parser() -> config.Parser:
+def parser() -> Parser:
     """The command line."""
-    p = config.Parser(prog="ladder.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog="ladder.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument(
         "--ladder", type=Path, metavar="FILE.yaml", default=LADDER, help="the ladders, configs/ladder.yaml unless said otherwise"
     )
@@ -122,26 +59,6 @@ def parser() -> config.Parser:
     p.add_argument("--into", type=Path, metavar="FILE.md", help="put the tables into a Markdown file, at the place of --read")
     p.add_argument("--picture", type=Path, metavar="FILE.png|.svg", help="draw the picture of --read there")
     return p
-
-
-def check_set(assignments: Sequence[str], rungs: Sequence[Rung]) -> None:
-    """Refuse to set what makes a rung what it is.
-
-    Args:
-        assignments: As given.
-        rungs: All of the ladder, as each is named by what it changes.
-
-    Raises:
-        InputError: One of the settings is a rung's.
-    """
-    taken = {"steps": "give --scale", "seed": "give --seeds", "split_seed": "give --seeds"}
-    own = "write it into a ladder of your own, for --ladder"
-    for assignment in assignments:
-        key = config.canonical_key(assignment.partition("=")[0].strip())
-        for other in (*taken, "alg", "net", *sorted({key for rung in rungs for key in rung.sets})):
-            if f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}."):
-                by = next((rung.name for rung in rungs if other in rung.sets), "every rung")
-                raise InputError(f"--set {key} would change what {by} is, which sets {other}; {taken.get(other, own)}")
 
 
 def cells_of(flags: argparse.Namespace, rungs: Sequence[Rung], recipes: Path, out: Path) -> list[sweep.Cell]:
@@ -216,231 +133,6 @@ def collect(
     return rows, said
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Rows of a ladder, also of runs that diverged.
-
-    Args:
-        path: A file of rows, or the --out of a ladder.
-
-    Raises:
-        InputError: It holds none, or others.
-    """
-    path = path / "rows.jsonl" if path.is_dir() else path
-    if not path.is_file():
-        raise InputError(f"{path} is not there; ladder.py writes rows.jsonl into its --out")
-    rows = results.read_all_rows([path])
-    if not rows:
-        raise InputError(f"{path} holds no rows")
-    for row in rows:
-        if not isinstance(row.get("rung"), str) or not isinstance(row.get("mechanism"), list):
-            raise InputError(f"{path} holds a run that is not of a ladder; ladder.py writes rows.jsonl into its --out")
-    return rows
-
-
-class Sorted(NamedTuple):
-    """Rows that belong together, by rung, and what is said of the others."""
-
-    rungs: dict[str, list[Row]]  # of runs that finished
-    lost: dict[str, list[Row]]  # of runs that diverged
-    lines: list[str]
-
-
-def sound(rows: Sequence[Row]) -> Sorted:
-    """The rows that may be compared: of one data set, code, precision and share of the steps, of each rung with one recipe."""
-    said = table.Sorted([], [], [])
-
-    def shared(row: Row) -> dict[str, Any]:
-        recipe = table.recipe_of(row)
-        same = {name: row.get(name) for name in ("dataset", "labels", "scale", "set")}
-        return same | {name: value for name, value in recipe.items() if not name.startswith("setting ") and name != "history"}
-
-    rungs: dict[str, list[Row]] = {}
-    lost: dict[str, list[Row]] = {}
-    kept, twice = table.agreeing(rows, shared, said), 0
-    for name in dict.fromkeys(row["rung"] for row in kept):
-        of_it = [row for row in kept if row["rung"] == name]
-        places: dict[tuple[int, str], Row] = {}
-        for row in table.agreeing(of_it, lambda row: {**table.recipe_of(row), **table.method_of(row)}, said):
-            place = (row["seed"], row["split_hash"])
-            twice += place in places
-            if place not in places or (results.is_lost(places[place]) and not results.is_lost(row)):
-                places[place] = row
-        rungs[name] = [row for row in places.values() if not results.is_lost(row)]
-        lost[name] = [row for row in places.values() if results.is_lost(row)]
-    if twice:
-        said.lines.append(f"{table.counted(twice, 'row')} left out: of a rung and a seed that are there twice")
-    return Sorted(rungs, lost, said.lines)
-
-
-def at_part(row: Row, name: str, part: float) -> float | None:
-    """A measurement at a share of the run: the last that was made until then."""
-    found = [point[name] for point in row["mechanism"] if name in point and point["step"] <= part * row["steps"] + 1e-6]
-    return found[-1] if found else None
-
-
-def shown(gain: Gain | None) -> str:
-    """A paired difference in words."""
-    return "" if gain is None else f"{gain.mean:+.1f} ({gain.low:+.1f} to {gain.high:+.1f}), n = {gain.n}"
-
-
-def error(rows: Sequence[Row], name: str) -> str:
-    """Mean and standard deviation of an accuracy, in percent."""
-    found = table.score([1 - row[name] for row in rows])
-    return f"{100 - found.mean:.1f}" + ("" if found.std is None else f" ± {found.std:.1f}")
-
-
-def markdown(found: Sorted) -> str:
-    """The tables: what each rung gains, and what was measured on the way."""
-    rungs, lost = {name: rows for name, rows in found.rungs.items() if rows}, found.lost
-    lines = [
-        "| rung | change | runs | accuracy, % | of the student | median of the last | points over the rung changed | "
-        f"{' | '.join(f'over {base}' for base in BASES)} |",
-        f"| - | - | -: | -: | -: | -: | -: |{' -: |' * len(BASES)}",
-    ]
-    for name, rows in found.rungs.items():
-        gone = lost[name]
-        if not rows:
-            lines.append(f"| {name} | {gone[0]['change']} | 0, {len(gone)} diverged |{' |' * (4 + len(BASES))}")
-            continue
-        above = rows[0]["above"]
-        gain = table.difference(rows, rungs[above]) if above in rungs else None
-        cells = (
-            name,
-            rows[0]["change"],
-            f"{len(rows)}, {len(gone)} diverged" if gone else str(len(rows)),
-            *(error(rows, score) for score in ("accuracy", "accuracy_student", "accuracy_median")),
-            f"{above}: {shown(gain)}" if gain else "",
-            *(
-                shown(table.difference(rows, rungs[base])) if base in rungs and base not in (name, above) else ""
-                for base in BASES
-            ),
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", f"| at {', '.join(f'{100 * part:g}' for part in PARTS)} % of the run | {' | '.join(MEASURED.values())} |"]
-    lines.append(f"| - |{' -: |' * len(MEASURED)}")
-    for name, rows in rungs.items():
-        cells = []
-        for key, heading in MEASURED.items():
-            unit = 100 if heading.endswith("%") else 1
-            middle = statistics.median if key.endswith("ratio") else statistics.mean  # a ratio may be huge in one run
-            numbers = []
-            for part in PARTS:
-                values = [value for row in rows if (value := at_part(row, key, part)) is not None]
-                numbers.append(f"{unit * middle(values):.3g}" if values else "-")
-            cells.append(", ".join(numbers))
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *caption(rungs, lost)])
-
-
-def caption(rungs: Mapping[str, Sequence[Row]], lost: Mapping[str, Sequence[Row]]) -> list[str]:
-    """What the tables were measured on."""
-    rows = [row for group in rungs.values() for row in group]
-    if not rows:
-        return ["No run finished: all diverged."]
-    first = rows[0]
-    by_seeds: dict[str, list[str]] = {}
-    for name, group in rungs.items():
-        by_seeds.setdefault(", ".join(str(seed) for seed in sorted({row["seed"] for row in group})), []).append(name)
-    largest = max(by_seeds, key=lambda seeds: len(by_seeds[seeds]))
-    seeds = "; ".join(
-        [*(f"{', '.join(names)}: {of}" for of, names in by_seeds.items() if of != largest), f"all others: {largest}"]
-    )
-    seeds = seeds if len(by_seeds) > 1 else largest
-    names = ", ".join(f"{name} {first['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
-    devices = "; ".join(dict.fromkeys(row["device"] for row in rows))
-    gone = ", ".join(
-        f"{name} (seed{'s' * (len(of_it) > 1)} {', '.join(str(row['seed']) for row in of_it)})"
-        for name, of_it in lost.items()
-        if of_it
-    )
-    took = sorted(row["seconds"] for row in rows)
-    given = f", with {', '.join(first['set'])}" if first.get("set") else ""
-    tested, last = sum(map(sum, first["confusion"])), first["accuracy_median_of"]
-    nets = ", ".join(dict.fromkeys(row["net"] for row in rows))
-    steps = " or ".join(map(str, sorted({row["steps"] for row in rows})))
-    return [
-        f"{first['dataset']}, {first['labels']} labels, {nets}, {steps} steps{given}. Accuracy of the last evaluation, "
-        f"on {tested} test images, mean ± standard deviation over runs, each with a label split of its "
-        f"own (seeds {seeds}); median: of the last {last} evaluations. Means over different seeds are not "
-        "comparable; points are: paired differences over the splits that both rungs have, with a 95 % interval (Student's t), "
-        "which is not corrected for the number of rungs, so of twenty that change nothing one is expected to exclude 0. S0 is "
-        "labels alone with the recipe of A0."
-        + (f" Diverged, and so in no mean, which flatters what is left: {gone}." if gone else ""),
-        "",
-        "The second table: means over runs, for the ratio of gradients the median, of steps in training mode. Over 0.95 is the "
-        "student's largest probability for an unlabelled image; the share of the gradient is of all images that are compared, "
-        "labelled ones too where a recipe compares them. The accuracy on unlabelled images is of the net that is scored, at "
-        "evaluations.",
-        "",
-        f"A run took {took[len(took) // 2]:.0f} s (median; {took[0]:.0f} to {took[-1]:.0f}). {devices}; {first['precision']}; "
-        f"{names}; commit {table.commits(rows)}.",
-    ]
-
-
-def draw(found: Sorted, path: Path) -> None:
-    """The picture: accuracy of each rung, and the measurements against the share of the run that is done.
-
-    Raises:
-        InputError: matplotlib is not installed, or the file cannot be written.
-    """
-    try:
-        import matplotlib
-    except ImportError as problem:
-        raise InputError('pictures need matplotlib: pip install -e ".[plot]"') from problem
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    rungs, names = found.rungs, list(found.rungs)
-    main = [name for name in names if "-" not in name] or names  # arms are shown by their accuracy alone
-    figure = pyplot.figure(figsize=(17, 8), layout="constrained")
-    grid = figure.add_gridspec(2, 4)
-    first = figure.add_subplot(grid[:, 0])
-    others = [figure.add_subplot(grid[place // 3, 1 + place % 3]) for place in range(len(MEASURED))]
-    # a run that collapsed would squeeze all others
-    left = min((100 * row["accuracy"] for name in main for row in rungs[name]), default=0) - 15
-    for place, name in enumerate(names):
-        scores = [100 * row["accuracy"] for row in rungs[name]]
-        color = f"C{main.index(name) % 10}" if name in main else "grey"
-        seen, beyond = [score for score in scores if score >= left], [left for score in scores if score < left]
-        first.scatter(seen, [place] * len(seen), s=10, alpha=0.5, color=color)
-        first.scatter(beyond, [place] * len(beyond), s=20, marker="<", color=color)
-        if scores and not beyond:
-            first.scatter([statistics.mean(scores)], [place], marker="|", s=120, color=color)
-    gone = [f"{name}, {len(found.lost[name])} diverged" if found.lost[name] else name for name in names]
-    first.set_yticks(range(len(names)), gone, fontsize=8 if len(names) > 15 else 10)
-    first.invert_yaxis()
-    first.set(title="test accuracy, %: runs and mean\n(< further left)")
-    for axes, (key, heading) in zip(others, MEASURED.items(), strict=True):
-        for place, name in enumerate(main):
-            points: dict[float, list[float]] = {}
-            for row in rungs[name]:
-                for point in row["mechanism"]:
-                    if key in point:
-                        points.setdefault(point["step"] / row["steps"], []).append(point[key])
-            style = {"linestyle": ("-", "--", ":", "-.")[place // 10 % 4], "linewidth": 1.2}
-            shares = sorted(share for share, values in points.items() if len(values) == max(map(len, points.values())))
-            middle = statistics.median if key.endswith("ratio") else statistics.mean
-            axes.plot(shares, [middle(points[s]) for s in shares], color=f"C{place % 10}", label=name, **style)
-        axes.set(title=heading.replace(", %", ""), xlim=(0, 1))
-        if key.endswith("ratio") and any(y > 0 for line in axes.lines for y in line.get_ydata()):
-            axes.set_yscale("log")
-    for axes in others[3:]:
-        axes.set(xlabel="share of the run")
-    for axes in (first, *others):
-        axes.grid(alpha=0.3)
-    figure.legend(*others[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=len(main))
-    dataset = next(iter((*rungs[names[0]], *found.lost[names[0]])))["dataset"]
-    counts = sorted({len(group) for group in rungs.values()})
-    figure.suptitle(
-        f"{dataset}, {' or '.join(map(str, counts))} runs a rung; lines are means, of the ratio medians", fontsize="medium"
-    )
-    try:
-        figure.savefig(path, dpi=80)
-    except (OSError, ValueError) as problem:  # also an ending that is no picture's
-        raise InputError(f"{path} cannot be written ({problem}); choose another") from problem
-    pyplot.close(figure)
-
-
 def say(lines: Sequence[str]) -> None:
     """Lines about what is left out."""
     for line in lines:
@@ -453,7 +145,8 @@ def show(flags: argparse.Namespace) -> int:
     say(kept.lines)
     made = markdown(kept)
     if flags.into:
-        table.insert_into(flags.into, flags.read.as_posix(), made)
+        with flag("--into"):
+            insert_into(flags.into, flags.read.as_posix(), made)
     else:
         print(made)
     if flags.picture:

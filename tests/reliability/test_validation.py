@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import run, table
+from benchmarks import run
 from ssl_zoo import DATASETS, InputError, config
+from ssl_zoo.cli import table
 from ssl_zoo.data.splits import draw_split, hold_out
 from ssl_zoo.train.evaluate import chosen
 from tests.train.test_trainer import SETTINGS, kill_at, make

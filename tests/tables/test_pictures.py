@@ -1,35 +1,19 @@
-"""Pictures are drawn, of the kind that was asked for, from what is sound."""
-
-import json
+"""What is in a picture, and that nets are asked as their runs did."""
 
 import pytest
 import torch
 
 from benchmarks import plot, run
-from tests.test_table import row
-
-
-@pytest.fixture
-def rows(tmp_path):
-    """A file of rows: two methods, two numbers of labels and all, two seeds; and one row that cannot be read."""
-    made = [row(alg, s, 0.7 + s / 10, labels=n) for alg in ("supervised", "x") for s in range(2) for n in (20, 50, "all")]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in made) + "{")
-    return str(tmp_path / "rows.jsonl")
-
-
-@pytest.mark.parametrize("kind", ["curves", "labels", "confusion"])
-@pytest.mark.parametrize(("ending", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
-def test_a_picture_of_each_kind(kind, ending, begins, rows, tmp_path, capsys):
-    out = tmp_path / f"{kind}.{ending}"
-    assert plot.main([rows, "--kind", kind, "--out", str(out)]) == 0 and out.read_bytes().startswith(begins)
-    assert "rows.jsonl:13 is not JSON" in capsys.readouterr().err
+from ssl_zoo.tables.pictures import moons
+from ssl_zoo.tables.pictures.labels import draw_labels
+from tests.tables.rows import row
 
 
 def test_labels_shows_errors_and_the_bound():
     from matplotlib import pyplot
 
     axes = pyplot.figure().subplots()
-    plot.draw_labels([row(labels=n, accuracy=a) for n, a in ((20, 0.7), (50, 0.8), ("all", 0.99))], axes)
+    draw_labels([row(labels=n, accuracy=a) for n, a in ((20, 0.7), (50, 0.8), ("all", 0.99))], axes)
     line = axes.containers[0].lines[0]
     assert line.get_xdata().tolist() == [20, 50] and line.get_ydata().tolist() == pytest.approx([30, 20])
     assert axes.lines[-1].get_ydata() == pytest.approx([1, 1])
@@ -41,9 +25,9 @@ def test_moons_asks_the_net_as_the_run_did(tmp_path, monkeypatch):
     words = ["--dataset", "moons", "--alg", "supervised", "--steps", "2", "--set", "input=unit"]
     assert run.main([*words, "--out", "runs/unit"]) == 0
     asked = []
-    predict = plot.predict
+    predict = moons.predict
     monkeypatch.setattr(
-        plot, "predict", lambda net, plane, prepare, *more: asked.append(prepare) or predict(net, plane, prepare, *more)
+        moons, "predict", lambda net, plane, prepare, *more: asked.append(prepare) or predict(net, plane, prepare, *more)
     )
     assert plot.main(["runs", "--kind", "moons", "--out", "m.png"]) == 0
     ends = torch.tensor([[0, 255]], dtype=torch.uint8).view(1, 1, 1, 2)
@@ -54,17 +38,10 @@ def test_moons_restores_the_trained_nets(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for alg in ("supervised", "meanteacher"):
         assert run.main(["--dataset", "moons", "--alg", alg, "--steps", "60", "--out", f"runs/{alg}"]) == 0
-    assert [folder.name for folder in plot.moons_of([tmp_path / "runs"], 0)] == ["supervised", "meanteacher"]
+    folders, _ = moons.moons_of([tmp_path / "runs"], 0)
+    assert [folder.name for folder in folders] == ["supervised", "meanteacher"]
     _, (data, _, _, facts), trainer = run.restore(tmp_path / "runs/supervised")
     assert trainer.start == 60 and len(facts.labeled) == 6 and data.images.shape == (1000, 1, 1, 2)
     assert plot.main(["runs", "--kind", "moons", "--out", "m.png"]) == 0 and (tmp_path / "m.png").stat().st_size > 10_000
     assert plot.main(["runs", "--kind", "moons", "--seed", "7", "--out", "n.png"]) == 2
     assert "no run's folder on the data set `moons` with seed 7" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [(["--kind", "pie"], "invalid choice: 'pie'"), (["--out", "c.nothing"], "--out c.nothing must end in .png or .svg")],
-)
-def test_bad_input(words, message, rows, capsys):
-    assert plot.main([rows, "--out", "c.png", *words]) == 2 and message in capsys.readouterr().err
