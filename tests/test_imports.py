@@ -57,14 +57,14 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
 
 
 def imports(path: Path) -> set[str]:
-    return {name for node in ast.walk(ast.parse(path.read_text())) for name in imported(node)}
+    return {name for node in ast.walk(ast.parse(path.read_text())) for name in imported(node, path)}
 
 
-def imported(node: ast.AST) -> set[str]:
+def imported(node: ast.AST, path: Path) -> set[str]:
     if isinstance(node, ast.Import):
         return {alias.name for alias in node.names}
     if isinstance(node, ast.ImportFrom):
-        assert node.level == 0, "imports are absolute"
+        assert node.level == 0, f"{path}: imports are absolute"
         return {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "ssl_zoo" else {node.module}
     return set()
 
@@ -92,7 +92,7 @@ def test_every_arrow_is_one_of_the_house():
 def test_only_pictures_know_matplotlib_and_only_when_one_is_drawn():
     """So that tables need no matplotlib, and `--help` is quick."""
     for path in ROOT.rglob("*.py"):
-        top = {name for node in ast.parse(path.read_text()).body for name in imported(node)}
+        top = {name for node in ast.parse(path.read_text()).body for name in imported(node, path)}
         assert not any(name.split(".")[0] == "matplotlib" for name in top), path
 
 
