@@ -7,20 +7,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_zoo import config, files
+from ssl_zoo import files
+from ssl_zoo.cli.parser import Parser
 from ssl_zoo.errors import InputError, one_line
-
-if __package__:
-    from benchmarks import table
-else:
-    import table
+from ssl_zoo.tables.documents import insert
 
 Figures = dict[str, Any]
 
 
-def parser(prog: str, description: str | None) -> config.Parser:
+def parser(prog: str, description: str | None) -> Parser:
     """With the flags that all of them have."""
-    p = config.Parser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures there")
     p.add_argument("--read", type=Path, metavar="FILE.json", help="measure nothing; show figures that were written before")
     p.add_argument("--into", type=Path, metavar="FILE.md", help="put the tables into a Markdown file, at the place of --read")
@@ -28,7 +25,7 @@ def parser(prog: str, description: str | None) -> config.Parser:
 
 
 def command(
-    p: config.Parser,
+    p: Parser,
     argv: Sequence[str] | None,
     measure: Callable[[argparse.Namespace], Figures],
     markdown: Callable[[Figures], str],
@@ -43,7 +40,7 @@ def command(
             files.replace_text(flags.out, json.dumps(figures, indent=1) + "\n")
         if flags.into:
             text = flags.into.read_text(encoding="utf-8")
-            files.replace_text(flags.into, table.insert(text, str(flags.read), markdown(figures)))
+            files.replace_text(flags.into, insert(text, str(flags.read), markdown(figures)))
         else:
             print(markdown(figures))
     except (InputError, OSError) as error:

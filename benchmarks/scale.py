@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ssl_zoo import ALGORITHMS, NETS, Facts, results
+from ssl_zoo import ALGORITHMS, NETS, Facts, device, provenance
 from ssl_zoo.data.dataset import Dataset, fingerprint
 from ssl_zoo.data.leakage import leaks
 from ssl_zoo.data.pipeline import Walk
@@ -146,7 +146,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0, or 2 for bad input."""
 
     def everything(flags: argparse.Namespace) -> figures.Figures:
-        known = {"commit": results.commit(), "device": results.device_name(torch.device("cpu")), "versions": results.versions()}
+        known = {
+            "commit": provenance.commit(),
+            "device": device.device_name(torch.device("cpu")),
+            "versions": provenance.versions(),
+        }
         return {"measured": measured(), **known}
 
     return figures.command(figures.parser("scale.py", __doc__), argv, everything, markdown)

@@ -24,17 +24,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ssl_zoo import config, files, results
+from ssl_zoo import files, provenance
+from ssl_zoo.cli import run
+from ssl_zoo.cli.parser import Parser
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.errors import InputError, one_line
+from ssl_zoo.sweeps.engines import last_line
 from ssl_zoo.train.checkpoint import Checkpoints
-
-if __package__:
-    from benchmarks import run
-    from benchmarks.engines import last_line
-else:
-    import run
-    from engines import last_line
 
 EARLY = 0.15  # of the kills fall in the start of a process
 TIMES = ("seconds", "seconds_training", "images_per_second", "peak_memory")  # what may differ between two equal runs
@@ -187,8 +183,8 @@ def soak(argv: Sequence[str], kills: int, folder: Path, seed: int) -> dict[str, 
         "command": " ".join(["benchmarks/run.py", *argv]),
         "cores": os.cpu_count(),
         "device": _row(alone)["device"],
-        "versions": results.versions(),
-        "commit": results.commit(),
+        "versions": provenance.versions(),
+        "commit": provenance.commit(),
     }
 
 
@@ -242,7 +238,7 @@ def sentence(figures: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0; 1: something differs; 2: bad input."""
-    p = config.Parser(prog="soak.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog="soak.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--kills", type=int, default=50, metavar="N", help="how many to survive; 50 unless said otherwise")
     p.add_argument("--moments", type=int, default=0, metavar="SEED", help="of the moments of the kills")
     p.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures there")

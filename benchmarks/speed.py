@@ -29,9 +29,9 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ssl_zoo import AUGMENTATIONS, results
+from ssl_zoo import AUGMENTATIONS, provenance
 from ssl_zoo.data.augment import View
-from ssl_zoo.train.device import keep_freed_memory, pick_device
+from ssl_zoo.device import device_name, keep_freed_memory, pick_device
 
 if __package__:
     from benchmarks import figures, timing
@@ -122,7 +122,7 @@ def figures_of(
         "images_per_second": images / statistics.median(seconds),
         "peak_memory": most,
         "parts": parts,
-        "precision": mine.trainer.precision,
+        "precision": mine.trainer.machine.precision,
     }
     if fast is not None:
         method["compiled"] = {
@@ -202,14 +202,14 @@ def everything(device: str, short: bool) -> dict[str, Any]:
     """All figures."""
     where = pick_device(device)
     keep_freed_memory()  # as a run does; the plain way has the good of it too
-    commit = results.commit()
+    commit = provenance.commit()
     rounds, steps = (1, 1) if short else (11, 2)
     sizes = (1000, 2000) if short else (1000, 30_000, 1_000_000)
     cifar = CIFAR._replace(net="smallnet", rows=200) if short else CIFAR
     return {
-        "device": results.device_name(where),
+        "device": device_name(where),
         "cores": os.cpu_count(),
-        "versions": results.versions(),
+        "versions": provenance.versions(),
         "commit": commit,
         "workloads": {
             "cifar": measure(cifar, rounds, steps, device, not short),

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent
-# The code of a result: the modules that runs/execute.py reaches, and the augmentations, which it reaches by name. Methods and nets
-# are told by `code`, the readers of data by the hash of what they read. A test walks the imports and holds this list to them.
+# The code of a result: the modules that runs/execute.py reaches, and the augmentations, which it reaches by name. Methods and
+# nets are told by `code`, the readers of data by the hash of what they read. A test walks the imports and holds this list to
+# them.
 EXECUTED = (
     *(
         "batch",

@@ -147,7 +147,7 @@ class RunSettings:
             (contrast of each image, then whitening, fitted on the training images).
         steps: Updates of the net.
         device: auto (a GPU if there is one), cpu, cuda or cuda:N.
-        threads: Of the processor; auto: one where a step's work is small, otherwise as many as are free, as measured at the start.
+        threads: Of the processor; auto: one where a step's work is small, otherwise as many as are free, measured at the start.
         deterministic: Use only operations whose result is the same every time, which on a GPU takes longer; a CPU's always are.
         compile: Compile the loss and its gradient, which takes up to a minute at the start; on a GPU, replay them as CUDA graphs.
         precision: auto (bf16 where the device is fast in it, otherwise fp32), bf16 or fp32. Parameters and losses stay fp32.

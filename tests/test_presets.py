@@ -7,9 +7,8 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import share, sweep
 from ssl_zoo import NETS, InputError, config, presets, recipes
-from ssl_zoo.cli import run
+from ssl_zoo.cli import run, share, sweep
 from ssl_zoo.losses import kl_divergence, squared_error
 from ssl_zoo.registry import ALGORITHMS
 

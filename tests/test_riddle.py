@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks import ladder, table
+from ssl_zoo.ladders import read_ladder
+from ssl_zoo.tables import ladder
+from ssl_zoo.tables.cells import difference
+from ssl_zoo.tables.documents import insert
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "benchmarks/RIDDLE.md").read_text()
@@ -30,13 +33,13 @@ def rungs(found):
 
 
 def test_the_tables_are_made_from_the_rows(found):
-    assert table.insert(TEXT, "benchmarks/results/ladder-digits.jsonl", ladder.markdown(found)) == TEXT
+    assert insert(TEXT, "benchmarks/results/ladder-digits.jsonl", ladder.markdown(found)) == TEXT
     assert (ROOT / "benchmarks/results/ladder-digits.png").exists()
 
 
 def test_the_rows_are_those_that_the_text_says(found):
     counts = {name: len(rows) + len(found.lost[name]) for name, rows in found.rungs.items()}
-    assert counts == {name: 10 if name in ("S0", "A0", "A1", "A2") else 5 for name in ladder.read_ladder("digits")}
+    assert counts == {name: 10 if name in ("S0", "A0", "A1", "A2") else 5 for name in read_ladder("digits")}
     assert len({row["source"] for rows in (*found.rungs.values(), *found.lost.values()) for row in rows}) == 1
 
 
@@ -69,7 +72,7 @@ def test_every_gain_in_the_text_is_that_of_its_rows(rungs):
     claims = GAIN.findall(PROSE)
     assert len(claims) == PROSE.count(", n = ") >= 15
     for one, other, *numbers in claims:
-        found = ladder.shown(table.difference(rungs[one], rungs[other]))
+        found = ladder.shown(difference(rungs[one], rungs[other]))
         assert found == f"{numbers[0]} ({numbers[1]} to {numbers[2]}), n = {numbers[3]}", (one, other)
 
 
@@ -102,7 +105,7 @@ def test_every_measurement_in_the_text_is_in_the_table(found):
 def test_the_published_numbers_are_in_their_file():
     known = {
         (e["algorithm"], e["net"], str(e["error_mean"]), e.get("metric", "not said"), e["source"])
-        for e in yaml.safe_load((ROOT / "benchmarks/published.yaml").read_text())
+        for e in yaml.safe_load((ROOT / "ssl_zoo/tables/published.yaml").read_text())
         if e["dataset"] == "cifar10" and e["labels"] == 4000 and e["verified"] and e.get("usable", True)
     }
     lines = re.findall(r"^\| (supervised|meanteacher) \| (\S+) \| ([\d.]+) \| (.*) \| (.*) \|$", PROSE, re.MULTILINE)
@@ -114,7 +117,7 @@ def test_the_published_numbers_are_in_their_file():
 def test_the_short_runs_on_cifar10_are_those_of_their_rows():
     found = ladder.sound(ladder.read_rows(JPEG))
     assert found.lines == [] and {name: len(rows) for name, rows in found.rungs.items()} == {"S0": 2, "A0": 2, "A2": 2}
-    assert table.insert(TEXT, "benchmarks/results/ladder-cifar10-jpeg.jsonl", ladder.markdown(found)) == TEXT
+    assert insert(TEXT, "benchmarks/results/ladder-cifar10-jpeg.jsonl", ladder.markdown(found)) == TEXT
     part = TEXT[TEXT.index("## CIFAR-10 in small") :].partition("<!-- table")[0]
     for name, rows in found.rungs.items():
         each = " | ".join(f"{100 * row['accuracy']:.1f}" for row in sorted(rows, key=lambda row: row["seed"]))
@@ -123,5 +126,5 @@ def test_the_short_runs_on_cifar10_are_those_of_their_rows():
         passes = rows[0]["steps"] * settings["batch"]["labeled"] / rows[0]["labels"]
         assert (rows[0]["steps"], rows[0]["net"], f"{passes:.0f}") == (4800, "wrn10_2", "19")
     for name in ("A0", "A2"):
-        gain = table.difference(found.rungs[name], found.rungs["S0"])
+        gain = difference(found.rungs[name], found.rungs["S0"])
         assert gain.low <= 0 <= gain.high, "the text says that it is not shown"

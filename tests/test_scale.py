@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scale, table
+from benchmarks import scale
+from ssl_zoo.tables.documents import insert
 
 ROOT = Path(__file__).parent.parent
 
@@ -16,7 +17,7 @@ def test_the_document_is_made_from_the_results_file(monkeypatch):
     name = "benchmarks/results/scale.json"
     figures = json.loads(Path(name).read_text())
     text = Path("benchmarks/SCALE.md").read_text()
-    assert table.insert(text, name, scale.markdown(figures)) == text and not figures["commit"].endswith("-dirty")
+    assert insert(text, name, scale.markdown(figures)) == text and not figures["commit"].endswith("-dirty")
     memory = figures["measured"]["memory"]
     for classes in scale.CLASSES:
         assert memory[f"{classes} float32"]["bytes"] == 4 * classes and memory[f"{classes} bfloat16"]["bytes"] == 2 * classes

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import share
+from ssl_zoo.cli import share as command
 from ssl_zoo.errors import InputError, RunError
+from ssl_zoo.sweeps import share
 
 DIGITS = ["--device", "cpu", "--net", "smallnet", "--alg", "supervised"]
 
@@ -95,7 +96,7 @@ def left():
 
 
 def test_copies_make_steps_and_end(slow):
-    found = share.measured_with(slow, "", most=2, threads=2, seconds=1.0)
+    found = share.measured_with(*command.settings_of(slow), "", most=2, threads=2, seconds=1.0)
     assert 0 < found[1] < 50 and 0 < found[2] < 100, "a step takes at least 20 ms"
     copies = left()
     assert sorted(len({call[1] for call in calls}) for calls in copies.values()) == [1, 2], "threads are shared out"
@@ -106,12 +107,12 @@ def test_copies_make_steps_and_end(slow):
 
 
 def test_a_copy_sees_its_device_alone(slow):
-    share.measured_with(slow, "7", most=1, threads=1, seconds=0.05)
+    share.measured_with(*command.settings_of(slow), "7", most=1, threads=1, seconds=0.05)
     assert {device for calls in left().values() for *_, device in calls} == {"7"}
 
 
 def test_the_table(slow, capfd):
-    assert share.main([*slow, "--most", "1", "--steps", "3"]) == 0  # and they go on after the last step of the run
+    assert command.main([*slow, "--most", "1", "--steps", "3"]) == 0  # and they go on after the last step of the run
     row = re.search(r"\| 1 \| (\d+\.\d) \| 1\.00 \|\n\nbest: 1 at a time", capfd.readouterr().out)
     assert float(row[1]) > 0
 
@@ -119,11 +120,11 @@ def test_the_table(slow, capfd):
 def test_a_copy_that_dies_is_told_of(slow):
     Path("die").touch()
     with pytest.raises(InputError, match=r"^a copy of the run makes no steps: RuntimeError: no memory$"):
-        share.measured_with(slow, "", 1)
+        share.measured_with(*command.settings_of(slow), "", 1)
 
 
 def test_a_copy_that_was_killed_is_told_of(slow):
-    copy = share.Process(slow, "")
+    copy = share.Process(*command.settings_of(slow), "")
     copy.prepare(1)
     copy.ready()
     copy._process.kill()
@@ -144,7 +145,7 @@ def test_a_copy_that_was_killed_is_told_of(slow):
     ],
 )
 def test_bad_input(argv, said, capsys):
-    assert share.main(argv) == 2
+    assert command.main(argv) == 2
     line = capsys.readouterr().err
     assert said in line and line.startswith("share.py: ") and len(line.splitlines()) == 1
 
@@ -152,4 +153,4 @@ def test_bad_input(argv, said, capsys):
 def test_a_copy_that_cannot_run_says_why(tmp_path):
     argv = [*DIGITS, "--dataset", "folder", "--data-root", str(tmp_path / "none")]
     with pytest.raises(InputError, match=r"^a copy of the run makes no steps: .*none"):
-        share.measured_with(argv, "", 1)
+        share.measured_with(*command.settings_of(argv), "", 1)

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import speed, table, timing
+from benchmarks import speed, timing
 from benchmarks.plain import PlainMeanTeacher
-from ssl_zoo import results
 from ssl_zoo.data.augment import View
+from ssl_zoo.runs import row as results
+from ssl_zoo.tables.documents import insert
 
 SMALL = speed.DIGITS._replace(rows=60, batch=(4, 6))
 CPU = torch.device("cpu")
@@ -222,7 +223,7 @@ def test_the_readmes_table_is_made_from_the_results_file(monkeypatch):
     name = "benchmarks/results/speed.json"
     figures = json.loads(Path(name).read_text())
     text = Path("README.md").read_text()
-    assert table.insert(text, name, timing.markdown(figures)) == text and not figures["commit"].endswith("-dirty")
+    assert insert(text, name, timing.markdown(figures)) == text and not figures["commit"].endswith("-dirty")
 
 
 def test_the_readmes_words_about_precision():

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import run, sweep
-from ssl_zoo import InputError, results
+from ssl_zoo import InputError
+from ssl_zoo.cli import grids, run, sweep
 from ssl_zoo.errors import BusyError
+from ssl_zoo.runs import row as results
+from ssl_zoo.runs.folder import LOCK, RunFolder
+from ssl_zoo.sweeps import clock, slots
 
 ROOT = Path(__file__).parent.parent
 SWEEP = [sys.executable, str(ROOT / "benchmarks/sweep.py")]
@@ -54,11 +57,11 @@ def rows(out):
 
 
 def test_numbers_and_ranges():
-    assert sweep.seeds("0-2,7,1") == [0, 1, 2, 7]
+    assert grids.seeds("0-2,7,1") == [0, 1, 2, 7]
     for bad in ("", "a", "3-1", "-1", "1.5"):
         with pytest.raises(InputError, match="--seeds"):
-            sweep.seeds(bad)
-    assert [sweep.shown(s) for s in (40, 600, 12_000)] == ["40 s", "10 min", "3 h 20 min"]
+            grids.seeds(bad)
+    assert [clock.shown(s) for s in (40, 600, 12_000)] == ["40 s", "10 min", "3 h 20 min"]
 
 
 def test_a_dry_run_shows_the_plan_and_leaves_nothing(capsys):
@@ -115,13 +118,6 @@ def test_an_interrupted_sweep_goes_on_and_ends_as_one_that_was_left_alone(capsys
     assert sweep.main(grid(steps=40)) == 0 and "4 finished, 0 to run" in capsys.readouterr().out
 
 
-def children(pid):
-    """Processes below one, with all that they have started."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout.split()[2:]
-    parents = dict(zip(map(int, listed[::2]), map(int, listed[1::2]), strict=True))
-    return [child for child, parent in parents.items() if parent == pid]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [("SIGTERM", None), ("SIGINT", "SIGINT")])
 def test_a_signal_leaves_no_run_behind(first, second):
@@ -132,8 +128,8 @@ def test_a_signal_leaves_no_run_behind(first, second):
     while not all((folder / "metrics.jsonl").exists() and (folder / "metrics.jsonl").stat().st_size for folder in folders):
         time.sleep(0.1)
         assert process.poll() is None
-    runs = children(process.pid)
-    assert len(runs) == 2
+    runs = [worker_on(folder) for folder in folders]
+    assert len({*runs}) == 2 and process.pid not in runs
     process.send_signal(getattr(signal, first))
     if second:
         time.sleep(0.05)
@@ -190,17 +186,17 @@ def test_a_cell_that_diverges_is_not_tried_again_and_is_counted(when):
 
 
 def test_a_folder_belongs_to_one_process_at_a_time(capsys):
-    with locked(Path("o")):
+    with RunFolder(Path("o")).locked():
         status = run.main(["--net", "smallnet", "--alg", "supervised", "--steps", "2", "--out", "o"])
         assert status == 3 and "another process is at work on o" in capsys.readouterr().err
-        with pytest.raises(BusyError), locked(Path("o")):
+        with pytest.raises(BusyError), RunFolder(Path("o")).locked():
             pass
     assert not Path("o").exists(), "nothing was written, so nothing is left"
     killed = """
 import time
 from pathlib import Path
-from benchmarks import run
-with locked(Path("o")):
+from ssl_zoo.runs.folder import RunFolder
+with RunFolder(Path("o")).locked():
     print(flush=True)
     time.sleep(60)
 """
@@ -280,7 +276,7 @@ def test_an_address_without_a_cluster_is_one_line(capsys):
 
 
 @pytest.mark.parametrize(
-    ("flags", "gpus", "visible", "asked", "slots", "devices"),
+    ("flags", "gpus", "visible", "asked", "count", "devices"),
     [
         ([], 0, None, [], 4, [""] * 4),  # one to a core
         (["--jobs-per-device", "3"], 2, None, [], 6, ["0", "1"] * 3),
@@ -291,49 +287,51 @@ def test_an_address_without_a_cluster_is_one_line(capsys):
         (["--jobs-per-device", "auto"], 0, None, [("supervised", "", 10, 4), ("pimodel", "", 3, 4)], 2, [""] * 2),
     ],
 )
-def test_how_many_runs_share_a_device(flags, gpus, visible, asked, slots, devices, monkeypatch, capsys):
+def test_how_many_runs_share_a_device(flags, gpus, visible, asked, count, devices, monkeypatch, capsys):
     measured = []
 
-    def measure(argv, device, most, threads):
-        measured.append((argv[argv.index("--alg") + 1], device, most, threads))
+    def measure(settings, plugins, device, most, threads):
+        measured.append((settings.alg, device, most, threads))
         return {"supervised": {1: 10.0, 3: 30.0, 5: 31.0}, "pimodel": {1: 10.0, 2: 20.0, 3: 21.0}}[measured[-1][0]]
 
-    monkeypatch.setattr(sweep.torch.cuda, "device_count", lambda: gpus)
-    monkeypatch.setattr(sweep.torch.cuda, "get_device_name", lambda number: "a GPU")
-    monkeypatch.setattr(sweep.share, "cores", lambda: 4)
-    monkeypatch.setattr(sweep.share, "measured_with", measure)
+    monkeypatch.setattr(slots.torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(slots.torch.cuda, "get_device_name", lambda number: "a GPU")
+    monkeypatch.setattr(slots, "cores", lambda: 4)
+    monkeypatch.setattr(slots.share, "measured_with", measure)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     parsed = sweep.parser().parse_args([*grid(seeds="0-4"), *flags])
-    cells = sweep.grid(parsed, Path("grid"))
-    engine, found, threads = sweep.make_engine(parsed, cells)
-    assert (measured, found, threads) == (asked, slots, max(1, 4 // slots))
-    assert [engine._devices.get() for _ in range(slots)] == devices
+    cells = sweep.cells_of(parsed, Path("grid"))
+    engine, found, threads = slots.make_engine(grids.where_of(parsed), cells, grids.make)
+    assert (measured, found, threads) == (asked, count, max(1, 4 // count))
+    assert [engine._devices.get() for _ in range(count)] == devices
     engine.close()
     if asked:  # the cells that are left go on as the others began
         measured.clear()
-        assert sweep.make_engine(parsed, cells[:1])[1:] == (slots, max(1, 4 // slots)) and not measured
+        assert (
+            slots.make_engine(grids.where_of(parsed), cells[:1], grids.make)[1:] == (count, max(1, 4 // count)) and not measured
+        )
         assert "as measured before (grid/jobs.json)" in capsys.readouterr().out
         Path("grid/jobs.json").write_text("{")
         with pytest.raises(InputError, match=r"grid/jobs\.json is not JSON .*; remove it"):
-            sweep.make_engine(parsed, cells)
+            slots.make_engine(grids.where_of(parsed), cells, grids.make)
 
 
 def test_a_cell_that_cannot_run_does_not_keep_the_others_from_being_measured(monkeypatch, capsys):
-    def measure(argv, device, most, threads):
-        if "supervised" in argv:
+    def measure(settings, plugins, device, most, threads):
+        if settings.alg == "supervised":
             raise InputError("a copy of the run makes no steps: my bug")
         return {1: 10.0, 2: 20.0}
 
-    monkeypatch.setattr(sweep.share, "measured_with", measure)
+    monkeypatch.setattr(slots.share, "measured_with", measure)
     parsed = sweep.parser().parse_args(grid("--jobs-per-device", "auto"))
-    engine, slots, _ = sweep.make_engine(parsed, sweep.grid(parsed, Path("grid")))
+    engine, count, _ = slots.make_engine(grids.where_of(parsed), sweep.cells_of(parsed, Path("grid")), grids.make)
     engine.close()
-    assert slots == 2 and "my bug" in capsys.readouterr().err
+    assert count == 2 and "my bug" in capsys.readouterr().out
 
 
 def test_a_dry_run_measures_nothing(monkeypatch, capsys):
-    monkeypatch.setattr(sweep.share, "measured_with", lambda *args: pytest.fail("measured"))
+    monkeypatch.setattr(slots.share, "measured_with", lambda *args: pytest.fail("measured"))
     assert sweep.main(grid("--jobs-per-device", "auto", "--dry-run")) == 0
     assert "is measured at the start; this plan is for one" in capsys.readouterr().out and not Path("grid").exists()

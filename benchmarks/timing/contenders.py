@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ssl_zoo import results
 from ssl_zoo.data.dataset import Dataset
-from ssl_zoo.train.device import autocast, keep_freed_memory
+from ssl_zoo.device import keep_freed_memory, peak_memory
+from ssl_zoo.runs.assembly import build
+from ssl_zoo.runs.execute import trainer_of
+from ssl_zoo.runs.inputs import choose_labels
 
 from .workloads import Workload, random_data, settings_of
 
 if __package__ == "benchmarks.timing":
-    from benchmarks import run
     from benchmarks.plain import PlainMeanTeacher
 else:
-    import run
     from plain import PlainMeanTeacher
 
 
@@ -35,7 +35,7 @@ class Ours:
     def __init__(self, w: Workload, alg: str, data: Dataset, device: str, **more: Any):
         settings = settings_of(w, alg, device, **more)
         with tempfile.TemporaryDirectory() as folder:  # nothing is written
-            self.trainer, _ = run.assemble(settings, run.choose_labels(settings, data), Path(folder), {})
+            self.trainer = trainer_of(settings, choose_labels(settings, data), Path(folder))
         self.trainer.algorithm.train()
         self.done = 0
 
@@ -65,7 +65,7 @@ class Bare:
 
     def step(self) -> None:
         for one, x in zip(self.passes, self._inputs, strict=True):
-            with torch.set_grad_enabled(one.grad), autocast(self.trainer.device, self.trainer.precision):
+            with torch.set_grad_enabled(one.grad), self.trainer.machine.autocast():
                 logits = one.net(x)
             if one.grad:
                 logits.backward(torch.ones_like(logits))
@@ -91,8 +91,8 @@ def passes_of(ours: Ours) -> list[Pass]:
 def plain(w: Workload, data: Dataset, workers: int, device: torch.device) -> PlainMeanTeacher:
     """The tutorial's way, with the same net and batch."""
     settings = settings_of(w, "supervised", str(device))
-    inputs = run.choose_labels(settings, data)
-    net = run.build(settings, inputs.facts, data.images.shape[1:], device).net.to(memory_format=torch.contiguous_format)
+    inputs = choose_labels(settings, data)
+    net = build(settings, inputs.facts, data.images.shape[1:], device).net.to(memory_format=torch.contiguous_format)
     return PlainMeanTeacher(net, data.images, data.labels, inputs.split.rows, w.batch, workers, device)
 
 
@@ -102,4 +102,4 @@ def peak(w: Workload, alg: str, device: str) -> int | None:
     ours = Ours(w, alg, random_data(w), device)
     for _ in range(3):
         ours.step()
-    return results.peak_memory(ours.trainer.device)
+    return peak_memory(ours.trainer.device)

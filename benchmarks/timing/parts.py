@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ssl_zoo.data.augment import View
-from ssl_zoo.train.device import wait_for
+from ssl_zoo.device import wait_for
 from ssl_zoo.train.logs import RunLog
 
 from .contenders import Ours

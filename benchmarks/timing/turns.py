@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from tqdm import tqdm
 
-from ssl_zoo.train.device import wait_for
+from ssl_zoo.device import wait_for
 
 
 def timed(step: Callable[[], None], steps: int, device: torch.device) -> float:

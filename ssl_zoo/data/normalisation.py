@@ -25,8 +25,8 @@ from torch import Tensor
 
 from ssl_zoo.data.augment import Augmentation, View, channel_statistics
 from ssl_zoo.data.dataset import tensor
-from ssl_zoo.errors import InputError
 from ssl_zoo.device import holds
+from ssl_zoo.errors import InputError
 
 LENGTH = 55.0  # of an image whose contrast is normalised
 REGULARISATION = 0.1  # of the eigenvalues

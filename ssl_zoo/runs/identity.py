@@ -59,7 +59,7 @@ def plugins_of(settings: RunSettings) -> str:
 
 
 def names_differing(then: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
-    """Return what two runs that should be one do not agree on, the likeliest reason first. What neither knows is no difference."""
+    """Return what two runs that should be one do not agree on, the likeliest first. What neither knows is no difference."""
     names = sorted(now, key=lambda name: [*KINDS, name].index(name))
     return [name for name in names if (then.get(name) or "") != now[name]]
 

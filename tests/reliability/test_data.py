@@ -21,7 +21,7 @@ from ssl_zoo import DATASETS, InputError
 from ssl_zoo.cli import run
 from ssl_zoo.data import archive as module
 from ssl_zoo.data.leakage import leaks
-from ssl_zoo.runs.inputs import check_data, choose_labels, load_data
+from ssl_zoo.runs.inputs import choose_labels, load_data
 
 SIDE = 8
 

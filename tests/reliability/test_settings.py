@@ -14,9 +14,8 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from benchmarks import sweep
 from ssl_zoo import config, recipes
-from ssl_zoo.cli import run
+from ssl_zoo.cli import run, sweep
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 

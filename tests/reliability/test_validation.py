@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import table
 from ssl_zoo import DATASETS, InputError, config
-from ssl_zoo.cli import run
+from ssl_zoo.cli import run, table
 from ssl_zoo.data.splits import draw_split, hold_out
 from ssl_zoo.runs.execute import trainer_of
 from ssl_zoo.runs.inputs import choose_labels, load_data

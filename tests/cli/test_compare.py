@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from benchmarks import compare
-from tests.test_table import lost, row
+from ssl_zoo.cli import compare
+from tests.tables.rows import lost, row
 
 
 def write(tmp_path, name, **more):

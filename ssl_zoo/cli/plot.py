@@ -1,0 +1,72 @@
+"""Pictures of finished runs: ssl-zoo plot runs/digits-20 --kind curves --out curves.png
+
+curves: test accuracy against step, a panel for each number of labels. labels: error rate against the number of labels, with the
+bound of all of them. confusion: of each method and number of labels, summed over its runs. moons: what nets of runs on the data
+set `moons` have learned, of one seed. Needs matplotlib: pip install -e ".[plot]".
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ssl_zoo import plugins
+from ssl_zoo.cli.parser import Parser, command, description, say
+from ssl_zoo.errors import InputError
+from ssl_zoo.runs.row import read_sound_rows
+from ssl_zoo.tables.pictures.confusion import picture_confusion
+from ssl_zoo.tables.pictures.curves import picture_curves
+from ssl_zoo.tables.pictures.figure import open_pyplot, save
+from ssl_zoo.tables.pictures.labels import picture_labels
+from ssl_zoo.tables.pictures.moons import moons_of, picture_moons
+from ssl_zoo.tables.rows import lost_beside, name_of, sound
+
+OF_ROWS = {"curves": picture_curves, "labels": picture_labels, "confusion": picture_confusion}
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "plot.py") -> int:
+    """Run the command. Return the exit status: 0, or 2 for bad input.
+
+    Args:
+        argv: The words; those of the process unless given.
+        prog: What the command is called.
+    """
+    return command(prog, lambda: plot(parser(prog).parse_args(argv), prog))
+
+
+def parser(prog: str) -> Parser:
+    """Return the command line."""
+    p = Parser(prog=prog, description=description(__doc__, prog), formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("paths", nargs="+", type=Path, help="run folders, folders of them, or .jsonl files of rows")
+    p.add_argument("--kind", choices=(*OF_ROWS, "moons"), default="curves", help="which picture")
+    p.add_argument("--seed", type=int, default=0, help="of the runs shown by --kind moons")
+    p.add_argument("--out", type=Path, required=True, metavar="FILE.png|.svg", help="the picture")
+    return p
+
+
+def plot(flags: argparse.Namespace, prog: str) -> int:
+    """Draw one picture and write it."""
+    if flags.out.suffix not in (".png", ".svg"):
+        raise InputError(f"--out {flags.out} must end in .png or .svg")
+    open_pyplot()  # where it is missing, nothing is read
+    plugins.load_installed()
+    figure = _of_nets(flags, prog) if flags.kind == "moons" else _of_rows(flags, prog)
+    save(figure, flags.out, dpi=140, way_out="choose another --out")
+    return 0
+
+
+def _of_nets(flags: argparse.Namespace, prog: str) -> Any:
+    from ssl_zoo.runs.restore import restore  # with all that trains
+
+    folders, lines = moons_of(flags.paths, flags.seed)
+    say(prog, lines)
+    return picture_moons(folders, restore)
+
+
+def _of_rows(flags: argparse.Namespace, prog: str) -> Any:
+    rows, lost, *lines = read_sound_rows(flags.paths)
+    found = sound(rows)
+    gone = lost_beside(found.kept, lost, found)
+    for said in (*lines, found.lines, [f"{name_of(row)} diverged and is not shown" for row in gone]):
+        say(prog, said)
+    return OF_ROWS[flags.kind](found.kept)

@@ -1,0 +1,96 @@
+"""The numbers of one method at one number of labels: scores over seeds, paired differences, learning curves."""
+
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from scipy.special import stdtrit
+
+from ssl_zoo.tables.rows import Row
+
+
+class Score(NamedTuple):
+    """Mean and sample standard deviation of an error rate, in percent. A single run has no deviation."""
+
+    mean: float
+    std: float | None
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f}" if self.std is None else f"{self.mean:.1f} ± {self.std:.1f}"
+
+
+class Gain(NamedTuple):
+    """Paired difference in accuracy to `supervised`, in points, with its 95 % confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int  # pairs
+
+    def shown(self, runs: int) -> str:
+        """Return it in words. The number of pairs is said where it is not the number of runs."""
+        pairs = "" if self.n == runs else f", {self.n} pairs"
+        return f"{self.mean:+.1f} ({self.low:+.1f} to {self.high:+.1f}) points{pairs}"
+
+
+class Cell(NamedTuple):
+    """One method at one number of labels."""
+
+    n: int
+    error: Score  # of the last evaluation
+    median: Score  # of the last few evaluations
+    student: Score
+    oracle: Score  # the best on the test set: not a result
+    gain: Gain | None
+    seconds: float  # median over runs
+    curve: list[tuple[int, float, float]]  # step, mean accuracy in percent, standard deviation
+
+
+def score(errors: Sequence[float]) -> Score:
+    """Return mean and sample standard deviation, in percent."""
+    return Score(100 * statistics.mean(errors), 100 * statistics.stdev(errors) if len(errors) > 1 else None)
+
+
+def difference(rows: Sequence[Row], reference: Sequence[Row]) -> Gain | None:
+    """Return the mean difference of accuracy over the seeds and splits that both have.
+
+    Its 95 % confidence interval is Student's t. Fewer than two pairs have none.
+    """
+    other = {(row["seed"], row["split_hash"]): row["accuracy"] for row in reference}
+    pairs = [100 * (row["accuracy"] - other[key]) for row in rows if (key := (row["seed"], row["split_hash"])) in other]
+    if len(pairs) < 2:
+        return None
+    half = float(stdtrit(len(pairs) - 1, 0.975)) * statistics.stdev(pairs) / len(pairs) ** 0.5
+    mean = statistics.mean(pairs)
+    return Gain(mean, mean - half, mean + half, len(pairs))
+
+
+def curve(rows: Sequence[Row]) -> list[tuple[int, float, float]]:
+    """Return step, mean accuracy and its standard deviation, in percent, at the evaluations that all rows have."""
+    scores = [{point["step"]: 100 * point["accuracy"] for point in row["evaluations"]} for row in rows]
+    shared = sorted(set(scores[0]).intersection(*scores))
+    points = {step: [of[step] for of in scores] for step in shared}
+    return [(s, statistics.mean(v), statistics.stdev(v) if len(v) > 1 else 0.0) for s, v in points.items()]
+
+
+def make_cell(rows: Sequence[Row], reference: Sequence[Row]) -> Cell:
+    """Return the numbers of one method at one number of labels.
+
+    Args:
+        rows: Of its runs.
+        reference: Of the runs of `supervised` at the same number of labels.
+    """
+
+    def errors(name: str) -> list[float]:
+        return [1 - row[name] for row in rows]
+
+    return Cell(
+        len(rows),
+        score(errors("accuracy")),
+        score(errors("accuracy_median")),
+        score(errors("accuracy_student")),
+        score(errors("accuracy_oracle")),
+        None if rows[0]["algorithm"] == "supervised" else difference(rows, reference),
+        statistics.median(row["seconds"] for row in rows),
+        curve(rows),
+    )

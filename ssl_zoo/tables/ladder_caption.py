@@ -1,0 +1,72 @@
+"""What stands below the tables of a ladder: what they were measured on, and how they are to be read."""
+
+from collections.abc import Mapping, Sequence
+
+from ssl_zoo.tables.captions import commits
+from ssl_zoo.tables.rows import Row
+
+Rungs = Mapping[str, Sequence[Row]]
+
+
+def caption(rungs: Rungs, lost: Rungs) -> list[str]:
+    """Return the lines below the tables.
+
+    Args:
+        rungs: Rows of runs that finished, by rung.
+        lost: Rows of runs that diverged, by rung.
+    """
+    rows = [row for group in rungs.values() for row in group]
+    if not rows:
+        return ["No run finished: all diverged."]
+    first = rows[0]
+    names = ", ".join(f"{name} {first['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
+    devices = "; ".join(dict.fromkeys(row["device"] for row in rows))
+    took = sorted(row["seconds"] for row in rows)
+    return [
+        _protocol(rows, _seeds(rungs)) + _diverged(lost),
+        "",
+        "The second table: means over runs, for the ratio of gradients the median, of steps in training mode. Over 0.95 is the "
+        "student's largest probability for an unlabelled image; the share of the gradient is of all images that are compared, "
+        "labelled ones too where a recipe compares them. The accuracy on unlabelled images is of the net that is scored, at "
+        "evaluations.",
+        "",
+        f"A run took {took[len(took) // 2]:.0f} s (median; {took[0]:.0f} to {took[-1]:.0f}). {devices}; {first['precision']}; "
+        f"{names}; commit {commits(rows)}.",
+    ]
+
+
+def _protocol(rows: Sequence[Row], seeds: str) -> str:
+    first = rows[0]
+    given = f", with {', '.join(first['set'])}" if first.get("set") else ""
+    tested, last = sum(map(sum, first["confusion"])), first["accuracy_median_of"]
+    nets = ", ".join(dict.fromkeys(row["net"] for row in rows))
+    steps = " or ".join(map(str, sorted({row["steps"] for row in rows})))
+    return (
+        f"{first['dataset']}, {first['labels']} labels, {nets}, {steps} steps{given}. Accuracy of the last evaluation, "
+        f"on {tested} test images, mean ± standard deviation over runs, each with a label split of its "
+        f"own (seeds {seeds}); median: of the last {last} evaluations. Means over different seeds are not "
+        "comparable; points are: paired differences over the splits that both rungs have, with a 95 % interval (Student's t), "
+        "which is not corrected for the number of rungs, so of twenty that change nothing one is expected to exclude 0. S0 is "
+        "labels alone with the recipe of A0."
+    )
+
+
+def _seeds(rungs: Rungs) -> str:
+    """Return the seeds of all rungs; where they differ, those of each, the most usual last."""
+    by_seeds: dict[str, list[str]] = {}
+    for name, group in rungs.items():
+        by_seeds.setdefault(", ".join(str(seed) for seed in sorted({row["seed"] for row in group})), []).append(name)
+    largest = max(by_seeds, key=lambda seeds: len(by_seeds[seeds]))
+    if len(by_seeds) == 1:
+        return largest
+    others = (f"{', '.join(names)}: {of}" for of, names in by_seeds.items() if of != largest)
+    return "; ".join([*others, f"all others: {largest}"])
+
+
+def _diverged(lost: Rungs) -> str:
+    gone = ", ".join(
+        f"{name} (seed{'s' * (len(of_it) > 1)} {', '.join(str(row['seed']) for row in of_it)})"
+        for name, of_it in lost.items()
+        if of_it
+    )
+    return f" Diverged, and so in no mean, which flatters what is left: {gone}." if gone else ""

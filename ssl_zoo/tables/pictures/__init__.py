@@ -1,0 +1,1 @@
+"""Pictures of finished runs. matplotlib is imported where a picture is drawn, and nowhere else."""

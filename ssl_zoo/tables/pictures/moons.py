@@ -1,0 +1,77 @@
+"""What nets of runs on the data set `moons` have learned: their class regions. The one picture that asks a trained net."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ssl_zoo.data.sources import MOONS
+from ssl_zoo.errors import InputError
+from ssl_zoo.runs.row import read_rows
+from ssl_zoo.tables.pictures.figure import open_panels
+from ssl_zoo.tables.rows import sound
+from ssl_zoo.train.evaluate import predict
+
+Restore = Callable[[Path], Any]  # a run's folder -> settings, inputs, trainer with the weights of its checkpoint
+
+
+def picture_moons(folders: Sequence[Path], restore: Restore) -> Any:
+    """Return a figure with a panel for each run.
+
+    Args:
+        folders: Of runs.
+        restore: Loads what a run has trained.
+    """
+    figure, panels = open_panels(1, len(folders), 3.2 * len(folders), 3)
+    draw_moons(folders, panels[0], restore)
+    return figure
+
+
+def draw_moons(folders: Sequence[Path], panels: Sequence[Any], restore: Restore) -> None:
+    """Draw the class regions of trained nets, with the labelled points large and the unlabelled ones small."""
+    row, column = np.mgrid[0:256, 0:256].astype(np.uint8)  # every input there is
+    plane = torch.from_numpy(np.stack((column, row), axis=-1).reshape(-1, 1, 1, 2).copy())
+    low, high = (np.array(corner) for corner in MOONS)
+    for axes, folder in zip(panels, folders, strict=True):
+        settings, (data, _, _, facts), trainer = restore(folder)
+        context = torch.autocast("cpu", enabled=False)
+        upper = predict(trainer.eval_net(), plane, trainer.evaluator.prepare, 4096, context)[:, 1].reshape(256, 256)
+        extent = (low[0], high[0], low[1], high[1])
+        axes.imshow(upper, origin="lower", extent=extent, cmap="coolwarm", vmin=0, vmax=1, alpha=0.5, aspect="auto")
+        axes.contour(upper, levels=[0.5], origin="lower", extent=extent, colors="black", linewidths=1)
+        points = data.images.reshape(-1, 2) / 255 * (high - low) + low
+        axes.scatter(*points.T, s=3, c="grey", alpha=0.5, linewidths=0)
+        labeled = points[facts.labeled]
+        axes.scatter(*labeled.T, s=70, c=facts.labels, cmap="coolwarm", edgecolors="black", vmin=0, vmax=1)
+        (result,) = read_rows([folder])
+        axes.set(title=f"{settings.alg}: {100 * result['accuracy']:.1f} %", xticks=[], yticks=[])
+
+
+def moons_of(paths: Sequence[Path], seed: int) -> tuple[list[Path], list[str]]:
+    """Return the folders at the given paths that hold a finished run on `moons` of one seed, and lines about others.
+
+    There is one folder for each method, and all are of one recipe.
+
+    Raises:
+        InputError: There is none.
+    """
+    rows: list[Any] = []
+    folders, problems = {}, []
+    for file in (file for path in paths if path.is_dir() for file in sorted(path.rglob("result.json"))):
+        try:
+            (row,) = read_rows([file])
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        if row["dataset"] == "moons" and row["seed"] == seed:
+            rows.append(row)
+            folders[id(row)] = file.parent
+    if not rows:
+        raise InputError(f"no run's folder on the data set `moons` with seed {seed} is there; --kind moons needs the folders")
+    kept, left, _ = sound(rows)
+    found: dict[str, Path] = {}
+    for row in sorted(kept, key=lambda row: (row["algorithm"] != "supervised", row["algorithm"])):
+        found.setdefault(row["algorithm"], folders[id(row)])
+    return list(found.values()), [*problems, *left]

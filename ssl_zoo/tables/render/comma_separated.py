@@ -1,0 +1,48 @@
+"""Tables as CSV, in plain numbers."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ssl_zoo.tables.cells import Cell, Score
+from ssl_zoo.tables.table import Table
+
+
+def as_csv(tables: Sequence[Table], oracle: bool) -> str:
+    """Return one line for each method and number of labels."""
+    rows = [row for table in tables for row in (*_ours(table, oracle), *_papers(table))]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+def _ours(table: Table, oracle: bool) -> Iterator[dict[str, Any]]:
+    for method, labels, cell, lost in table.places():
+        place = {**table.csv, "method": method, "labels": labels, "n": 0 if cell is None else cell.n, "diverged": lost}
+        yield {**place, **({} if cell is None else _numbers(cell, oracle)), "published": ""}
+
+
+def _numbers(cell: Cell, oracle: bool) -> dict[str, Any]:
+    scores = {"error": cell.error, "median": cell.median, "student": cell.student}
+    scores |= {"oracle": cell.oracle} if oracle else {}
+    numbers: dict[str, Any] = {}
+    for name, score in scores.items():
+        numbers |= {f"{name}_mean": f"{score.mean:.4f}", f"{name}_std": "" if score.std is None else f"{score.std:.4f}"}
+    gain = [""] * 4 if cell.gain is None else [f"{number:.4f}" for number in cell.gain[:3]] + [cell.gain.n]
+    numbers |= dict(zip(("gain_mean", "gain_low", "gain_high", "gain_n"), gain, strict=True))
+    return {**numbers, "seconds": f"{cell.seconds:.1f}"}
+
+
+def _papers(table: Table) -> Iterator[dict[str, Any]]:
+    ours = {"dataset": table.csv["dataset"], "net": table.csv["net"]}  # and nothing else of what ours were made with
+    for number in table.published:
+        paper = {"method": number.method, "labels": number.labels, "n": number.n}
+        yield {**ours, **paper, **_as_printed(number.error), "published": f"{number.source}; {number.protocol}"}
+
+
+def _as_printed(error: Score) -> dict[str, Any]:
+    """Return the digits that a paper prints, with none added."""
+    return {"error_mean": error.mean, "error_std": "" if error.std is None else error.std}

@@ -1,0 +1,62 @@
+"""Tables as LaTeX, with booktabs' rules."""
+
+from collections.abc import Callable, Sequence
+
+from ssl_zoo.tables.cells import Cell, Score
+from ssl_zoo.tables.table import Table
+
+
+def latex(tables: Sequence[Table], oracle: bool) -> str:
+    """Return a tabular for each table; below a method, in a smaller size, its median, number of runs and paired differences."""
+    blocks = []
+    for table in tables:
+        lines = [r"\begin{tabular}{l" + "r" * len(table.labels) + "}", r"\toprule"]
+        lines.append(" & ".join(["error rate, \\%", *(f"{_escaped(labels)} labels" for labels in table.labels)]) + r" \\")
+        lines.append(r"\midrule")
+        for method in table.cells:
+            lines += _method(table, method, oracle)
+        lines += _papers(table)
+        lines += [r"\bottomrule", r"\end{tabular}"]
+        lines += [f"% {' '.join(line.split())}" for line in (table.title, *table.caption) if line]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(["% \\usepackage{booktabs}", *blocks])
+
+
+def _method(table: Table, method: str, oracle: bool) -> list[str]:
+    """Return the lines of one method."""
+    found = [table.cells[method].get(labels) for labels in table.labels]
+    lost = [table.lost.get((method, labels), 0) for labels in table.labels]
+
+    def line(name: str, show: Callable[[Cell], str]) -> str:
+        return " & ".join([name, *("" if cell is None else show(cell) for cell in found)]) + r" \\"
+
+    lines = [line(_escaped(method), lambda cell: _score(cell.error))]
+    lines.append(line(r"\quad\small median", lambda cell: rf"\small {cell.median.mean:.1f}, $n$ = {cell.n}"))
+    if any(lost):
+        lines.append(" & ".join([r"\quad\small diverged", *(rf"\small {n}" if n else "" for n in lost)]) + r" \\")
+    if any(cell is not None and cell.gain is not None for cell in found):
+        lines.append(line(r"\quad\small against supervised", lambda c: rf"\small {c.gain.shown(c.n)}" if c.gain else ""))
+    if oracle:
+        lines.append(line(r"\quad\small oracle, not a result", lambda cell: rf"\small {_score(cell.oracle)}"))
+    return lines
+
+
+def _papers(table: Table) -> list[str]:
+    """Return the lines of published numbers, whose long names have a line of their own."""
+    width = 1 + len(table.labels)
+    lines = [r"\midrule"] if table.published else []
+    for name, *numbers in table.published_rows():
+        shown = " & ".join(_escaped(number).replace("±", r"$\pm$") for number in numbers)
+        lines.append(rf"\multicolumn{{{width}}}{{p{{.9\linewidth}}}}{{\footnotesize {_escaped(name)}}} \\")
+        lines.append(rf" & {shown} \\")
+    return lines
+
+
+def _score(score: Score) -> str:
+    return f"{score.mean:.1f}" if score.std is None else rf"{score.mean:.1f} $\pm$ {score.std:.1f}"
+
+
+def _escaped(text: str) -> str:
+    escapes = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+    escapes |= {letter: f"\\{letter}" for letter in "_&%#${}"}
+    return "".join(escapes.get(letter, letter) for letter in " ".join(text.split()))

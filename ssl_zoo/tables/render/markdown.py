@@ -1,0 +1,38 @@
+"""Tables as Markdown."""
+
+from collections.abc import Sequence
+
+from ssl_zoo.tables.cells import Cell
+from ssl_zoo.tables.table import Table, runs_in
+
+
+def markdown(tables: Sequence[Table], oracle: bool) -> str:
+    """Return methods down and numbers of labels across; in a cell the error rate, below it the paired difference."""
+    blocks = []
+    for table in tables:
+        lines = [f"| error rate, % | {' | '.join(f'{labels} labels' for labels in table.labels)} |"]
+        lines.append(f"| - |{' -: |' * len(table.labels)}")
+        for method, cells in table.cells.items():
+            shown = [_cell(cells.get(labels), table.lost.get((method, labels), 0), oracle) for labels in table.labels]
+            lines.append(f"| {_escaped(method)} | {' | '.join(shown)} |")
+        for name, *numbers in table.published_rows():
+            lines.append(f"| {_escaped(name).replace('; ', '<br>')} | {' | '.join(numbers)} |")
+        head = [f"**{_escaped(table.title)}**", ""] if len(tables) > 1 else []
+        blocks.append("\n".join([*head, *lines, "", *map(_escaped, table.caption)]))
+    return "\n\n".join(blocks)
+
+
+def _cell(cell: Cell | None, lost: int, oracle: bool) -> str:
+    if cell is None:
+        return runs_in(cell, lost) if lost else ""
+    parts = [f"**{cell.error}**", f"median {cell.median.mean:.1f}, {runs_in(cell, lost)}"]
+    if cell.gain is not None:
+        parts.append(cell.gain.shown(cell.n))
+    if oracle:
+        parts.append(f"oracle {cell.oracle}, not a result")
+    return "<br>".join(parts)
+
+
+def _escaped(text: str) -> str:
+    """Return a name or a line that stays in its place in Markdown."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

@@ -1,0 +1,157 @@
+"""Which rows belong together, and what is said of the others.
+
+A mean over runs that differ in anything but the seed would mean nothing. So those that agree with most of the others stay, and
+the rest is named with what it disagrees on.
+"""
+
+import collections
+import json
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from ssl_zoo import recipes
+from ssl_zoo.runs.row import is_lost
+from ssl_zoo.settings import NO_OTHER_RUN
+
+# settings that may differ in a table
+OWN = (*NO_OTHER_RUN, "alg", "algorithms", "labels", "seed", "split_seed", "split_file")
+LOOKS = ("evaluation.mechanism", "evaluation.log_every")  # how often a run is looked at, which changes no run
+Row = Mapping[str, Any]
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Sorted(NamedTuple):
+    """Rows that belong together, and what is said of the others."""
+
+    kept: list[Row]
+    lines: list[str]  # which runs are left out, and why
+    notes: list[str]  # the same, shorter, for a caption
+
+
+def name_of(row: Row) -> str:
+    """Return a run in words."""
+    return f"{row['algorithm']} with {row['labels']} labels and seed {row['seed']}"
+
+
+def counted(n: int, thing: str) -> str:
+    """Return `1 run`, `2 runs`."""
+    return f"{n} {thing}{'s' * (n != 1)}"
+
+
+def grouped(rows: Sequence[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    """Return rows by a key, in the order in which the keys first occur."""
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def by_cell(rows: Sequence[Row]) -> dict[tuple[str, Any], list[Row]]:
+    """Return rows by (method, labels)."""
+    return grouped(rows, lambda row: (row["algorithm"], row["labels"]))
+
+
+def recipe_of(row: Row) -> dict[str, Any]:
+    """Return what all runs of a table must share."""
+    flat = {k: v for k, v in recipes.flatten(row["config"]).items() if k not in LOOKS}
+    settings = {f"setting {k}": v for k, v in flat.items() if k.split(".")[0] not in OWN}
+    plugins = [part for part in row.get("plugins", "").split("; ") if part and not part.startswith("algorithm ")]
+    same = {name: row[name] for name in ("data_hash", "device", "precision")} | {"history": row.get("history", [])}
+    # the hash of the sources, where the row has one: commits may differ in a text, and a dirty one says nothing
+    code = {"source": row["source"]} if "source" in row else {"commit": row["commit"]}
+    return {**settings, **same, **code, **{name: row["versions"][name] for name in ("ssl_zoo", "torch")}, "plugins": plugins}
+
+
+def method_of(row: Row) -> dict[str, Any]:
+    """Return what all runs of one method must share besides."""
+    plugins = [part for part in row.get("plugins", "").split("; ") if part.startswith("algorithm ")]
+    options = {f"option {k}": v for k, v in recipes.flatten(row["config"]["algorithms"]).items()}
+    return {**options, "plugins": plugins, "code": row.get("code", "")}
+
+
+def sound(rows: Sequence[Row]) -> Sorted:
+    """Return the rows that belong together.
+
+    They have the recipe that most of them have. Those of one method have its usual options. Those at one number of labels and
+    one seed have one label split, and no seed is there twice. The others are named, with what they disagree on.
+    """
+    said = Sorted([], [], [])
+    kept = agreeing(rows, recipe_of, said)
+    kept = [row for group in grouped(kept, lambda row: row["algorithm"]).values() for row in agreeing(group, method_of, said)]
+    by_place = grouped(kept, lambda row: (row["labels"], row["seed"])).values()
+    kept = [row for group in by_place for row in agreeing(group, lambda row: {"split_hash": row["split_hash"]}, said)]
+    seen: dict[Hashable, Row] = {}
+    twice = []
+    for row in kept:
+        if seen.setdefault((row["algorithm"], row["labels"], row["seed"]), row) is not row:
+            twice.append(row)
+    if twice:
+        said.lines.append(f"{_and_more(twice)} there twice; the first is shown")
+        said.notes.append(f"{counted(len(twice), 'run')} there twice")
+    left = set(map(id, rows)) - {id(row) for row in seen.values()}
+    said.kept.extend(row for row in rows if id(row) not in left)
+    return said
+
+
+def agreeing(rows: Sequence[Row], what: Callable[[Row], dict[str, Any]], said: Sorted) -> list[Row]:
+    """Return those whose facts most of them have.
+
+    A run that diverged has no vote while there are others.
+
+    Args:
+        rows: Of runs, at least one.
+        what: Says the facts of a row.
+        said: Receives lines about the rows that are left out.
+    """
+    facts = [what(row) for row in rows]
+    keys = [json.dumps(fact, sort_keys=True) for fact in facts]
+    votes = [key for key, row in zip(keys, rows, strict=True) if not is_lost(row)] or keys
+    most = collections.Counter(votes).most_common(1)[0][0]
+    place = keys.index(most)
+    for key in dict.fromkeys(keys):
+        if key != most:
+            odd = [row for row, other in zip(rows, keys, strict=True) if other == key]
+            mine, theirs = facts[keys.index(key)], facts[place]
+            names = [name for name in sorted({*mine, *theirs}) if mine.get(name) != theirs.get(name)]
+            differ = [f"{name} ({mine.get(name, 'none')}, {theirs.get(name, 'none')})" for name in names[:3]]
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            said.lines.append(f"{_and_more(odd)} left out: other than {name_of(rows[place])} in {', '.join(differ)}{more}")
+            said.notes.append(f"{counted(len(odd), 'run')} left out, other in {', '.join(names[:3])}{more}")
+    return [row for row, key in zip(rows, keys, strict=True) if key == most]
+
+
+def _and_more(rows: Sequence[Row]) -> str:
+    more = f" and {len(rows) - 1} more are" if len(rows) > 1 else " is"
+    return f"{name_of(rows[0])}{more}"
+
+
+def lost_beside(rows: Sequence[Row], lost: Sequence[Row], said: Sorted) -> list[Row]:
+    """Return the runs that diverged and would belong to these had they not.
+
+    Each place is there once, and none that a finished run has.
+
+    Args:
+        rows: Of finished runs that belong together.
+        lost: Of runs that diverged.
+        said: Receives lines about those that belong elsewhere.
+    """
+    recipe = json.dumps(recipe_of(rows[0]), sort_keys=True)
+    methods = {row["algorithm"]: json.dumps(method_of(row), sort_keys=True) for row in reversed(rows)}
+    taken = {(row["algorithm"], row["labels"], row["seed"]) for row in rows}
+    splits = {(row["labels"], row["seed"]): row["split_hash"] for row in rows}
+    kept, others = [], 0
+    for row in lost:
+        method, place = json.dumps(method_of(row), sort_keys=True), (row["algorithm"], row["labels"], row["seed"])
+        same_split = splits.setdefault(place[1:], row["split_hash"]) == row["split_hash"]
+        same_recipe = json.dumps(recipe_of(row), sort_keys=True) == recipe
+        if not same_split or not same_recipe or methods.setdefault(row["algorithm"], method) != method:
+            said.lines.append(
+                f"{name_of(row)}, which diverged, is left out: other settings, data, labels or code than {name_of(rows[0])}"
+            )
+            others += 1
+        elif place not in taken:
+            taken.add(place)
+            kept.append(row)
+    if others:
+        said.notes.append(f"{counted(others, 'run')} that diverged left out, other in settings, data, labels or code")
+    return kept

@@ -1,0 +1,120 @@
+"""Tables of rows: methods down, numbers of labels across, one for each data set and net.
+
+Runs that differ in anything but method, seed and number of labels are never put in one table.
+"""
+
+import collections
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from ssl_zoo.provenance import recipe_hash
+from ssl_zoo.tables.captions import caption
+from ssl_zoo.tables.cells import Cell, make_cell
+from ssl_zoo.tables.published import Published, read_published
+from ssl_zoo.tables.rows import OWN, Row, by_cell, counted, grouped, lost_beside, sound
+
+
+class Table(NamedTuple):
+    """Methods by numbers of labels, on one data set and net, under one recipe."""
+
+    title: str
+    labels: list[str]
+    cells: dict[str, dict[str, Cell]]  # method -> labels -> cell
+    caption: list[str]  # what it was measured on; what was left out
+    csv: dict[str, Any]  # what every line of the CSV repeats
+    published: list[Published]
+    lost: dict[tuple[str, str], int]  # (method, labels) -> how many runs diverged, which are in no cell
+
+    def places(self) -> Iterator[tuple[str, str, Cell | None, int]]:
+        """Yield method, labels, cell and how many runs diverged, where there are any runs."""
+        for method, cells in self.cells.items():
+            for labels in self.labels:
+                cell, lost = cells.get(labels), self.lost.get((method, labels), 0)
+                if cell is not None or lost:
+                    yield method, labels, cell, lost
+
+    def published_rows(self) -> list[list[str]]:
+        """Return the published numbers, a row for each method, protocol and source: its name, then a number for each column.
+
+        A second number in a place gets a row of its own, so that none hides the other.
+        """
+        rows: list[tuple[str, dict[str, Published]]] = []
+        for number in self.published:
+            name = f"{number.method}, published: {number.source}; {number.protocol}"
+            place = next((numbers for other, numbers in rows if other == name and number.labels not in numbers), None)
+            if place is None:
+                place = {}
+                rows.append((name, place))
+            place[number.labels] = number
+        return [[name, *(str(numbers.get(labels, "")) for labels in self.labels)] for name, numbers in rows]
+
+
+def runs_in(cell: Cell | None, lost: int) -> str:
+    """Return how many runs are in a cell, and how many are not because they diverged."""
+    return f"n = {0 if cell is None else cell.n}" + (f", {lost} diverged" if lost else "")
+
+
+def make_tables(
+    rows: Sequence[Row], problems: Sequence[str] = (), published: bool = False, lost: Sequence[Row] = ()
+) -> tuple[list[Table], list[str]]:
+    """Return a table for each data set and net, and every line about what is not in them.
+
+    Args:
+        rows: Of runs.
+        problems: Lines about results that could not be read.
+        published: Whether to set numbers of papers beside them.
+        lost: Of runs that diverged.
+    """
+    groups = grouped(rows, lambda row: (row["dataset"], row["net"]))
+    tables, said = [], list(problems)
+    alone = collections.Counter(place for row in lost if (place := (row["dataset"], row["net"])) not in groups)
+    said += [
+        f"no table for {dataset} with {net}: {counted(count, 'run')}, all diverged" for (dataset, net), count in alone.items()
+    ]
+    for (dataset, net), group in groups.items():
+        found = sound(group)
+        gone = lost_beside(found.kept, [row for row in lost if (row["dataset"], row["net"]) == (dataset, net)], found)
+        kept, lines, notes = found
+        said += lines
+        notes += [f"{counted(len(problems), 'result')} could not be read"] if problems else []
+        methods, labels = ({row[name] for row in kept} for name in ("algorithm", "labels"))
+        numbers = [n for n in read_published(dataset, net, labels) if n.method in methods] if published else []
+        said += [f"no published number is known for {dataset} with {net} and these methods and numbers of labels"] * (
+            published and not numbers
+        )
+        tables.append(make_table(kept, notes, numbers, gone))
+    return tables, said
+
+
+def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Published], lost: Sequence[Row] = ()) -> Table:
+    """Return one table of rows that belong together, and of runs beside them that diverged."""
+    cells, gone = by_cell(rows), by_cell(lost)
+    labels = sorted({row["labels"] for row in (*rows, *lost)}, key=lambda count: float("inf") if count == "all" else count)
+    first = {row["algorithm"]: cells.get((row["algorithm"], labels[0]), [row]) for row in rows}
+
+    def order(method: str) -> tuple[bool, float]:  # labels alone first, then from the largest error to the smallest
+        return method != "supervised", statistics.mean(row["accuracy"] for row in first[method])
+
+    made = {
+        method: {
+            str(count): make_cell(cells[method, count], cells.get(("supervised", count), []))
+            for count in labels
+            if (method, count) in cells
+        }
+        for method in sorted(first, key=order)
+    }
+    made |= {method: {} for method, _ in gone if method not in made}
+    row = rows[0]
+    repeated = {
+        "dataset": row["dataset"],
+        "net": row["net"],
+        "steps": row["steps"],
+        "recipe": recipe_hash({k: v for k, v in row["config"].items() if k not in OWN}),
+        "commit": row["commit"],
+        "device": row["device"],
+        "torch": row["versions"]["torch"],
+    }
+    title = f"{row['dataset']}, {row['net']}, {row['steps']} steps"
+    counts = {(method, str(count)): len(group) for (method, count), group in gone.items()}
+    return Table(title, [str(count) for count in labels], made, caption(rows, notes, lost), repeated, list(published), counts)

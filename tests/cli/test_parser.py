@@ -1,0 +1,70 @@
+"""Every command says an error in one line and ends with the status that stands for it."""
+
+import signal
+
+import pytest
+
+from ssl_zoo.cli.parser import Parser, command, description, flag
+from ssl_zoo.errors import BusyError, DivergedError, InputError, Interrupted, RunError
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InputError("a\nb"), 2),
+        (BusyError("a\nb"), 3),
+        (RunError("a\nb"), 1),
+        (DivergedError("a", "b"), 1),
+        (Interrupted("a\nb", 15), 143),
+        (OSError("a\nb"), 2),
+    ],
+)
+def test_an_error_is_one_line_and_a_status(error, status, capsys):
+    def fail():
+        raise error
+
+    assert command("x.py", fail) == status
+    out, said = capsys.readouterr()
+    assert not out and said.startswith("x.py: a") and len(said.splitlines()) == 1
+
+
+def test_the_status_of_the_work_is_that_of_the_command(capsys):
+    assert command("x.py", lambda: 0) == 0 and command("x.py", lambda: 1) == 1
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it(number, capsys):
+    def stop():
+        stopped = KeyboardInterrupt()
+        if number != signal.SIGINT:
+            stopped.number = number
+        raise stopped
+
+    assert command("x.py", stop, "ended by {signal}; the same command goes on") == 128 + number
+    assert capsys.readouterr().err == f"x.py: ended by {number.name}; the same command goes on\n"
+    assert command("x.py", stop) == 128 + number and capsys.readouterr().err == "x.py: interrupted\n"
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        command("x.py", lambda: 1 // 0)
+
+
+def test_a_word_that_is_cut_short_is_unknown():
+    parser = Parser(prog="x.py")
+    parser.add_argument("--labels")
+    with pytest.raises(InputError, match="unrecognized arguments: --lab 3; --help shows what can be given"):
+        parser.parse_args(["--lab", "3"])
+
+
+def test_an_error_names_the_flag_that_gave_the_value():
+    with pytest.raises(InputError, match=r"^--into x.md: no place$"), flag("--into"):
+        raise InputError("x.md: no place")
+
+
+@pytest.mark.parametrize(
+    ("prog", "shown"), [("table.py", "python benchmarks/table.py runs"), ("ssl-zoo table", "ssl-zoo table runs")]
+)
+def test_the_example_is_the_command_as_it_was_called(prog, shown):
+    assert description("Rows -> tables: ssl-zoo table runs", prog) == f"Rows -> tables: {shown}"

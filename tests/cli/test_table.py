@@ -1,0 +1,64 @@
+import itertools
+import json
+
+from ssl_zoo.cli.table import main
+from ssl_zoo.tables import render
+from tests.tables.rows import row
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_used(tmp_path, capsys):
+    for name, text in {"a": json.dumps(row()), "b": json.dumps(row(seed=1))[:100], "c": "{}"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(text)
+    assert main([str(tmp_path)]) == 0
+    out, error = capsys.readouterr()
+    assert "n = 1" in out and "Partial: 2 results could not be read." in out
+    assert "b/result.json is not JSON" in error and "c/result.json is not the row of a run: it lacks" in error
+    assert len(error.splitlines()) == 2
+    (tmp_path / "a/result.json").write_text("")
+    assert main([str(tmp_path)]) == 2 and "a/result.json is not JSON" in capsys.readouterr().err
+
+
+def test_an_unknown_field_is_named_and_the_row_is_used(tmp_path, capsys):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row(seed=s, acuracy_oracle=1)) + "\n" for s in range(3)))
+    assert main([str(path)]) == 0
+    out, error = capsys.readouterr()
+    assert "n = 3" in out and len(error.splitlines()) == 1
+    assert "rows.jsonl:1 and 2 more: the field 'acuracy_oracle' is unknown; did you mean 'accuracy_oracle'" in error
+
+
+def test_a_path_without_rows_does_not_hide_the_others(tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row()))
+    (tmp_path / "empty").mkdir()
+    for other in ("nowhere", "empty"):
+        assert main([str(tmp_path / "rows.jsonl"), str(tmp_path / other)]) == 0
+        out, error = capsys.readouterr()
+        assert "n = 1" in out and "Partial: 1 result could not be read." in out and "holds no finished run" in error
+    assert main([str(tmp_path / "rows.jsonl"), "--into", "x", "--format", "csv"]) == 2
+    assert "leave out --out and --format" in capsys.readouterr().err
+
+
+def test_a_thousand_runs_make_one_page(tmp_path):
+    grid = itertools.product(("supervised", *"abcdefghi"), range(10), range(10, 20))
+    rows = [row(alg, seed, 0.5, labels=n, split_hash=f"h{seed}-{n}") for alg, seed, n in grid]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    assert main([str(tmp_path / "rows.jsonl"), "--format", "html", "--out", str(tmp_path / "t.html")]) == 0
+    text = (tmp_path / "t.html").read_text()
+    assert text.count("<tr>") == 11 and text.count("<svg") == 10 and "http" not in text, "nothing comes from elsewhere"
+
+
+def test_the_command(tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row(seed=s)) + "\n" for s in range(2)))
+    readme = tmp_path / "README.md"
+    name = (tmp_path / "rows.jsonl").as_posix()
+    readme.write_text(f"a\n<!-- table {name} -->\nold\n<!-- end -->\nb\n")
+    assert main([name, "--into", str(readme), "--jsonl", str(tmp_path / "copy.jsonl")]) == 0
+    text = readme.read_text()
+    assert "old" not in text and "| supervised | **20.0" in text and text.endswith("<!-- end -->\nb\n")
+    assert (tmp_path / "copy.jsonl").read_text() == (tmp_path / "rows.jsonl").read_text()
+    for kind in render.FORMATS:
+        out = tmp_path / f"t.{kind}"
+        assert main([name, "--format", kind, "--out", str(out)]) == 0 and "supervised" in out.read_text()
+    assert main([name, "--format", "pdf"]) == 2 and "invalid choice: 'pdf'" in capsys.readouterr().err
+    assert main([str(tmp_path / "none")]) == 2 and "holds no finished run" in capsys.readouterr().err

@@ -1,0 +1,91 @@
+import csv
+import io
+import re
+import shutil
+
+import pytest
+
+from ssl_zoo.tables import render
+from ssl_zoo.tables.table import make_tables
+from tests.tables.rows import ROWS, row
+
+
+def test_markdown(capsys):
+    (made,), _ = make_tables(ROWS)
+    lines = render.markdown([made], oracle=False).splitlines()
+    assert lines[0] == "| error rate, % | 20 labels |" and lines[2] == "| supervised | **29.5 ± 0.7**<br>median 29.5, n = 2 |"
+    assert lines[3].startswith("| my_method | **10.0 ± 0.0**<br>median 10.0, n = 2<br>+19.5 (") and "oracle" not in "".join(lines)
+    assert "oracle 1.0 ± 0.0, not a result" in render.markdown([made], oracle=True)
+
+
+@pytest.mark.parametrize("name", ["a|b", "a\nb", "<img src=x onerror=alert(1)>", "\\input{/etc/passwd}", "~^&%$#_{}"])
+def test_names_stay_in_their_places(name):
+    made, _ = make_tables([row(name, s, dataset=name, net=name, device=name) for s in range(2)])
+    markdown = render.markdown(made, True)
+    assert all(line.replace("\\|", "").count("|") == 3 for line in markdown.splitlines()[:3]) and "<img" not in markdown
+    assert len(markdown.splitlines()) == 3 + 1 + 3
+    assert "<img" not in render.page(made, True)
+    latex = render.latex(made, True)
+    body = [line for line in latex.splitlines() if line and not line.startswith("%")]
+    assert all(line.startswith("\\") or line.count("&") == 1 for line in body)
+    assert not re.search(r"(?<!\\)[_&#$](?! )", body[4].replace(" & ", "").replace("$\\pm$", "")) and "\\input" not in "".join(
+        body
+    )
+    assert next(csv.DictReader(io.StringIO(render.as_csv(made, True))))["method"] == name
+
+
+def test_csv():
+    (made,), _ = make_tables(ROWS)
+    lines = list(csv.DictReader(io.StringIO(render.as_csv([made], oracle=True))))
+    assert [line["method"] for line in lines] == ["supervised", "my_method"] and lines[1]["n"] == "2"
+    assert (
+        float(lines[1]["gain_mean"]) == pytest.approx(19.5)
+        and lines[0]["gain_mean"] == ""
+        and lines[1]["oracle_mean"] == "1.0000"
+    )
+    assert all(re.fullmatch("[0-9a-f]{12}", line["recipe"]) and line["commit"] == "abc" for line in lines)
+
+
+def test_latex():
+    (made,), _ = make_tables(ROWS)
+    text = render.latex([made], oracle=False)
+    assert r"my\_method & 10.0 $\pm$ 0.0 \\" in text and r"\toprule" in text and text.count("{tabular}") == 2
+    assert r"\quad\small median & \small 10.0, $n$ = 2 \\" in text
+    assert r"oracle, not a result & \small 1.0 $\pm$ 0.0 \\" in render.latex([made], oracle=True) and "oracle" not in text
+    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")].splitlines()[1:]
+    assert all(line.count("&") == 1 and line.endswith(r"\\") for line in body if line), "as many columns as the head"
+
+
+@pytest.mark.parametrize("width", [1100, 390])
+def test_the_page_in_a_browser(tmp_path, width):
+    """Headless Chromium: a click sorts, curves are drawn, and the page itself is no wider than the screen."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason='needs pip install "ssl_zoo[browser]"')
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("needs chromium and chromedriver: apt-get install chromium chromium-driver")
+    made, _ = make_tables([*ROWS, row("zero", 0, 0.0)])
+    (tmp_path / "t.html").write_text(render.page(made, False))
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(flag)
+    with webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))) as browser:
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        )
+        browser.get((tmp_path / "t.html").as_uri())
+
+        def names():
+            return [cell.text for cell in browser.find_elements("css selector", "tbody td:first-child")]
+
+        head = browser.find_element("css selector", "th:nth-child(2) button")
+        assert names() == ["supervised", "zero", "my_method"]
+        head.click()
+        assert names() == ["my_method", "supervised", "zero"]
+        head.click()
+        assert names() == ["zero", "supervised", "my_method"]
+        line = browser.find_element("css selector", "svg polyline")
+        assert (
+            line.get_attribute("points") and line.is_displayed() and browser.find_element("tag name", "svg").size["width"] > 300
+        )
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert browser.get_log("browser") == []
