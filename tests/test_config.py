@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from ssl_zoo import InputError, config, recipes
+from ssl_zoo.cli.parser import Parser
 from ssl_zoo.settings import RunSettings
 
 
@@ -264,7 +265,7 @@ def test_a_text_is_read_back_as_a_text(word):
 
 
 def test_a_flag_that_is_cut_short_is_unknown():
-    parser = config.Parser(prog="x.py")
+    parser = Parser(prog="x.py")
     parser.add_argument("--out")
     with pytest.raises(InputError, match="unrecognized arguments: --ou y; --help shows what can be given"):
         parser.parse_args(["--ou", "y"])

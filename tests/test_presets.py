@@ -50,9 +50,9 @@ LAM_EFF = {  # of pimodel, tempens and meanteacher on CIFAR-10 with 4,000 labels
 
 
 @functools.cache
-def settings(name, *recipes, alg="meanteacher", budget=recipes.SHORT):
+def settings(name, *names, alg="meanteacher", budget=recipes.SHORT):
     on_top = [(name, presets.read_preset(name, FOLDER))]
-    return config.resolve({**recipes.read_recipes(recipes or ["cifar10"], CONFIGS, budget, on_top), "alg": alg})
+    return config.resolve({**recipes.read_recipes(names or ["cifar10"], CONFIGS, budget, on_top), "alg": alg})
 
 
 def entries(name):
@@ -394,8 +394,8 @@ def test_a_run_says_its_weight(name, line, capsys):
 @pytest.mark.usefixtures("elsewhere")
 def test_sweeps_and_measurements_take_a_preset(capsys):
     words = ["--recipe", "digits", "--preset", "tutorial", "--algs", "supervised", "--nets", "smallnet", "--steps", "1"]
-    cells = sweep.grid(sweep.parser().parse_args(words), Path("grid"))
-    assert cells[0].settings.batch.unlabeled == 112 and "--preset tutorial" in " ".join(cells[0].job.argv)
+    cells = sweep.cells_of(sweep.parser().parse_args(words), Path("grid"))
+    assert cells[0].settings.batch.unlabeled == 112 and cells[0].settings.optimizer.lr == 0.1
     status, out, _ = call(capsys, *words, "--dry-run", main=sweep.main)
     assert status == 0 and "1 cell:" in out
     status, _, error = call(capsys, "--preset", "tutrial", main=share.main)

@@ -117,7 +117,7 @@ def test_skipping_undoes_the_step_and_counts(name, tmp_path):
 
 def test_skipping_changes_nothing_where_all_is_finite(tmp_path):
     stop, skip = make(tmp_path / "stop"), make(tmp_path / "skip", settings=SKIP)
-    assert stop.run().evaluations == skip.run().evaluations and skip.skipped == 0
+    assert stop.run().evaluations == skip.run().evaluations and skip.skips.count == 0
     for a, b in zip(stop.algorithm.state_dict().values(), skip.algorithm.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
@@ -131,7 +131,7 @@ def test_the_count_of_skipped_steps_resumes(tmp_path):
     with pytest.raises(pytest.fail.Exception):
         trainer.run()
     again = make(tmp_path, settings=SKIP)
-    assert again.start == 8 and again.skipped == 2
+    assert again.start == 8 and again.skips.count == 2
     assert again.run().skipped == 2
 
 

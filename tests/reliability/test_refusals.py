@@ -94,8 +94,30 @@ def test_the_code_of_a_method_is_its_file_its_bases_and_the_formulas(monkeypatch
         "tempens.py": False,
         "new.py": False,
     }.items():
-        monkeypatch.setattr(Path, "read_bytes", lambda path, name=name: inner(path) + b"#" * (path.name == name))
+        monkeypatch.setattr(Path, "read_bytes", lambda path, name=name: inner(path) + b"\nx = 1" * (path.name == name))
         assert (provenance.code(targets) != before) == counts, name
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("x = 1  # why", True),
+        ('"""Another docstring."""\n\n\nx = 1\n', True),
+        ("x = (\n    1\n)", True),
+        ("x = 2", False),
+        ("x = '1'", False),
+        ("x = True", False),
+        ("y = 1", False),
+        ("x = 1\n'a text that is no docstring'", False),
+    ],
+)
+def test_comments_docstrings_and_layout_are_no_code(text, same, tmp_path):
+    """A mended comment must not stop a sweep that is half done."""
+    one, other = tmp_path / "a" / "m.py", tmp_path / "b" / "m.py"
+    for path, content in ((one, '"""A module."""\nx = 1\n'), (other, text)):
+        path.parent.mkdir()
+        path.write_text(content)
+    assert (provenance.code_of([one]) == provenance.code_of([other])) == same
 
 
 def test_two_processes_on_one_folder(tmp_path, capsys):
