@@ -14,6 +14,7 @@ from ssl_zoo.testing.subject import (
     gradients,
     loss,
     make_batch,
+    parts,
 )
 
 
@@ -42,7 +43,7 @@ def terms(subject: Subject) -> None:
 
 
 def total(subject: Subject) -> None:
-    """`total` is the sum of the terms that carry a gradient, each unsupervised one times the weight that the method declares.
+    """`total` is the sum of the terms that carry a gradient, each unsupervised one times its declared weight.
 
     In value and in gradient, early and late in a run; and every parameter that the optimiser receives gets a gradient from it.
     """
@@ -65,7 +66,10 @@ def _total_at(subject: Subject, progress: float) -> None:
         if not factors.get(term):
             fail(f"the unsupervised term '{term}' carries no gradient or is no part of total; look for a detach() or a no_grad()")
         if factors[term] < 0:
-            fail(f"the term '{term}' enters total {float(factors[term]):.6g} times, so that it is made larger; is a sign wrong?")
+            fail(
+                f"the term '{term}' enters total {float(factors[term]):.6g} times, so that it is made larger; is a sign wrong? "
+                "(What is to be made larger, such as an entropy, is a term with a minus sign)"
+            )
     for term, factor in factors.items():
         if term not in unsupervised and factor == 0:
             fail(f"the term '{term}' carries a gradient but is no part of total; detach it if it is a measurement")
@@ -74,16 +78,23 @@ def _total_at(subject: Subject, progress: float) -> None:
                 f"the term '{term}' enters total {float(factor):.6g} times at progress {progress}; declare the option that is "
                 f'its weight, `weights = {{"{term}": "..."}}`, or make the factor part of the term'
             )
-    made = sum((factors[name] * value for name, value in learned.items()), start=torch.zeros(()))
+    added = parts(out)
+    made = sum(added.values(), start=torch.zeros(()))
+    size = sum((part.detach().abs() for part in added.values()), start=torch.zeros(()))  # not |total|: parts may cancel
     net = dict(method.net.named_parameters())
     explained = gradients(made, net)
     hidden = any(not close(gradient, explained[name], 1e-4) for name, gradient in gradients(out.total, net).items())
-    if hidden or (out.total - made).abs() > 1e-4 * out.total.abs():
+    if hidden or (out.total - made).abs() > 1e-4 * size:
         fail(
             f"at progress {progress} `total` is {out.total.item():.6g}, the weighted sum of the terms that carry a gradient "
             f"({', '.join(factors) or 'none does'}) is {made.item():.6g}{', and has another gradient' if hidden else ''}; "
             "give every part of total its own name in Step.terms, as the very tensor that total is made of"
         )
+    _weights_are_proportional(subject, progress, out, factors)
+
+
+def _weights_are_proportional(subject: Subject, progress: float, out: Step, factors: dict[str, Tensor]) -> None:
+    """With half the option a term enters total half as often; what is logged as its weight is how often it enters."""
     for term, option in subject.weights.items():
         half = subject.warm({option: _value(subject, option) / 2})
         again = loss(half, make_batch(half, 9), progress)
@@ -93,7 +104,8 @@ def _total_at(subject: Subject, progress: float) -> None:
                 f"with half the option '{option}' the term '{term}' enters total {other:.6g} times, before "
                 f"{float(factors[term]):.6g}; total must be in proportion to the weight"
             )
-        logged = out.terms.get(f"{term}_weight", out.terms.get(option))
+        named = out.terms.get(option) if option not in subject.weights else None  # a term may be called as its option
+        logged = out.terms.get(f"{term}_weight", named)
         if logged is not None and not close(logged.detach(), factors[term], 1e-4):
             fail(
                 f"at progress {progress} the weight of '{term}' is logged as {float(logged):.6g}, but the term enters total "
@@ -114,7 +126,7 @@ def views_used(subject: Subject) -> None:
 
 
 def term_gradients(subject: Subject) -> None:
-    """Each unsupervised term alone moves the net, through every view that is not declared a target, and through no target."""
+    """Each unsupervised term alone moves the net, through every view but the declared targets, through no target."""
     for progress in MOMENTS:
         _term_gradients_at(subject, progress)
 
