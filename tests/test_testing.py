@@ -17,6 +17,7 @@ from tests.algorithms.mutants import (
     NeighboursCompared,
     OwnDraws,
     PlainMeanTeacher,
+    ViewsByAnOption,
 )
 
 
@@ -100,6 +101,15 @@ def test_a_fault_beside_a_negative_term_is_found(name):
     (check,) = (check for check in iter_checks(Unfair) if check.name == name)
     with pytest.raises(CheckFailed, match="'consistency' is"):
         check()
+
+
+def test_views_may_be_those_of_an_option():
+    for strong, views in ((True, ("weak", "strong")), (False, ("weak", "weak"))):
+        checks = list(iter_checks(ViewsByAnOption, strong=strong))
+        assert checks[0].subject.make().views == views
+        for check in checks:
+            if check.name != "ranks":  # slow
+                check()
 
 
 def test_an_error_of_the_method_itself_says_where():

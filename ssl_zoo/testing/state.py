@@ -21,7 +21,7 @@ from ssl_zoo.testing.subject import (
 
 
 def loss_writes_nothing(subject: Subject) -> None:
-    """`loss` writes no state but batch norm's statistics: the student's once a step, and never from a target's images."""
+    """`loss` writes no state but batch norm's statistics: the student's once a step, never from a target's images."""
     method = subject.warm(norm=True)
     before, attributes = snapshot(method), _attributes(method)
     batch = make_batch(method, 9)
@@ -74,7 +74,7 @@ def teacher(subject: Subject) -> None:
 
 
 def state_dict(subject: Subject) -> None:
-    """A `state_dict` round trip and then a step equals no round trip, bit for bit; nothing that changes is outside it."""
+    """A `state_dict` round trip, then a step, equals no round trip, bit for bit; nothing that changes is outside it."""
     method = subject.make(norm=True)
     attributes = _attributes(method)
     outside = {name: tensor.clone() for name, tensor in method.named_buffers() if name not in method.state_dict()}
@@ -138,7 +138,7 @@ def _follows(subject: Subject, name: str, decay: Mapping[str, float]) -> None:
 
 
 def _decays(subject: Subject, holder: Teacher | None, given: Mapping[str, float], t: int) -> list[float]:
-    """What a teacher may keep of itself: by the option that has "decay" in its name, or, without one, by its `Teacher`."""
+    """Return what a teacher may keep of itself: by the option with "decay" in its name, else by its `Teacher`."""
     named = [option for option in subject.entry.options if "decay" in option]
     values = [{**subject.options, **given}.get(option, subject.entry.options[option].default) for option in named]
     early = 1 - 1 / (t + 1)

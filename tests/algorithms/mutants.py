@@ -294,6 +294,27 @@ class Cancelling(PlainMeanTeacher):
         return Step(supervised + self.weight * consistency, {"supervised": supervised, "consistency": consistency})
 
 
+class ViewsByAnOption(PlainMeanTeacher):
+    """Mean Teacher on views that an option chooses, as it chooses which of them is the target.
+
+    Args:
+        weight: Of the consistency term.
+        decay: Of the average.
+        strong: Whether the student sees a strong view of its own, and the teacher the weak one.
+    """
+
+    views = ()
+    targets = ()
+
+    def __init__(self, net, facts, *, weight: float = 10.0, decay: float = 0.99, strong: bool = True):
+        super().__init__(net, facts, weight=weight, decay=decay)
+        self.strong = strong
+        self.views, self.targets = (("weak", "strong"), (0,)) if strong else (("weak", "weak"), (1,))
+
+    def predict(self, batch):
+        return super().predict(batch._replace(u=batch.u[::-1]) if self.strong else batch)
+
+
 RIGHT = [
     PlainMeanTeacher,
     PlainTempEns,
@@ -303,6 +324,7 @@ RIGHT = [
     TwoNets,
     Fair,
     Undecided,
+    ViewsByAnOption,
 ]
 MUTANTS = []
 
@@ -869,3 +891,17 @@ class TargetThatIsNoView(PlainMeanTeacher):
 @mutant("declarations", "the first of `views` must be 'weak'")
 class FirstViewStrong(PlainMeanTeacher):
     views = ("strong", "weak")
+
+
+@mutant("declarations", "the first of `views` must be 'weak'")
+class FirstViewStrongByAnOption(PlainMeanTeacher):
+    def __init__(self, net, facts, *, weight: float = 10.0, decay: float = 0.99):
+        super().__init__(net, facts, weight=weight, decay=decay)
+        self.views = ("strong", "weak")
+
+
+@mutant("declarations", "`labeled_views` must not be empty")
+class NoLabelledViewByAnOption(PlainMeanTeacher):
+    def __init__(self, net, facts, *, weight: float = 10.0, decay: float = 0.99):
+        super().__init__(net, facts, weight=weight, decay=decay)
+        self.labeled_views = ()

@@ -15,6 +15,7 @@ from tests.algorithms.mutants import (
     StudentFromTeacher,
     TermLeftOut,
     Undecided,
+    ViewsByAnOption,
 )
 from tests.train import test_trainer
 from tests.train.test_trainer import SETTINGS, kill_at, make
@@ -70,6 +71,7 @@ class ZeroButPulling(PlainMeanTeacher):
         (Fair, {}),
         (Undecided, {}),
         (ZeroButPulling, {}),
+        (ViewsByAnOption, {"strong": False}),
     ],
     ids=str,
 )
