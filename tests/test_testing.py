@@ -9,7 +9,16 @@ from ssl_zoo import InputError
 from ssl_zoo.registry import REGISTRIES
 from ssl_zoo.testing import CheckFailed, check_algorithm, iter_checks
 from ssl_zoo.testing.check import CHECKS
-from tests.algorithms.mutants import AverageNeverApplied, BranchOnAValue, NeighboursCompared, OwnDraws, PlainMeanTeacher
+from tests.algorithms.mutants import (
+    AverageNeverApplied,
+    BranchOnAValue,
+    Cancelling,
+    Fair,
+    NeighboursCompared,
+    OwnDraws,
+    PlainMeanTeacher,
+    ViewsByAnOption,
+)
 
 
 class Exempt(NeighboursCompared):
@@ -74,6 +83,33 @@ def test_options_of_the_caller_open_a_gate():
     with pytest.raises(CheckFailed, match=r"opened by an option: check_algorithm\(..., threshold=0\)"):
         gradients()
     gradients(threshold=0.0)
+
+
+@pytest.mark.parametrize("name", ["terms", "total", "term_gradients", "order", "mean_over_rows", "bf16"])
+def test_parts_that_cancel_are_no_fault(name):
+    """Up to rounding, which is that of the parts and not of what is left of them."""
+    (check,) = (check for check in iter_checks(Cancelling) if check.name == name)
+    check()
+
+
+@pytest.mark.parametrize("name", ["order", "mean_over_rows"])
+def test_a_fault_beside_a_negative_term_is_found(name):
+    class Unfair(Fair):
+        def consistency(self, own, other):
+            return (own - other.roll(1, dims=0)).square().sum()
+
+    (check,) = (check for check in iter_checks(Unfair) if check.name == name)
+    with pytest.raises(CheckFailed, match="'consistency' is"):
+        check()
+
+
+def test_views_may_be_those_of_an_option():
+    for strong, views in ((True, ("weak", "strong")), (False, ("weak", "weak"))):
+        checks = list(iter_checks(ViewsByAnOption, strong=strong))
+        assert checks[0].subject.make().views == views
+        for check in checks:
+            if check.name != "ranks":  # slow
+                check()
 
 
 def test_an_error_of_the_method_itself_says_where():

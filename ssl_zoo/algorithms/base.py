@@ -15,20 +15,23 @@ from ssl_zoo.losses import full_precision
 class AlgorithmBase(nn.Module):
     """A semi-supervised method.
 
-    The net is a submodule, a teacher is a submodule, a memory is a buffer with its full shape from the start: `state_dict()` is
-    the checkpoint. Options are keyword-only constructor parameters with defaults, documented under `Args:`. The optimiser
-    receives every parameter that requires a gradient.
+    The net is a submodule, a teacher is a submodule, a memory is a buffer with its full shape from the start:
+    `state_dict()` is the checkpoint. Options are keyword-only constructor parameters with defaults, documented under
+    `Args:`. The optimiser receives every parameter that requires a gradient.
 
-    A subclass declares the views that it needs. The first unlabelled view is always "weak", so that every method sees the same.
-    What else it declares is what `ssl_zoo.testing.check_algorithm` holds it to.
+    A subclass declares the views that it needs. The first unlabelled view is always "weak", so that every method sees the
+    same. What else it declares is what `ssl_zoo.testing.check_algorithm` holds it to. Where a declaration depends on an
+    option, the constructor sets it on the instance, and everybody reads the instance's.
 
     Attributes:
         views: Names of its views of the unlabelled images.
         labeled_views: Names of its views of the labelled images.
         targets: Places in `views` of those that are targets only: no gradient flows through them.
-        weights: For each unsupervised term of the loss, the option that is its weight: {"consistency": "weight"}. `total` is
-            the sum of the terms, each of these times its weight.
-        exempt: Checks that the method cannot satisfy by its nature, each with the reason: {"ranks": "mixes random pairs, eq. 3"}.
+        weights: For each unsupervised term of the loss, the option that is its weight: {"consistency": "weight"}.
+            `total` is the sum of the terms, each of these times its weight. A term may be negative: what is to be made
+            larger, such as an entropy, is a term with a minus sign.
+        exempt: Checks that the method cannot satisfy by its nature, each with the reason:
+            {"ranks": "mixes random pairs, eq. 3"}. Of the class alone.
 
     Args:
         net: What is trained: images (n, C, H, W) -> logits (n, K).
@@ -38,17 +41,25 @@ class AlgorithmBase(nn.Module):
         InputError: The declared views break the rule.
     """
 
-    views: ClassVar[tuple[str, ...]] = ()
-    labeled_views: tuple[str, ...] = ("weak",)  # this and the next two may depend on an option
+    views: tuple[str, ...] = ()
+    labeled_views: tuple[str, ...] = ("weak",)
     targets: tuple[int, ...] = ()
     weights: Mapping[str, str] = {}
     exempt: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, net: nn.Module, facts: Facts):
         super().__init__()
+        self.check_views()  # of the class; what the constructor sets later is checked where batches are made
+        self.net = net
+
+    def check_views(self) -> None:
+        """Refuse views that break the rule.
+
+        Raises:
+            InputError: The first unlabelled view is not "weak", or there is no labelled view.
+        """
         if self.views[:1] not in ((), ("weak",)) or not self.labeled_views:
             raise InputError(f"{type(self).__name__}: the first of `views` must be 'weak' and `labeled_views` must not be empty")
-        self.net = net
 
     def loss(self, batch: Batch, progress: Tensor) -> Step:
         """The loss of one step. Reads state and writes none but batch-norm statistics; no backward, no `.item()`.
@@ -78,8 +89,8 @@ class AlgorithmBase(nn.Module):
         Args:
             x: (B, C, H, W), labelled.
             views: (U, C, H, W) each.
-            joint: One concatenated pass, so one set of batch statistics (Laine & Aila; Tarvainen & Valpola). Otherwise a
-                pass for each, of which only the labelled one moves the running statistics (Berthelot et al. 2019).
+            joint: One concatenated pass, so one set of batch statistics (Laine & Aila; Tarvainen & Valpola). Otherwise
+                a pass for each, of which only the labelled one moves the running statistics (Berthelot et al. 2019).
             forward: Takes the place of the net, where a method has a head of its own on it.
 
         Returns:

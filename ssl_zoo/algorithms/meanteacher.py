@@ -1,7 +1,7 @@
 """Mean Teacher: be consistent with a running average of yourself.
 
-Tarvainen & Valpola, NeurIPS 2017, arXiv:1703.01780. Written from the paper. Labelled and unlabelled images share one forward
-pass, and so one set of batch statistics; the teacher keeps statistics of its own.
+Tarvainen & Valpola, NeurIPS 2017, arXiv:1703.01780. Written from the paper. Labelled and unlabelled images share one
+forward pass, and so one set of batch statistics; the teacher keeps statistics of its own.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Batch, Facts, Step
 from ssl_zoo.ema import BatchNormPolicy, Teacher
 from ssl_zoo.errors import InputError, between, one_of
+from ssl_zoo.heads import SecondHead
 from ssl_zoo.losses import cross_entropy, full_precision, kl_divergence, squared_error
 from ssl_zoo.registry import ALGORITHMS
 from ssl_zoo.schedules import RAMPS, RampForm, ramp
@@ -28,24 +29,25 @@ class MeanTeacher(AlgorithmBase):
             convention (labelled mean, mean over classes).
         ramp: Form of the weight's rise; the paper's is sigmoid.
         ramp_length: Length of the rise, as a fraction of the run. Paper: 40,000 of 150,000 steps.
-        decay: Of the average, reached from below: min(1 - 1 / (t + 1), decay) after t updates. Paper: 0.999 for long runs.
+        decay: Of the average, reached from below: min(1 - 1 / (t + 1), decay) after t updates. Paper: 0.999, long runs.
         warmup_average: Start as a true average, as above; off: decay from the first update.
         teacher_bn: Where the teacher's running statistics come from: own passes, copy of the student's, or ema of them.
-        space: What is compared: the squared error of probabilities, the paper's, or of logits; or kl, the divergence of the
-            student's probabilities from the teacher's, which the paper tried.
-        reduction: Of the squared error over the classes; the paper's is mean. The divergence is a sum by its nature.
-        ce_denominator: Of the cross-entropy: labeled, the mean over B; batch, the sum over B + U, as in the authors' code.
+        space: What is compared; the paper's is probabilities.
+            By the squared error; kl: by the divergence of the student's from the teacher's, which the paper tried.
+        reduction: Of the squared error over the classes; the paper's is mean.
+            The divergence is a sum by its nature.
+        ce_denominator: Of the cross-entropy. labeled: the mean over B; batch: the sum over B + U, as the authors' code.
         scale_by_labeled_fraction: Multiply the weight by L/N, as in the paper (with ce_denominator batch).
-        joint_forward: The student's images in one pass, as in the paper. Off: a pass each, and the labelled one moves the
-            running statistics.
-        consistency_on_labeled: Compare the predictions for the labelled images of the step too, as the paper does where they
-            are not in the unlabelled stream.
-        logit_distance: Weight of the squared difference of the logits of two heads, of which the first learns from labels and
-            the second from the teacher's first; 0: one head for both. Paper, with shakeshake26: 0.01.
+        joint_forward: The student's images in one pass, as in the paper.
+            Off: a pass each, and the labelled one moves the running statistics.
+        consistency_on_labeled: Compare the predictions for the labelled images of the step too, as the paper does where
+            they are not in the unlabelled stream.
+        logit_distance: Weight of the squared difference of the logits of two heads. The first learns from labels, the
+            second from the teacher's first; 0: one head for both. Paper, with shakeshake26: 0.01.
     """
 
-    views = ("weak", "weak")  # the student's, the teacher's
-    targets = (1,)
+    views = ("weak", "weak")
+    targets = (1,)  # the teacher's view
     weights = {"consistency": "weight"}
 
     def __init__(
@@ -68,7 +70,6 @@ class MeanTeacher(AlgorithmBase):
         logit_distance: float = 0.0,
     ):
         super().__init__(net, facts)
-        self.teacher = Teacher(net, decay, bn=teacher_bn, warmup=warmup_average)  # starts as a copy; never receives a gradient
         self.weight = between("weight", weight, 0) * (len(facts.labeled) / facts.rows if scale_by_labeled_fraction else 1)
         self.ramp, self.ramp_length = one_of("ramp", ramp, *RAMPS), between("ramp_length", ramp_length, 0, 1)
         self.space = one_of("space", space, "probabilities", "logits", "kl")
@@ -77,37 +78,25 @@ class MeanTeacher(AlgorithmBase):
             raise InputError("reduction = sum is of the squared error, and space = kl has none; leave it out")
         self.ce_denominator = one_of("ce_denominator", ce_denominator, "labeled", "batch")
         self.joint_forward = joint_forward
-        self.consistency_on_labeled = consistency_on_labeled
+        self.teacher = Teacher(net, decay, bn=teacher_bn, warmup=warmup_average)  # starts as a copy; never receives a gradient
         if consistency_on_labeled:
             self.labeled_views = ("weak", "weak")
-        self.second_head: nn.Linear | None = None
-        self.logit_distance = between("logit_distance", logit_distance, 0)
+        self.second_head, self.logit_distance = None, between("logit_distance", logit_distance, 0)
         if logit_distance > 0:
-            lacks = [name for name in ("forward_features", "forward_head", "num_features") if not hasattr(net, name)]
-            if lacks:
-                raise InputError(
-                    f"logit_distance puts a second head on the net, but {type(net).__name__} has no {', '.join(lacks)}; "
-                    "follow timm's convention, or leave logit_distance at 0"
-                )
-            hidden = getattr(net, "head_hidden_size", None) or net.num_features  # as timm names what the head gets
-            self.second_head = nn.Linear(hidden, facts.classes)
+            self.second_head = SecondHead(net, facts.classes)
             self.weights = {**self.weights, "distance": "logit_distance"}
 
     def loss(self, batch: Batch, progress: Tensor) -> Step:
-        own, other = batch.u  # two views of the same rows, (U, C, H, W) each
-        forward = None if self.second_head is None else self._both_heads
-        labeled, own = self.student_logits(batch.x, own, joint=self.joint_forward, forward=forward)  # (B, K), (U, K)
-        every = torch.cat((labeled, own))  # with two heads (B + U, 2, K)
-        first, second = (every, every) if self.second_head is None else every.unbind(dim=1)  # of labels, of the teacher
-        labeled, own = first[: len(batch.x)], second[len(batch.x) :]
-        if self.consistency_on_labeled:
-            own, other = second, torch.cat((*batch.x_more, other))  # (B + U, K), (B + U, C, H, W)
-        other = full_precision(self.teacher(other))  # (U, K) or (B + U, K), without gradient
-        if self.space == "probabilities":
-            own, other = own.softmax(dim=1), other.softmax(dim=1)
+        forward = None if self.second_head is None else self.second_head.beside(self.net)
+        logits = torch.cat(self.student_logits(batch.x, batch.u[0], joint=self.joint_forward, forward=forward))  # (B + U, K)
+        first, second = (logits, logits) if self.second_head is None else logits.unbind(dim=1)  # of labels, of the teacher
+        other = full_precision(self.teacher(torch.cat((*batch.x_more, batch.u[1]))))  # (U, K) or (B + U, K); no gradient
+        labeled, own = first[: len(batch.x)], second[-len(other) :]  # (B, K); the student's of the teacher's images
+        predicted = own.softmax(dim=1) if self.space == "probabilities" else own
+        target = other.softmax(dim=1) if self.space == "probabilities" else other
 
-        supervised = cross_entropy(labeled, batch.y, len(every) if self.ce_denominator == "batch" else None)
-        consistency = kl_divergence(own, other) if self.space == "kl" else squared_error(own, other, self.reduction)
+        supervised = cross_entropy(labeled, batch.y, len(batch.x) + len(batch.u[0]) if self.ce_denominator == "batch" else None)
+        consistency = kl_divergence(predicted, target) if self.space == "kl" else squared_error(predicted, target, self.reduction)
         weight = self.weight * ramp(progress, self.ramp, self.ramp_length)
         total = supervised + weight * consistency
         terms = {"supervised": supervised, "consistency": consistency, "weight": weight}
@@ -115,13 +104,6 @@ class MeanTeacher(AlgorithmBase):
             terms["distance"] = squared_error(first, second)
             total = total + self.logit_distance * terms["distance"]
         return Step(total, terms)
-
-    def _both_heads(self, x: Tensor) -> Tensor:
-        """Logits of the student's two heads, (n, 2, K), of images (n, C, H, W)."""
-        assert self.second_head is not None
-        features = self.net.forward_features(x)
-        hidden = self.net.forward_head(features, pre_logits=True)
-        return torch.stack((self.net.forward_head(features), self.second_head(hidden)), dim=1)
 
     def after_step(self, seen: Mapping[str, Tensor]) -> None:
         self.teacher.update(self.net)

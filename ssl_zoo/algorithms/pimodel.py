@@ -27,10 +27,10 @@ class PiModel(AlgorithmBase):
         stop_gradient: Take the second view as a fixed target. Paper: no, gradient flows through both.
         space: What is compared; the paper's is probabilities.
         reduction: Of the squared error over the classes; the paper's is mean.
-        ce_denominator: Of the cross-entropy: labeled, the mean over B; batch, the sum over B + U, as in the paper's code.
+        ce_denominator: Of the cross-entropy. labeled: the mean over B; batch: the sum over B + U, as the authors' code.
         scale_by_labeled_fraction: Multiply the weight by L/N, as in the paper (with ce_denominator batch).
-        joint_forward: All images in one pass. Paper: one pass per view. Ours: one, for one set of batch statistics. Off: a
-            pass each, and the labelled one moves the running statistics.
+        joint_forward: All images in one pass. Paper: one pass per view. Ours: one, for one set of batch statistics.
+            Off: a pass each, and the labelled one moves the running statistics.
     """
 
     views = ("weak", "weak")
@@ -54,21 +54,20 @@ class PiModel(AlgorithmBase):
         super().__init__(net, facts)
         self.weight = between("weight", weight, 0) * (len(facts.labeled) / facts.rows if scale_by_labeled_fraction else 1)
         self.ramp, self.ramp_length = one_of("ramp", ramp, *RAMPS), between("ramp_length", ramp_length, 0, 1)
-        self.stop_gradient, self.targets = stop_gradient, (1,) if stop_gradient else ()
         self.space = one_of("space", space, "probabilities", "logits")
         self.reduction = one_of("reduction", reduction, "mean", "sum")
         self.ce_denominator = one_of("ce_denominator", ce_denominator, "labeled", "batch")
         self.joint_forward = joint_forward
+        self.stop_gradient, self.targets = stop_gradient, (1,) if stop_gradient else ()
 
     def loss(self, batch: Batch, progress: Tensor) -> Step:
         labeled, own, other = self.student_logits(batch.x, *batch.u, joint=self.joint_forward)  # (B, K), (U, K), (U, K)
-        if self.stop_gradient:
-            other = other.detach()
-        if self.space == "probabilities":
-            own, other = own.softmax(dim=1), other.softmax(dim=1)
+        predicted = own.softmax(dim=1) if self.space == "probabilities" else own
+        target = other.softmax(dim=1) if self.space == "probabilities" else other
 
-        supervised = cross_entropy(labeled, batch.y, len(labeled) + len(own) if self.ce_denominator == "batch" else None)
-        consistency = squared_error(own, other, self.reduction)
+        supervised = cross_entropy(labeled, batch.y, len(batch.x) + len(batch.u[0]) if self.ce_denominator == "batch" else None)
+        consistency = squared_error(predicted, target.detach() if self.stop_gradient else target, self.reduction)
         weight = self.weight * ramp(progress, self.ramp, self.ramp_length)
         total = supervised + weight * consistency
-        return Step(total, {"supervised": supervised, "consistency": consistency, "weight": weight})
+        terms = {"supervised": supervised, "consistency": consistency, "weight": weight}
+        return Step(total, terms)

@@ -21,8 +21,8 @@ from ssl_zoo.schedules import RAMPS, RampForm, ramp
 class TemporalEnsembling(AlgorithmBase):
     """Temporal Ensembling: the net's predictions should agree with the running average of its past ones for that image.
 
-    The average is of probabilities of the training-mode pass. Paper: all rows are updated at the end of an epoch. Ours: a row
-    is updated right after its visit, which is the same, as an epoch visits each row once. What is compared is always
+    The average is of probabilities of the training-mode pass. Paper: all rows are updated at the end of an epoch. Ours: a
+    row is updated right after its visit, which is the same, as an epoch visits each row once. What is compared is always
     probabilities: an average of logits is another method.
 
     Args:
@@ -30,14 +30,14 @@ class TemporalEnsembling(AlgorithmBase):
             convention (labelled mean, mean over classes).
         ramp: Form of the weight's rise; the paper's is sigmoid.
         ramp_length: Length of the rise, as a fraction of the run. Paper: 80 of 300 epochs.
-        alpha: Of the average Z = alpha Z + (1 - alpha) z; its start from zero is corrected by 1 - alpha^visits. A row's first
-            visit has no target and weight 0, as the paper's first epoch.
+        alpha: Of the average Z = alpha Z + (1 - alpha) z; its start from zero is corrected by 1 - alpha^visits. A row's
+            first visit has no target and weight 0, as the paper's first epoch.
         reduction: Of the squared error over the classes; the paper's is mean.
-        ce_denominator: Of the cross-entropy: labeled, the mean over B; batch, the sum over B + U, as in the paper's code.
+        ce_denominator: Of the cross-entropy. labeled: the mean over B; batch: the sum over B + U, as the authors' code.
         scale_by_labeled_fraction: Multiply the weight by L/N, as in the paper (with ce_denominator batch).
-        memory_dtype: Of the memory of N x K probabilities; bfloat16 takes half the room and has eight bits of precision.
-        joint_forward: All images in one pass, as in the paper. Off: a pass each, and the labelled one moves the running
-            statistics.
+        memory_dtype: Of the memory of N x K probabilities; bfloat16: half the room, eight bits of precision.
+        joint_forward: All images in one pass, as in the paper.
+            Off: a pass each, and the labelled one moves the running statistics.
     """
 
     views = ("weak",)
@@ -59,33 +59,33 @@ class TemporalEnsembling(AlgorithmBase):
         joint_forward: bool = True,
     ):
         super().__init__(net, facts)
-        dtype = getattr(torch, one_of("memory_dtype", memory_dtype, "float32", "bfloat16"))
-        self.register_buffer("memory", torch.zeros(facts.rows, facts.classes, dtype=dtype))  # Z (N, K)
-        self.register_buffer("visits", torch.zeros(facts.rows, dtype=torch.int64))  # (N,)
-        self.alpha = between("alpha", alpha, 0, 0.9999)  # at 1 nothing would ever enter the average
         self.weight = between("weight", weight, 0) * (len(facts.labeled) / facts.rows if scale_by_labeled_fraction else 1)
         self.ramp, self.ramp_length = one_of("ramp", ramp, *RAMPS), between("ramp_length", ramp_length, 0, 1)
         self.reduction = one_of("reduction", reduction, "mean", "sum")
         self.ce_denominator = one_of("ce_denominator", ce_denominator, "labeled", "batch")
         self.joint_forward = joint_forward
+        dtype = getattr(torch, one_of("memory_dtype", memory_dtype, "float32", "bfloat16"))
+        self.register_buffer("memory", torch.zeros(facts.rows, facts.classes, dtype=dtype))  # Z (N, K)
+        self.register_buffer("visits", torch.zeros(facts.rows, dtype=torch.int64))  # (N,)
+        self.alpha = between("alpha", alpha, 0, 0.9999)  # at 1 nothing would ever enter the average
 
     def loss(self, batch: Batch, progress: Tensor) -> Step:
         labeled, own = self.student_logits(batch.x, *batch.u, joint=self.joint_forward)  # (B, K), (U, K)
-        own = own.softmax(dim=1)
+        predicted = own.softmax(dim=1)
         visits = self.visits[batch.u_index]  # (U,)
         correction = 1 - self.alpha ** visits.clamp(min=1)[:, None]  # of the start from zero
-        target = self.memory[batch.u_index] / correction  # (U, K)
+        target = (self.memory[batch.u_index] / correction).to(own.dtype)  # (U, K)
 
-        supervised = cross_entropy(labeled, batch.y, len(labeled) + len(own) if self.ce_denominator == "batch" else None)
-        consistency = squared_error(own, target.to(own.dtype), self.reduction, row_weight=(visits > 0).to(own.dtype))
+        supervised = cross_entropy(labeled, batch.y, len(batch.x) + len(batch.u[0]) if self.ce_denominator == "batch" else None)
+        consistency = squared_error(predicted, target, self.reduction, row_weight=(visits > 0).to(own.dtype))
         weight = self.weight * ramp(progress, self.ramp, self.ramp_length)
         total = supervised + weight * consistency
         terms = {"supervised": supervised, "consistency": consistency, "weight": weight}
-        return Step(total, terms, {"index": batch.u_index, "probabilities": own.detach()})
+        return Step(total, terms, {"index": batch.u_index, "probabilities": predicted.detach()})
 
     def after_step(self, seen: Mapping[str, Tensor]) -> None:
         index = seen["index"]
-        own = merge_repeats(index, seen["probabilities"])  # a row drawn twice counts one visit
-        average = self.alpha * self.memory[index].to(own.dtype) + (1 - self.alpha) * own
+        predicted = merge_repeats(index, seen["probabilities"])  # a row drawn twice counts one visit
+        average = self.alpha * self.memory[index].to(predicted.dtype) + (1 - self.alpha) * predicted
         self.memory[index] = average.to(self.memory.dtype)
         self.visits[index] = self.visits[index] + 1

@@ -111,7 +111,8 @@ class Pipeline:
         images: (N, H, W, C) uint8, or float32 and normalised, on the device on which the batches are wanted, or on the host.
         facts: The labelled rows with their classes, and the rows of the unlabelled stream.
         views: What each view's name means.
-        unlabeled: Names of the unlabelled views wanted, such as ("weak", "weak"); empty: no unlabelled images.
+        unlabeled: Names of the unlabelled views wanted, such as ("weak", "weak"), of which the first is "weak"; empty: no
+            unlabelled images.
         labeled: Names of the labelled views wanted, at least one.
         batch_labeled: B, of the whole batch.
         batch_unlabeled: U, of the whole batch.
@@ -122,7 +123,8 @@ class Pipeline:
         fetch: Whether the images stay where they are and the rows of each step are fetched; of itself, if they are elsewhere.
 
     Raises:
-        InputError: A view's name is not defined, R does not divide B or U, or a stream that is wanted is empty.
+        InputError: The first unlabelled view is not "weak", there is no labelled one, a view's name is not defined, R does
+            not divide B or U, or a stream that is wanted is empty.
     """
 
     def __init__(
@@ -141,6 +143,11 @@ class Pipeline:
         device: torch.device | None = None,
         fetch: bool = False,
     ):
+        if unlabeled[:1] not in ((), ("weak",)) or not labeled:  # else no two methods would see the same images
+            raise InputError(
+                f"the method asks for the unlabelled views {unlabeled} and the labelled views {labeled}; the first of `views` "
+                "must be 'weak' and `labeled_views` must not be empty"
+            )
         for name in {*unlabeled, *labeled} - {*views}:
             raise InputError(
                 f"the method asks for a view called '{name}', which the recipe does not define; add it under views: "

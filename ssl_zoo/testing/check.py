@@ -11,7 +11,7 @@ import torch
 from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import ALGORITHMS, Entry, near_miss
-from ssl_zoo.testing import declarations, execution, loss, state
+from ssl_zoo.testing import declarations, dependence, execution, loss, memory, state
 from ssl_zoo.testing.subject import CheckFailed, Subject
 
 CHECKS: dict[str, Callable[[Subject], None]] = {
@@ -27,15 +27,15 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
         loss.views_used,
         loss.term_gradients,
         loss.teacher_gradients,
-        loss.weight_zero_ignores_unlabeled,
-        loss.weight_zero_is_supervised,
-        loss.hidden_labels,
-        loss.batch_untouched,
-        loss.order,
-        loss.mean_over_rows,
+        dependence.weight_zero_ignores_unlabeled,
+        dependence.weight_zero_is_supervised,
+        dependence.hidden_labels,
+        dependence.batch_untouched,
+        dependence.order,
+        dependence.mean_over_rows,
         state.loss_writes_nothing,
         state.teacher,
-        state.memory,
+        memory.memory,
         state.state_dict,
         execution.graph,
         execution.no_synchronisation,

@@ -15,7 +15,8 @@ from ssl_zoo.testing.subject import Subject, TinyNet, differing, fail, make_batc
 
 def declarations(subject: Subject) -> None:
     """Views, targets and weights are declared as the contract says, and the class says in a line what it is."""
-    method = subject.make()  # the base class refuses views that break the rule
+    method = subject.make()  # the base class refuses the class's views, if they break the rule
+    method.check_views()  # and those that the constructor chose
     for k in method.targets:
         if k not in range(len(method.views)):
             fail(f"`targets` holds {k}, but `views` has the places 0 to {len(method.views) - 1}")
@@ -67,7 +68,7 @@ def misspelt_option(subject: Subject) -> None:
 
 
 def options_read(subject: Subject) -> None:
-    """Each option, when changed, changes the state or a term within a few steps; one that nothing reads is a promise not kept."""
+    """Each option, when changed, changes the state or a term within some steps; what nothing reads is no option."""
     baseline: dict[str, Any] = {}
     for option in subject.entry.options:
         if not list(_others(subject, option)):  # a type with no other values that could be guessed, such as a word
@@ -108,7 +109,7 @@ def _others(subject: Subject, option: str) -> Iterator[Any]:
 
 
 def _contexts(subject: Subject, option: str) -> Iterator[dict[str, Any]]:
-    """Values of the other options under which to look: as they are, then each of them changed, since one may hide another."""
+    """Yield values of the other options: as they are, then each of them changed, since one may hide another."""
     yield {}
     for other in subject.entry.options:
         if other != option:
@@ -127,7 +128,7 @@ def _changes(subject: Subject, option: str, context: dict[str, Any], plain: Traj
 
 
 def _trajectory(subject: Subject, options: dict[str, Any]) -> Trajectory | None:
-    """The state after some steps at several moments of a run, and every step's terms; None if the values will not do."""
+    """Return the state after some steps at several moments of a run, and all terms; None if the values will not do."""
     try:
         method = subject.make(options, norm=True)
     except (ValueError, TypeError, AssertionError):  # refused by the method

@@ -1,4 +1,4 @@
-"""Checks of how a method runs: compiled, without waiting for the device, in bf16, on two ranks; and of the net it ends in."""
+"""Checks of how a method runs: compiled, without waiting for the device, in bf16, on two ranks; of what is scored."""
 
 import collections
 import contextlib
@@ -29,6 +29,7 @@ from ssl_zoo.testing.subject import (
     fail,
     loss,
     make_batch,
+    same_number,
     snapshot,
     update,
 )
@@ -60,7 +61,7 @@ def graph(subject: Subject) -> None:
 
 
 def no_synchronisation(subject: Subject) -> None:
-    """`loss`, backward and `after_step` never wait for the device: they run on `meta`, where no value can be read back."""
+    """`loss`, backward and `after_step` never wait for the device: they run on `meta`, where no value is read back."""
     method = subject.make(norm=True).to("meta")
     batch = tree_map(lambda t: t.to("meta"), make_batch(method, 9))
     trap = "a step waits for the device: something reads a value back, such as .item(), float(), a Python `if`, or a boolean mask"
@@ -97,7 +98,7 @@ def bf16(subject: Subject) -> None:
         if value.dtype != torch.float32:
             fail(f"under bf16 autocast '{name}' is {value.dtype}; take the logits through ssl_zoo.losses.full_precision")
     for name, value in out.terms.items():
-        if not close(value, exact.terms[name], 0.5):  # a gate may open for another row or two
+        if not same_number(name, out, exact, 0.5):  # a gate may open for another row or two
             fail(
                 f"under bf16 autocast '{name}' is {value.item():.4g} instead of {exact.terms[name].item():.4g}; "
                 "a product of matrices in a loss belongs under ssl_zoo.losses.exact"
@@ -114,7 +115,7 @@ def bf16(subject: Subject) -> None:
 
 
 def ranks(subject: Subject) -> None:
-    """Two ranks (gloo, two processes) with half a batch each end as one rank with the whole does (net without batch norm)."""
+    """Two ranks (two gloo processes) with half a batch each end as one with all of it does (net without batch norm)."""
     from joblib import Parallel, delayed  # its processes start without importing the caller's script
 
     payload = _pickled(subject)

@@ -1,6 +1,5 @@
-"""Checks of the state: the teacher, the memory, and what a checkpoint holds."""
+"""Checks of the state: who writes it, how a teacher moves, and what a checkpoint holds."""
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,27 +7,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.ema import Teacher
 from ssl_zoo.testing.subject import (
-    CHANNELS,
-    SIZE,
-    N,
     Subject,
     close,
     differing,
     fail,
-    gradients,
     loss,
     make_batch,
     snapshot,
     update,
-    visit,
 )
 
 
 def loss_writes_nothing(subject: Subject) -> None:
-    """`loss` writes no state but batch norm's statistics: the student's once a step, and never from a target's images."""
+    """`loss` writes no state but batch norm's statistics: the student's once a step, never from a target's images."""
     method = subject.warm(norm=True)
     before, attributes = snapshot(method), _attributes(method)
     batch = make_batch(method, 9)
@@ -80,22 +73,8 @@ def teacher(subject: Subject) -> None:
             _follows(subject, name, decay)
 
 
-def memory(subject: Subject) -> None:
-    """A row of a memory changes by its own visit only; a first visit weighs nothing; a constant prediction is its own average."""
-    fresh = subject.make()
-    inside = {f"{name}.{key}" for name in ("net", *subject.teachers()) for key, _ in fresh.get_submodule(name).named_buffers()}
-    memories = [name for name, tensor in fresh.named_buffers() if tensor.ndim and len(tensor) == N and name not in inside]
-    if not memories:
-        return
-    _own_visit_only(subject, memories)
-    _repeats_count_once(subject, memories)
-    _first_visit_weighs_nothing(subject, memories)
-    _averages_are_of_probabilities(subject, memories)
-    _constant_is_its_own_average(subject, memories)
-
-
 def state_dict(subject: Subject) -> None:
-    """A `state_dict` round trip and then a step equals no round trip, bit for bit; nothing that changes is outside it."""
+    """A `state_dict` round trip, then a step, equals no round trip, bit for bit; nothing that changes is outside it."""
     method = subject.make(norm=True)
     attributes = _attributes(method)
     outside = {name: tensor.clone() for name, tensor in method.named_buffers() if name not in method.state_dict()}
@@ -159,7 +138,7 @@ def _follows(subject: Subject, name: str, decay: Mapping[str, float]) -> None:
 
 
 def _decays(subject: Subject, holder: Teacher | None, given: Mapping[str, float], t: int) -> list[float]:
-    """What a teacher may keep of itself: by the option that has "decay" in its name, or, without one, by its `Teacher`."""
+    """Return what a teacher may keep of itself: by the option with "decay" in its name, else by its `Teacher`."""
     named = [option for option in subject.entry.options if "decay" in option]
     values = [{**subject.options, **given}.get(option, subject.entry.options[option].default) for option in named]
     early = 1 - 1 / (t + 1)
@@ -175,115 +154,6 @@ def _move(net: nn.Module, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     for p in net.parameters():
         p.copy_(torch.randn(p.shape, generator=generator))
-
-
-def _own_visit_only(subject: Subject, memories: list[str]) -> None:
-    one, two = subject.warm(), subject.warm()
-    batch = make_batch(one, 9)
-    before = snapshot(one)
-    row = int(batch.u_index[0]) if len(batch.u_index) else int(batch.x_index[0])
-    mine = (batch.u_index == row)[:, None, None, None]
-    other = batch._replace(u=tuple(torch.where(mine, view * 2 + 1, view) for view in batch.u))
-    visit(one, batch)
-    visit(two, other)
-    after, changed = one.state_dict(), two.state_dict()
-    visited = torch.cat((batch.u_index, batch.x_index))
-    for name in memories:
-        rest = torch.ones(N, dtype=torch.bool).index_fill(0, visited, False)
-        if not torch.equal(after[name][rest], before[name][rest]):
-            fail(f"{name}: rows that the batch did not visit have changed; write only memory[index], with the index of `seen`")
-        rest = torch.arange(N) != row
-        if not close(after[name][rest].double(), changed[name][rest].double()):
-            fail(f"{name}: another image of row {row} changes what other rows remember; each value goes to the row it came from")
-
-
-def _repeats_count_once(subject: Subject, memories: list[str]) -> None:
-    """A row drawn twice, with the same image, is as a row drawn once."""
-    twice, once = subject.warm(), subject.warm()
-    batch = make_batch(twice, 9)
-    if len(batch.u_index) < 2:
-        return
-    doubled = batch._replace(
-        u=tuple(torch.cat((v[:1], v[:1], v[2:])) for v in batch.u),
-        u_index=torch.cat((batch.u_index[:1], batch.u_index[:1], batch.u_index[2:])),
-    )
-    single = batch._replace(
-        u=tuple(torch.cat((v[:1], v[2:])) for v in batch.u), u_index=torch.cat((batch.u_index[:1], batch.u_index[2:]))
-    )
-    visit(twice, doubled)
-    visit(once, single)
-    for name in memories:
-        if not close(twice.state_dict()[name].double(), once.state_dict()[name].double()):
-            fail(
-                f"{name}: a row that stands twice in a batch is not as one visit; merge it with ssl_zoo.batch.merge_repeats first"
-            )
-
-
-def _first_visit_weighs_nothing(subject: Subject, memories: list[str]) -> None:
-    """What a memory holds before a row's first visit is no information, so the loss must not depend on it."""
-    method = subject.make()
-    batch = make_batch(method, 9)
-    before = loss(method, batch)
-    for name in memories:
-        tensor = method.get_buffer(name)
-        if tensor.is_floating_point():
-            tensor.copy_(torch.rand(tensor.shape, generator=torch.Generator().manual_seed(3)))
-    after = loss(method, batch)
-    if not close(before.total, after.total):
-        fail(
-            f"the loss of a first visit depends on what {', '.join(memories)} held before any visit "
-            f"({before.total.item():.4g}, with other initial values {after.total.item():.4g}); give a first visit weight zero"
-        )
-
-
-def _averages_are_of_probabilities(subject: Subject, memories: list[str]) -> None:
-    """A memory of predictions, (N, K), that begins with a row's logits is an average of logits: another method."""
-    method = subject.make()
-    batch = make_batch(method, 9)
-    if not batch.u:
-        return
-    with torch.no_grad():
-        logits = method.net(batch.u[0])  # (U, K)
-    visit(method, batch)
-    for name in memories:
-        rows = method.get_buffer(name)[batch.u_index]
-        if rows.shape == logits.shape and rows.is_floating_point():
-            alike = torch.nn.functional.cosine_similarity(rows, logits, dim=1)  # 1 where a row is in proportion to its logits
-            if bool((alike > 1 - 1e-5).all()):
-                fail(f"{name} keeps logits; the average over visits is of probabilities")
-
-
-def _constant_is_its_own_average(subject: Subject, memories: list[str]) -> None:
-    """While the net stands still, an image's remembered prediction is its present one: the unsupervised terms do not pull."""
-    predictions = [
-        name
-        for name in memories
-        if subject.make().get_buffer(name).is_floating_point() and subject.make().get_buffer(name).ndim == 2
-    ]
-    method = subject.make()
-    batch = make_batch(method, 9)
-    if not predictions or any(view.shape != (len(batch.u_index), CHANNELS, SIZE, SIZE) for view in batch.u):
-        return
-    batch = batch._replace(u=(batch.u[0],) * len(batch.u))
-    for visits in range(1, 5):
-        visit(method, batch)
-        wrong = copy.deepcopy(method)
-        for name in predictions:
-            tensor = wrong.get_buffer(name)
-            tensor.copy_(tensor[batch.u_index.roll(1)][torch.arange(N) % len(batch.u_index)] if len(batch.u_index) else tensor)
-        pull, scale = (_pull(subject, one, batch) for one in (method, wrong))
-        if pull > 1e-3 * scale:
-            fail(
-                f"after {visits} visits with one and the same prediction, the target from {', '.join(predictions)} is not that "
-                f"prediction (pull {pull:.2g}; {scale:.2g} toward other rows' values): is it the row's own, is the start "
-                "from zero corrected by 1 - alpha^visits?"
-            )
-
-
-def _pull(subject: Subject, method: AlgorithmBase, batch: Any) -> float:
-    parameters = dict(method.net.named_parameters())
-    terms = subject.unsupervised(loss(method, batch)).values()
-    return max((float(g.abs().max()) for term in terms for g in gradients(term, parameters).values()), default=0.0)
 
 
 _MODULE = frozenset(vars(nn.Module()))

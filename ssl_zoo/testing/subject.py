@@ -24,7 +24,7 @@ NOTHING: Mapping[str, Any] = {}
 
 
 class CheckFailed(AssertionError):
-    """A method does not satisfy a check. The message says what is wrong, with which term or tensor, and where to look."""
+    """A method does not satisfy a check. The message says what is wrong, of which term or tensor, and where to look."""
 
 
 def fail(message: str) -> NoReturn:
@@ -192,6 +192,28 @@ def gradients(value: Tensor, of: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: torch.zeros_like(tensor) for name, tensor in of.items()}
     found = torch.autograd.grad(value, list(of.values()), retain_graph=True, allow_unused=True)
     return {name: torch.zeros_like(t) if g is None else g for (name, t), g in zip(of.items(), found, strict=True)}
+
+
+def parts(out: Step) -> dict[str, Tensor]:
+    """Return what each term that carries a gradient adds to `total`; a part may be negative, and parts may cancel."""
+    learned = {name: value for name, value in out.terms.items() if value.requires_grad}
+    return {name: factor.detach() * learned[name] for name, factor in gradients(out.total, learned).items()}
+
+
+def same_number(name: str, one: Step, other: Step, tolerance: float = 1e-5) -> bool:
+    """Return whether a term, or `total`, is the same in two steps, up to rounding.
+
+    A term that is never negative is measured by itself. Where parts of opposite sign may have cancelled, the rounding is
+    that of the parts: `total` is measured by the sum of its parts' sizes, and a negative term by at least a tenth of it.
+    """
+    a, b = ((out.total if name == "total" else out.terms[name]).detach() for out in (one, other))
+    whole = max(float(sum((part.detach().abs() for part in parts(out).values()), torch.zeros(()))) for out in (one, other))
+    size = max(float(a.abs()), float(b.abs()))
+    if name == "total":
+        size = max(size, whole)
+    elif min(float(a), float(b)) < 0:
+        size = max(size, whole / 10)
+    return float((a - b).abs()) <= tolerance * size + 1e-12
 
 
 def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:

@@ -11,14 +11,15 @@ from ssl_zoo.batch import Step
 
 LOOKS = 5  # in a row at which a term must do nothing
 SHARE = 0.1  # of the run that these must span: a memory may need an epoch to fill, a threshold some steps to be passed
+ROUNDING = 1e-6  # the largest gradient of a divergence of equals, which is zero but for rounding
 ABSENT = 0.5  # of the run, for a term that is no part of total: its weight may be scheduled to start late
 
 
 class TermGuard:
     """Watches the unsupervised terms that a method declares, at log points.
 
-    A term does nothing if it is exactly zero, gives the net no gradient, or is no part of total, while its weight is not rising.
-    One whose weight is set to zero is not watched.
+    A term does nothing if it gives the net no gradient or is no part of total, while its weight is not rising. Its value
+    says nothing alone: a term may be negative, and pass through zero. One whose weight is set to zero is not watched.
 
     Args:
         algorithm: Declares in `weights` which terms are unsupervised.
@@ -59,7 +60,8 @@ class TermGuard:
             value, pull, factor = (measured[f"{term} {what}"] for what in ("value", "pull", "factor"))
             known = self.terms.setdefault(term, {"looks": 0, "since": done, "factor": None, "warned": False})
             before, known["factor"] = known["factor"], factor
-            idle = before is not None and factor <= 1.001 * before and (value == 0 or pull == 0 or factor == 0)
+            still = pull == 0 or (value == 0 and pull <= ROUNDING)
+            idle = before is not None and factor <= 1.001 * before and (still or factor == 0)
             if not idle:
                 known["looks"], known["since"] = 0, done
                 continue

@@ -14,6 +14,7 @@ from ssl_zoo import DATASETS, AlgorithmBase, Step
 from ssl_zoo.batch import merge_repeats
 from ssl_zoo.ema import Teacher, frozen_stats
 from ssl_zoo.losses import cross_entropy, exact, full_precision, squared_error
+from ssl_zoo.ranks import global_mean_grad
 
 
 class PlainMeanTeacher(AlgorithmBase):
@@ -230,7 +231,101 @@ class TwoNets(AlgorithmBase):
         return Step(supervised + self.weight * agreement, {"supervised": supervised, "agreement": agreement})
 
 
-RIGHT = [PlainMeanTeacher, PlainTempEns, Gated, Queued, Adversarial, TwoNets]
+class Fair(PlainMeanTeacher):
+    """Mean Teacher with FreeMatch's fairness (arXiv:2205.07246) in its plainest form: a term that is never positive.
+
+    Args:
+        weight: Of the consistency term.
+        decay: Of the average.
+        fairness: Weight of the entropy of the mean prediction, which is to be made larger.
+    """
+
+    weights = {"consistency": "weight", "fairness": "fairness"}
+
+    def __init__(self, net, facts, *, weight: float = 10.0, decay: float = 0.99, fairness: float = 3.0):
+        super().__init__(net, facts, weight=weight, decay=decay)
+        self.fairness = fairness
+
+    def loss(self, batch, progress):
+        labeled, own, other = self.predict(batch)
+        mean = global_mean_grad(own)
+        supervised, consistency = self.supervised(labeled, batch), self.consistency(own, other)
+        fairness = (mean * (mean + 1e-6).log()).sum()
+        terms = {"supervised": supervised, "consistency": consistency, "fairness": fairness}
+        return Step(supervised + self.weight * consistency + self.fairness * fairness, terms)
+
+
+class Undecided(PlainTempEns):
+    """Temporal Ensembling that keeps predictions undecided (arXiv:1701.06548): an entropy pulls, whatever the memory holds.
+
+    Args:
+        weight: Of the consistency term.
+        alpha: Of the average.
+        penalty: Weight of the entropy of each prediction, which is to be made larger.
+    """
+
+    weights = {"consistency": "weight", "confidence": "penalty"}
+
+    def __init__(self, net, facts, *, weight: float = 10.0, alpha: float = 0.6, penalty: float = 2.0):
+        super().__init__(net, facts, weight=weight, alpha=alpha)
+        self.penalty = penalty
+
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        with frozen_stats(self.net):
+            logits = full_precision(self.net(batch.u[0]))
+        confidence = (logits.softmax(dim=1) * logits.log_softmax(dim=1)).sum(dim=1).mean()
+        return out._replace(total=out.total + self.penalty * confidence, terms={**out.terms, "confidence": confidence})
+
+
+class Cancelling(PlainMeanTeacher):
+    """Mean Teacher whose one unsupervised term is negative and as large as the rest: `total` is nearly zero.
+
+    Args:
+        weight: Of the consistency term.
+        decay: Of the average.
+    """
+
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        rest = out.terms["supervised"].detach() - 1e-4
+        consistency = out.terms["consistency"] - out.terms["consistency"].detach() - rest / max(self.weight, 1e-9)
+        supervised = out.terms["supervised"]
+        return Step(supervised + self.weight * consistency, {"supervised": supervised, "consistency": consistency})
+
+
+class ViewsByAnOption(PlainMeanTeacher):
+    """Mean Teacher on views that an option chooses, as it chooses which of them is the target.
+
+    Args:
+        weight: Of the consistency term.
+        decay: Of the average.
+        strong: Whether the student sees a strong view of its own, and the teacher the weak one.
+    """
+
+    views = ()
+    targets = ()
+
+    def __init__(self, net, facts, *, weight: float = 10.0, decay: float = 0.99, strong: bool = True):
+        super().__init__(net, facts, weight=weight, decay=decay)
+        self.strong = strong
+        self.views, self.targets = (("weak", "strong"), (0,)) if strong else (("weak", "weak"), (1,))
+
+    def predict(self, batch):
+        return super().predict(batch._replace(u=batch.u[::-1]) if self.strong else batch)
+
+
+RIGHT = [
+    PlainMeanTeacher,
+    PlainTempEns,
+    Gated,
+    Queued,
+    Adversarial,
+    TwoNets,
+    Fair,
+    Undecided,
+    ViewsByAnOption,
+]
 MUTANTS = []
 
 
@@ -287,6 +382,22 @@ class SignOfTheTermWrong(PlainMeanTeacher):
     def loss(self, batch, progress):
         out = super().loss(batch, progress)
         return out._replace(total=out.terms["supervised"] - self.weight * out.terms["consistency"])
+
+
+@mutant("total", "is a term with a minus sign")
+class EntropyWithoutItsMinus(Fair):  # named as what it is, and subtracted
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        entropy = -out.terms["fairness"]
+        total = out.terms["supervised"] + self.weight * out.terms["consistency"] - self.fairness * entropy
+        return Step(total, {**out.terms, "fairness": entropy})
+
+
+@mutant("total", "give every part of total its own name")
+class TermWithoutANameBesideANegativeOne(Fair):
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        return out._replace(total=out.total + 0.1 * self.net.head.weight.square().sum())
 
 
 @mutant("total", "give every part of total its own name")
@@ -561,6 +672,12 @@ class BiasCorrectionOffByOne(PlainTempEns):
         return self.memory[index] / (1 - self.alpha ** (self.visits[index][:, None] + 1))
 
 
+@mutant("memory", "is not that prediction")
+class TargetOfAnotherRowBesideAnEntropy(Undecided):
+    def target(self, index):
+        return super().target(index.roll(1))
+
+
 @mutant("memory", "keeps logits")
 class LogitsAveraged(PlainTempEns):
     def target(self, index):
@@ -774,3 +891,17 @@ class TargetThatIsNoView(PlainMeanTeacher):
 @mutant("declarations", "the first of `views` must be 'weak'")
 class FirstViewStrong(PlainMeanTeacher):
     views = ("strong", "weak")
+
+
+@mutant("declarations", "the first of `views` must be 'weak'")
+class FirstViewStrongByAnOption(PlainMeanTeacher):
+    def __init__(self, net, facts, *, weight: float = 10.0, decay: float = 0.99):
+        super().__init__(net, facts, weight=weight, decay=decay)
+        self.views = ("strong", "weak")
+
+
+@mutant("declarations", "`labeled_views` must not be empty")
+class NoLabelledViewByAnOption(PlainMeanTeacher):
+    def __init__(self, net, facts, *, weight: float = 10.0, decay: float = 0.99):
+        super().__init__(net, facts, weight=weight, decay=decay)
+        self.labeled_views = ()

@@ -6,7 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks import run
 from ssl_zoo import ALGORITHMS, NETS, AlgorithmBase, Facts, InputError
+from ssl_zoo.data.augment import View, channel_statistics
+from ssl_zoo.data.pipeline import Pipeline
+from tests.algorithms.mutants import ViewsByAnOption
 from tests.conftest import ROWS, K, TinyNet, make_batch
 
 PROGRESS = torch.tensor(1.0)
@@ -211,6 +215,54 @@ def test_a_method_whose_first_view_is_not_weak_is_refused(net, facts):
 
     with pytest.raises(InputError, match="Strong: the first of `views` must be 'weak'"):
         Strong(net, facts)
+
+
+@pytest.mark.parametrize("unlabeled", [("strong", "weak"), ("strong",)])
+def test_a_first_view_that_an_option_made_strong_is_refused_where_batches_are_made(unlabeled, net, facts):
+    class Strong(AlgorithmBase):
+        def __init__(self, net, facts):
+            super().__init__(net, facts)
+            self.views = unlabeled
+
+    method = Strong(net, facts)
+    with pytest.raises(InputError, match="Strong: the first of `views` must be 'weak'"):
+        method.check_views()
+    with pytest.raises(InputError, match="the first of `views` must be 'weak'"):
+        make_pipeline(facts, method)
+
+
+def test_no_labelled_view_is_refused_where_batches_are_made(net, facts):
+    method = ALGORITHMS.create("supervised", net=net, facts=facts)
+    method.labeled_views = ()
+    with pytest.raises(InputError, match="`labeled_views` must not be empty"):
+        make_pipeline(facts, method)
+
+
+def make_pipeline(facts, method):
+    images = torch.randint(0, 255, (facts.rows, 5, 5, 2), dtype=torch.uint8)
+    views = dict.fromkeys(("weak", "strong"), View([], *channel_statistics(images)))
+    sizes = {"batch_labeled": 2, "batch_unlabeled": 2}
+    return Pipeline(images, facts, views, unlabeled=method.views, labeled=method.labeled_views, seed=0, **sizes)
+
+
+@pytest.mark.parametrize("strong", ["true", "false"])
+def test_a_run_serves_the_views_that_an_option_chooses(strong, tmp_path, monkeypatch, capsys):
+    served = []
+
+    class Watched(ViewsByAnOption):
+        __doc__ = ViewsByAnOption.__doc__
+
+        def loss(self, batch, progress):
+            served.append((self.views, batch.u))
+            return super().loss(batch, progress)
+
+    monkeypatch.setattr(ALGORITHMS, "_entries", dict(ALGORITHMS._entries))
+    ALGORITHMS.register("views-by-an-option")(Watched)
+    flags = ["--alg", "views-by-an-option", "--set", f"algorithms.views-by-an-option.strong={strong}"]
+    quick = ["--net", "smallnet", "--steps", "2", "--device", "cpu", "--out", str(tmp_path / "run")]
+    assert run.main([*flags, *quick]) == 0, capsys.readouterr().err
+    assert [views for views, _ in served] == [("weak", "strong" if strong == "true" else "weak")] * 2
+    assert all(len(u) == 2 and not torch.equal(*u) for _, u in served)
 
 
 @pytest.mark.parametrize(

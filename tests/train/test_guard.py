@@ -7,7 +7,16 @@ import pytest
 from ssl_zoo.registry import Entry
 from ssl_zoo.settings import EvaluationSettings
 from ssl_zoo.train.guard import TermGuard
-from tests.algorithms.mutants import PlainMeanTeacher, PlainTempEns, StudentDetached, StudentFromTeacher, TermLeftOut
+from tests.algorithms.mutants import (
+    Fair,
+    PlainMeanTeacher,
+    PlainTempEns,
+    StudentDetached,
+    StudentFromTeacher,
+    TermLeftOut,
+    Undecided,
+    ViewsByAnOption,
+)
 from tests.train import test_trainer
 from tests.train.test_trainer import SETTINGS, kill_at, make
 
@@ -45,8 +54,26 @@ def test_it_warns_once_naming_the_term(cls, what, trainer_of, capsys):
     assert capsys.readouterr().err.count("WARNING: the term 'consistency'") == 1
 
 
+class ZeroButPulling(PlainMeanTeacher):
+    """A term whose value is always zero, and whose gradient is not."""
+
+    def consistency(self, own, other):
+        term = super().consistency(own, other)
+        return term - term.detach()
+
+
 @pytest.mark.parametrize(
-    ("cls", "options"), [(PlainMeanTeacher, {}), (PlainTempEns, {}), (PlainMeanTeacher, {"weight": 0.0})], ids=str
+    ("cls", "options"),
+    [
+        (PlainMeanTeacher, {}),
+        (PlainTempEns, {}),
+        (PlainMeanTeacher, {"weight": 0.0}),
+        (Fair, {}),
+        (Undecided, {}),
+        (ZeroButPulling, {}),
+        (ViewsByAnOption, {"strong": False}),
+    ],
+    ids=str,
 )
 def test_it_is_silent_about_terms_that_work_or_are_switched_off(cls, options, trainer_of, capsys):
     assert trainer_of(cls, **options).run().warnings == []
@@ -59,12 +86,12 @@ def test_a_resumed_run_has_the_same_single_warning(trainer_of, capsys):
     assert trainer_of(StudentDetached, "killed").run().warnings == whole and len(whole) == 1
 
 
-def looks(values, factors, steps=100, every=2):
-    """The warnings of a guard that measures these numbers at each look."""
+def looks(values, factors, steps=100, every=2, pulls=None):
+    """The warnings of a guard that measures these numbers at each look; a term pulls as strongly as it is large."""
     method = PlainMeanTeacher.__new__(PlainMeanTeacher)
     guard = TermGuard(method, steps, {"weight": 1.0})
-    for k, (value, factor) in enumerate(zip(values, factors, strict=True), start=1):
-        guard.judge(k * every, {"consistency value": value, "consistency pull": value, "consistency factor": factor})
+    for k, (value, factor, pull) in enumerate(zip(values, factors, pulls or values, strict=True), start=1):
+        guard.judge(k * every, {"consistency value": value, "consistency pull": pull, "consistency factor": factor})
     return guard.warnings
 
 
@@ -78,6 +105,9 @@ def test_what_counts_as_doing_nothing():
     assert looks([0.0] * 9, [k / 9 for k in range(9)]) == []  # its weight is still rising
     assert looks([0.0] * 20, [1.0] * 20, steps=1000) == []  # too short a part of the run
     assert len(looks([0.0] * 20, [1.0] * 20, steps=300)) == 1
+    assert looks([0.0] * 20, [1.0] * 20, pulls=[0.1] * 20) == []  # a signed term that stands at zero, and pulls
+    assert len(looks([0.0] * 20, [1.0] * 20, pulls=[1e-8] * 20)) == 1  # equals, compared by a divergence that is rounded
+    assert looks([1.3] * 20, [1.0] * 20, pulls=[1e-8] * 20) == []  # a weak pull is one
 
 
 def test_the_fixture_builds_what_it_says(trainer_of):
