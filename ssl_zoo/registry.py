@@ -143,7 +143,7 @@ class Registry:
     def _find(self, name: str) -> Entry | None:
         return self._entries.get(_key(name)) or next(filter(None, (family.entry(name) for family in self._families)), None)
 
-    def create(self, name: str, *args: Any, **options: Any) -> Any:
+    def create(self, name: str, /, *args: Any, **options: Any) -> Any:
         """Build what a name stands for.
 
         Raises:
