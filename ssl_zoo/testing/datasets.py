@@ -161,7 +161,7 @@ def missing_files(subject: DatasetSubject) -> None:
                     "file is missing"
                 ) from error
             if form.returns(made) is None and form.images(made) is not None:
-                fail(f"with a root that does not hold its files it returns no images; raise ssl_zoo.InputError")
+                fail("with a root that does not hold its files it returns no images; raise ssl_zoo.InputError")
 
 
 def _sound(subject: DatasetSubject) -> Dataset:

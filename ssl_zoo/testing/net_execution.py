@@ -14,7 +14,7 @@ from ssl_zoo.testing.subject import close, explained, fail
 
 def channels_last(subject: NetSubject) -> None:
     """Either memory layout of weights and images gives the same logits."""
-    net, x = trained(subject).eval(), subject.images().contiguous()
+    net, x = subject.make().eval(), subject.images().contiguous()
     trap = "images or weights whose channels are last in memory are not taken; use reshape or flatten in place of view"
     with torch.no_grad():
         wanted = net(x)

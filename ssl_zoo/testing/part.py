@@ -76,7 +76,10 @@ def entry_of(registry: Registry, part: Any, options: Iterable[str]) -> Entry:
     if not isinstance(part, str) and not callable(part):
         raise InputError(f"{part!r} is neither a registered {registry.kind} nor a class or function")
     entry = registry.resolve(part) if isinstance(part, str) else Entry(getattr(part, "__name__", repr(part)), part, {})
-    known = [name for name, p in inspect.signature(entry.target).parameters.items() if p.kind is not p.POSITIONAL_ONLY]
+    try:
+        known = list(inspect.signature(entry.target).parameters)
+    except ValueError as error:  # a class of Python itself, such as dict
+        raise InputError(f"{entry.name} is no {registry.kind} that could be checked ({error})") from error
     for option in options:
         if option not in known:
             listed = ", ".join(entry.options) or "none"
@@ -167,7 +170,8 @@ def refuses_misspelt(entry: Entry, arguments: Sequence[Any]) -> None:
                 make(*arguments, **entry.fixed, **{wrong: 1})
             except TypeError as error:
                 near = make is entry.target or len(name) < 3 or not entry.options or f"'{name}'" in str(error)
-                if wrong in str(error) and near:
+                bare = make is entry.target and not entry.options  # a class without a constructor "takes no arguments"
+                if bare or (wrong in str(error) and near):
                     continue
                 fail(f"the misspelt option '{wrong}' gives '{error}'; the message must name it, and its near miss")
             fail(f"the misspelt option '{wrong}' is accepted")
