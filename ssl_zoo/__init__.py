@@ -3,6 +3,8 @@
 from ssl_zoo import algorithms, data, nets
 from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Batch, Facts, Step
+from ssl_zoo.data.augment import Augmentation
+from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS
 
@@ -14,7 +16,9 @@ __all__ = [
     "DATASETS",
     "NETS",
     "AlgorithmBase",
+    "Augmentation",
     "Batch",
+    "Dataset",
     "Facts",
     "InputError",
     "Step",

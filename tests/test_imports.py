@@ -23,9 +23,11 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "config": {"registry", "settings", "errors"},
     "presets": {"config", "registry", "errors"},
     "results": {"errors", "files", "registry", ""},
-    "plugins": {"algorithms.base", "data.augment", "registry", "errors"},
+    "plugins": {"algorithms.base", "data.augment", "trials", "registry", "errors"},
+    "trials": {"data.form"},
     "testing": {"", "testing", "algorithms.base", "batch", "data", "ema", "ranks", "nets", "registry", "seeds", "errors"},
-    "new": {"registry", "errors"},
+    "new": {"templates", "registry", "errors"},
+    "templates": {"templates"},
     "__init__": {"algorithms", "data", "nets", "batch", "errors", "registry"},
 }
 EXTERNAL = {  # room -> what it may import beside the standard library; the leaves: torch alone
@@ -42,6 +44,8 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "presets": set(),
     "results": {"torch"},
     "plugins": set(),
+    "trials": {"torch"},
+    "templates": set(),
     "testing": {"torch", "numpy", "joblib", "cloudpickle", "docstring_parser"},
     "new": {"yaml"},
     "__init__": set(),
