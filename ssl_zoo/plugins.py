@@ -10,17 +10,20 @@ import importlib.metadata
 import importlib.util
 import inspect
 import os
+import string
 import sys
 import traceback
+import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ssl_zoo import trials
 from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.data.augment import Augmentation
 from ssl_zoo.errors import InputError
-from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, REGISTRIES, Entry, Registry, registering
+from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, REGISTRIES, Entry, Registry, is_ours, raised, registering
 
 GROUPS = {
     "ssl_zoo.algorithms": ALGORITHMS,
@@ -29,7 +32,11 @@ GROUPS = {
     "ssl_zoo.augmentations": AUGMENTATIONS,
 }
 BASES = {"algorithm": AlgorithmBase, "augmentation": Augmentation}  # nets and data sets may be any class or function
+ARGUMENTS = {"algorithm": ("net", "facts"), "net": ("num_classes", "in_chans", "image_size"), "dataset": ("root",)}
 
+for _registry, _trial in ((ALGORITHMS, trials.method), (NETS, trials.net), (DATASETS, trials.dataset)):
+    _registry.trial = _trial
+AUGMENTATIONS.trial = trials.augmentation
 
 _loaded: set[object] = set()  # paths, modules and entry points, so that none is loaded twice
 
@@ -96,6 +103,32 @@ def provenance(parts: Mapping[str, Entry]) -> str:
     return "; ".join(f"{part}: {entry.origin} {_source_hash(entry.target)}" for part, entry in sorted(outside.items()))
 
 
+def blame(error: BaseException, parts: Mapping[str, Entry] | None = None) -> InputError | None:
+    """What the code of a plug-in raised while a run went on, as one line for the user; None, if it was not a plug-in's.
+
+    Args:
+        error: Anything that a run ended with. Its traceback tells through whose code it went.
+        parts: The parts of the run, as of `provenance`. If one of them is a plug-in's though the error arose elsewhere, such as
+            in the trainer that is handed a wrong result, the line says so, and how to find out.
+    """
+    if is_ours(error) or not isinstance(error, Exception):
+        return None
+    for code in reversed([frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]):
+        owners = [(r, entry) for r, entry in _outside() if _holds(entry.target, code.co_filename)]
+        named = [(r, entry) for r, entry in owners if code.co_qualname.startswith(_qualname(entry.target))]
+        for registry, entry in named or owners:
+            return raised(registry.kind, entry, error)
+    for part, entry in sorted((parts or {}).items()):
+        if entry.origin != "ssl_zoo":
+            kind = part.partition(" ")[0]
+            first, frame = next(iter(str(error).splitlines()), ""), traceback.extract_tb(error.__traceback__)[-1]
+            return InputError(
+                f"plug-in {entry.origin}: with the {part} a run ended in {type(error).__name__}: {first} ({frame.filename}, line "
+                f"{frame.lineno}); ssl_zoo.testing.check_{kind}({_qualname(entry.target)}) says what it may be"
+            )
+    return None
+
+
 def _register(key: object, origin: str, what: str, module: str, load: Callable[[], None]) -> None:
     """Load, and check what came of it: at least one entry of that origin or from that module, each of the right type."""
     if key in _loaded:
@@ -136,6 +169,30 @@ def _check(registry: Registry, entry: Entry) -> None:
         raise InputError(f"the {registry.kind} '{entry.name}' is not a class derived from {where}; derive it")
     if not callable(entry.target):
         raise InputError(f"the {registry.kind} '{entry.name}' is a {type(entry.target).__name__}; register a class or a function")
+    try:
+        _check_signature(registry.kind, entry)
+    except InputError:
+        raise
+    except (TypeError, ValueError, NameError) as error:  # a type that is not there, or no signature at all
+        raise InputError(f"the {registry.kind} '{entry.name}' cannot be called: {error}") from error
+
+
+def _check_signature(kind: str, entry: Entry) -> None:
+    """Whether it can be called as a run does, and its options be read from a recipe."""
+    signature, wanted = inspect.signature(entry.target), ARGUMENTS.get(kind, ())
+    given = {field for _, field, *_ in string.Formatter().parse(entry.name) if field}  # what the name of a family carries
+    hints = typing.get_type_hints(entry.target.__init__ if inspect.isclass(entry.target) else entry.target)
+    for name, parameter in entry.options.items():
+        if name not in given and (parameter.default is parameter.empty or name not in hints):
+            raise InputError(
+                f"the {kind} '{entry.name}' has an option '{name}' without type or default; write {name}: float = 1.0"
+            )
+    try:
+        by_name = kind == "algorithm"
+        signature.bind(*(() if by_name else wanted), **dict.fromkeys((*given, *(wanted if by_name else ()))))
+    except TypeError as error:
+        shape = f"({', '.join([*wanted, '*'])}, option=...)"
+        raise InputError(f"the {kind} '{entry.name}' cannot be called as {shape}: {error}") from error
 
 
 def _import_file(path: Path) -> None:
@@ -182,13 +239,34 @@ def _run(load: Callable[[], Any]) -> Any:
         raise InputError(f"it cannot be imported: {type(error).__name__}: {first}{f' ({place})' if place else ''}") from error
 
 
-def _source_hash(target: Any) -> str:
-    """12 hex digits over the file that holds a class or function, or, in a package, over all loaded modules of the package."""
+def _outside() -> list[tuple[Registry, Entry]]:
+    """Everything registered that is not the package's own."""
+    return [(registry, entry) for registry in REGISTRIES for entry in registry.entries() if entry.origin != "ssl_zoo"]
+
+
+def _qualname(target: Any) -> str:
+    return getattr(target, "__qualname__", "?")
+
+
+def _files(target: Any) -> set[str]:
+    """The file that holds a class or function, or, in a package, those of all loaded modules of the package."""
     package, dot, _ = getattr(target, "__module__", "").partition(".")
     modules = [m for name, m in sorted(sys.modules.items()) if dot and f"{name}.".startswith(f"{package}.")]
+    return {*filter(None, (getattr(module, "__file__", None) for module in modules)), inspect.getfile(target)}
+
+
+def _holds(target: Any, file: str) -> bool:
+    """Whether a file belongs to a class or function."""
     try:
-        files = {getattr(module, "__file__", None) for module in modules} | {inspect.getfile(target)}
-        sources = [Path(file).read_bytes() for file in sorted(filter(None, files))]
+        return file in _files(target)
+    except (TypeError, OSError):
+        return False
+
+
+def _source_hash(target: Any) -> str:
+    """12 hex digits over the files of a class or function."""
+    try:
+        sources = [Path(file).read_bytes() for file in sorted(_files(target))]
     except (TypeError, OSError):  # built in, or made in a session without a file
         return "without source"
     return hashlib.sha256(b"".join(sources)).hexdigest()[:12]

@@ -95,18 +95,8 @@ def code(targets: Iterable[Any]) -> str:
     """
     classes = [part for target in targets for part in (inspect.getmro(target) if inspect.isclass(target) else (target,))]
     sources = {Path(inspect.getfile(part)) for part in classes if part.__module__.partition(".")[0] == "ssl_zoo"}
-    return code_of({*sources, *(helper for path in sources for helper in _helpers(path))} | _formulas())
-
-
-def _formulas() -> set[Path]:
-    return {ROOT / f"{name}.py" for name in ("batch", "ema", "losses", "ranks", "schedules")}
-
-
-def _helpers(path: Path) -> set[Path]:
-    """Return the files beside a method or net that it imports, as a head that it puts on a net."""
-    names = {node.module for node in ast.walk(_tree(path)) if isinstance(node, ast.ImportFrom) and node.module is not None}
-    beside = {ROOT.parent / f"{name.replace('.', '/')}.py" for name in names if name.startswith(f"ssl_zoo.{path.parent.name}.")}
-    return {helper for helper in beside if helper.is_file()}
+    formulas = ("batch", "ema", "heads", "losses", "ranks", "schedules")
+    return code_of({*sources, *(ROOT / f"{name}.py" for name in formulas)})
 
 
 def code_of(paths: Iterable[Path]) -> str:

@@ -4,10 +4,11 @@ import contextlib
 import difflib
 import inspect
 import re
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, RunError
 
 
 def near_miss(word: str, known: list[str]) -> str:
@@ -46,6 +47,35 @@ class Entry(NamedTuple):
         return summary(self.target)
 
 
+def is_ours(error: BaseException) -> bool:
+    """Whether an error says enough as it is: it is a message to the user, or memory ran out, whoever asked for it."""
+    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return memory or isinstance(error, InputError | RunError)
+
+
+def raised(kind: str, entry: Entry, error: BaseException) -> InputError:
+    """What a part from outside the package raised, as one line: whose it is, what was raised, and where in its file.
+
+    Args:
+        kind: What the entry is, such as "net".
+        entry: Whose code it is.
+        error: What it raised.
+    """
+    first = next(filter(None, (line.strip() for line in str(error).splitlines())), "")
+    what = f"{type(error).__name__}{': ' if first else ''}{first}"
+    return InputError(f"plug-in {entry.origin}: the {kind} '{entry.name}' raised {what}{_place(entry.target, error)}")
+
+
+def _place(target: Callable[..., Any], error: BaseException) -> str:
+    """` (file, line n)`: the innermost line of the target's file that an error went through, or where the target begins."""
+    try:
+        file = inspect.getfile(target)
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        return f" ({file}, line {lines[-1] if lines else inspect.getsourcelines(target)[1]})"
+    except (TypeError, OSError):  # made where there is no file
+        return ""
+
+
 class _Family(NamedTuple):
     template: str
     pattern: re.Pattern[str]
@@ -75,6 +105,7 @@ class Registry:
         self._entries: dict[str, Entry] = {}  # by key, aliases included
         self._families: list[_Family] = []
         self._origin: str | None = None  # of what is being registered, within `registering`
+        self.trial: Callable[[Any, tuple[Any, ...]], str | None] | None = None  # of what a plug-in makes: what is wrong with it
 
     def register(self, name: str, *aliases: str) -> Callable[[Any], Any]:
         """Decorator: give a class or function a name, and perhaps aliases.
@@ -143,11 +174,11 @@ class Registry:
     def _find(self, name: str) -> Entry | None:
         return self._entries.get(_key(name)) or next(filter(None, (family.entry(name) for family in self._families)), None)
 
-    def create(self, name: str, *args: Any, **options: Any) -> Any:
+    def create(self, name: str, /, *args: Any, **options: Any) -> Any:
         """Build what a name stands for.
 
         Raises:
-            InputError: No such name.
+            InputError: No such name; or what it stands for comes from a plug-in, and cannot be built or used.
             TypeError: An option that the target does not have; the message says the near miss, then all options.
         """
         entry = self.resolve(name)
@@ -157,7 +188,18 @@ class Registry:
                 raise TypeError(
                     f"{entry.name} has no option '{option}'; {near_miss(option, accepted)}options: {', '.join(entry.options)}"
                 )
-        return entry.target(*args, **entry.fixed, **options)
+        if entry.origin == "ssl_zoo":
+            return entry.target(*args, **entry.fixed, **options)
+        try:
+            made = entry.target(*args, **entry.fixed, **options)
+            wrong = self.trial(made, args) if self.trial else None
+        except Exception as error:
+            if is_ours(error):
+                raise
+            raise raised(self.kind, entry, error) from error
+        if wrong:
+            raise InputError(f"plug-in {entry.origin}: the {self.kind} '{entry.name}' {wrong}")
+        return made
 
     @contextlib.contextmanager
     def replaced(self, entry: Entry) -> Iterator[None]:

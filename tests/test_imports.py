@@ -1,36 +1,56 @@
 """Who may import whom (the rooms of the house): walks the imports of every file and fails on any other arrow."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
+from ssl_zoo import provenance
+
 ROOT = Path(__file__).parent.parent / "ssl_zoo"
-LEAVES = {"errors", "registry", "batch", "seeds", "losses", "schedules", "ema", "ranks", "settings", "files"}
+LEAVES = {"errors", "registry", "batch", "seeds", "losses", "schedules", "ema", "heads", "ranks", "settings", "files", "trials"}
+RUN = {"config", "recipes", "presets", "train", "data", "provenance", "device", "plugins", "files", "settings", "registry", "seeds"}
 ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "errors": set(),
-    "registry": {"errors"},
+    "registry": {"errors", "trials"},
     "batch": set(),
     "seeds": set(),
     "losses": {"errors"},
     "schedules": {"errors"},
     "ema": {"errors"},
+    "heads": {"errors"},
     "ranks": set(),
     "settings": {"errors"},
     "files": set(),
-    "algorithms": {"algorithms", "batch", "losses", "schedules", "ema", "ranks", "registry", "errors"},
+    "trials": {"data.form"},
+    "device": {"ranks", "errors"},
+    "algorithms": {"algorithms", "batch", "losses", "schedules", "ema", "heads", "ranks", "registry", "errors"},
     "nets": {"nets", "ranks", "registry", "errors"},
-    "data": {"data", "train.device", "batch", "files", "registry", "seeds", "errors"},
-    "train": {"train", "files", "algorithms.base", "batch", "ema", "ranks", "schedules", "seeds", "losses", "settings", "errors"},
-    "config": {"registry", "settings", "errors", "cli.parser"},  # the last until every command line is in `cli`
-    "presets": {"config", "registry", "errors"},
-    "results": {"errors", "files", "registry", ""},
-    "plugins": {"algorithms.base", "data.augment", "registry", "errors"},
-    "testing": {"", "testing", "algorithms.base", "batch", "data", "ema", "ranks", "nets", "registry", "seeds", "errors"},
-    "new": {"registry", "errors"},
-    "ladders": {"config", "registry", "errors"},
-    "tables": {"tables", "results", "config", "files", "errors"},
-    "tables.pictures": {"tables", "results", "data.sources", "train.evaluate", "errors"},  # the only one that asks a net
-    "cli": {"cli", "tables", "results", "plugins", "files", "errors"},
-    "__init__": {"algorithms", "data", "nets", "batch", "errors", "registry"},
+    "data": {"data", "device", "batch", "files", "registry", "seeds", "errors"},
+    "train": {
+        *("train", "algorithms.base", "batch", "device", "ema", "errors", "files", "losses", "ranks", "schedules", "seeds"),
+        "settings",
+    },
+    "recipes": {"registry", "errors"},
+    "presets": {"recipes", "registry", "errors"},
+    "config": {"presets", "recipes", "registry", "settings", "errors"},
+    "ladders": {"recipes", "registry", "errors"},
+    "provenance": {""},
+    "plugins": {"algorithms.base", "data.augment", "trials", "registry", "errors"},
+    "runs": {"runs", "algorithms.base", "batch", "ema", "ranks", "errors", *RUN},
+    "sweeps": {"sweeps", "runs", "train.evaluate", "train.trainer", "data.dataset", "device", "plugins", "settings", "errors"},
+    "tables": {"tables", "runs.row", "runs.folder", "ladders", "config", "recipes", "provenance", "files", "settings", "errors"},
+    "tables.pictures": {"tables", "runs.row", "data.sources", "train.evaluate", "errors"},  # the only one that asks a net
+    "testing": {"", "testing", "algorithms.base", "batch", "data", "ema", "ranks", "nets", "registry", "seeds", "errors", "trials"},
+    "templates": {"templates"},
+    "cli": {
+        *("cli", "sweeps", "tables", "runs", "ladders", "config", "presets", "recipes", "plugins", "files", "registry", "ranks"),
+        *("settings", "errors", "templates", "train.parallel"),
+    },
+    "new": {"templates", "registry", "errors"},
+    "api": {"runs", "config", "recipes", "plugins", "settings", "data", "errors"},
+    "__init__": {"algorithms", "api", "data", "nets", "batch", "errors", "registry"},
+    "__main__": {"cli"},
 }
 EXTERNAL = {  # room -> what it may import beside the standard library; the leaves: torch alone
     **{leaf: {"torch"} for leaf in LEAVES},
@@ -38,46 +58,48 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "files": set(),
     "registry": set(),
     "errors": set(),
+    "device": {"torch"},
     "algorithms": {"torch"},
     "nets": {"torch", "torchvision"},
     "data": {"torch", "torchvision", "numpy", "PIL", "sklearn", "tqdm", "scipy"},
     "train": {"torch", "numpy", "sklearn", "tensorboard", "tqdm"},
-    "config": {"yaml", "jsonargparse", "docstring_parser"},
+    "recipes": {"yaml"},
+    "config": {"jsonargparse", "docstring_parser"},
     "presets": set(),
-    "results": {"torch"},
-    "plugins": set(),
-    "testing": {"torch", "numpy", "joblib", "cloudpickle", "docstring_parser"},
-    "new": {"yaml"},
     "ladders": set(),
+    "provenance": set(),
+    "plugins": set(),
+    "runs": {"torch", "numpy", "filelock", "safetensors"},
+    "sweeps": {"torch", "tqdm", "ray", "cloudpickle"},
     "tables": {"yaml", "scipy"},
     "tables.pictures": {"numpy", "torch", "matplotlib"},
-    "cli": set(),
+    "testing": {"torch", "numpy", "joblib", "cloudpickle", "docstring_parser"},
+    "templates": set(),
+    "cli": {"torch", "tqdm", "yaml"},
+    "new": {"yaml"},
+    "api": set(),
     "__init__": set(),
+    "__main__": set(),
 }
 
 
 def imports(path: Path) -> set[str]:
-    return {name for node in ast.walk(ast.parse(path.read_text())) for name in imported(node, path)}
-
-
-def imported(node: ast.AST, path: Path) -> set[str]:
-    if isinstance(node, ast.Import):
-        return {alias.name for alias in node.names}
-    if isinstance(node, ast.ImportFrom):
-        assert node.level == 0, f"{path}: imports are absolute"
-        return {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "ssl_zoo" else {node.module}
-    return set()
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "ssl_zoo" else {node.module}
+    return found
 
 
 def room(path: Path) -> str:
-    """Return the innermost room that the house has a line for: `tables.pictures` before `tables`."""
     parts = path.relative_to(ROOT).with_suffix("").parts
-    return next((name for n in (2, 1) if (name := ".".join(parts[:n])) in ALLOWED), parts[0])
+    return ".".join(parts[:2]) if ".".join(parts[:2]) in ALLOWED else parts[0]
 
 
 def test_every_arrow_is_one_of_the_house():
-    import sys
-
     for path in ROOT.rglob("*.py"):
         here = room(path)
         assert here in ALLOWED, f"{path} is a room that the house does not have"
@@ -89,11 +111,16 @@ def test_every_arrow_is_one_of_the_house():
                 assert top in EXTERNAL[here], f"{path} imports {module}"
 
 
-def test_only_pictures_know_matplotlib_and_only_when_one_is_drawn():
-    """So that tables need no matplotlib, and `--help` is quick."""
+def test_nothing_but_command_lines_and_scripts_imports_a_command_line():
     for path in ROOT.rglob("*.py"):
-        top = {name for node in ast.parse(path.read_text()).body for name in imported(node, path)}
-        assert not any(name.split(".")[0] == "matplotlib" for name in top), path
+        if room(path) not in ("cli", "__main__"):
+            assert not [module for module in imports(path) if module.startswith("ssl_zoo.cli")], path
+
+
+def test_scripts_are_a_docstring_and_a_call():
+    for name in ("run", "sweep", "table", "plot", "compare", "ladder", "share"):
+        lines = (ROOT.parent / f"benchmarks/{name}.py").read_text().splitlines()
+        assert len(lines) <= 9 and f"from ssl_zoo.cli.{name} import main" in lines, name
 
 
 def test_methods_import_only_the_base_of_their_siblings():
@@ -111,12 +138,58 @@ def test_the_data_layer_never_sees_a_methods_name():
         assert not words & set(ALGORITHMS.names()), path
 
 
+def reached(start: str) -> set[str]:
+    """The modules that one imports, and those that these import, without what packages import for their names."""
+    seen: set[str] = set()
+    todo = [start]
+    while todo:
+        name = todo.pop()
+        path = ROOT / f"{name}.py"
+        if name not in seen and path.is_file():
+            seen.add(name)
+            todo += [module.removeprefix("ssl_zoo.").replace(".", "/") for module in imports_of_names(path)]
+    return seen
+
+
+def imports_of_names(path: Path) -> set[str]:
+    """As `imports`, with what may be a module of a package that is imported from."""
+    found = imports(path)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("ssl_zoo"):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {module for module in found if module.startswith("ssl_zoo.")}
+
+
+def test_the_code_of_a_result_is_what_a_run_executes():
+    """Not more, or a mended text stops a sweep that is half done; not less, or a number changes and nobody is told."""
+    by_name = {"data/standard", "data/randaugment"}  # augmentations, which are registered
+    assert {*provenance.EXECUTED} == (reached("runs/execute") | by_name) - {*provenance.APART}
+    assert {*provenance.APART} <= reached("runs/execute")
+    assert len(provenance.EXECUTED) == len({*provenance.EXECUTED})
+    for name in provenance.EXECUTED:
+        assert not name.startswith(("cli/", "sweeps/", "tables/", "testing/")) and (ROOT / f"{name}.py").is_file()
+
+
+def loaded(code: str, packages: list[str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {code}; print([name for name in {packages} if name in sys.modules])"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip().splitlines()[-1]
+
+
 def test_slow_packages_are_imported_where_they_are_needed():
     """So that `--list` and `--help` are quick."""
-    import subprocess
-    import sys
+    slow = ["torchvision", "sklearn", "tensorboard", "scipy", "matplotlib", "torch._dynamo", "torch._inductor"]
+    assert loaded("import ssl_zoo.config, ssl_zoo.train.trainer, ssl_zoo.runs.execute, ssl_zoo.cli.run", slow) == "[]"
+    assert loaded("import ssl_zoo", [*slow, "ssl_zoo.runs.execute", "ssl_zoo.tables", "jsonargparse"]) == "[]"
 
-    slow = ["torchvision", "sklearn", "tensorboard", "scipy"]
-    code = f"import sys, ssl_zoo.config, ssl_zoo.train.trainer; print([name for name in {slow} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+
+def test_a_run_that_compiles_nothing_loads_no_compiler(tmp_path):
+    words = ["--net", "smallnet", "--alg", "supervised", "--steps", "2", "--device", "cpu", "--out", str(tmp_path / "run")]
+    code = f"from ssl_zoo.cli.run import main; assert main({words}) == 0"
+    assert loaded(code, ["torch._inductor", "torch._dynamo", "torchvision"]) == "[]"
+    again = f"from ssl_zoo.cli.run import main; assert main({words}) == 0"  # it is finished, and is shown
+    assert loaded(again, ["torch._inductor", "torch._dynamo", "torchvision", "tensorboard", "sklearn", "scipy"]) == "[]"

@@ -18,27 +18,85 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # this checkout, whichever is installed
 
 
 def python(*words):
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
 
 
-@pytest.mark.slow
-def test_the_files_run_as_printed():
-    printed = python("-m", "ssl_zoo.new", "my-method").stdout
+def run_as_printed(command, *more):
+    """Run a printed command, `ssl-zoo run ...`, by the script of this checkout in its place."""
+    for start in (["ssl-zoo", "run"], ["python", "-m", "ssl_zoo", "run"]):
+        if command[: len(start)] == start:
+            return python(ROOT / "benchmarks/run.py", *command[len(start) :], *more)
+    raise AssertionError(f"{command} does not start a run")
+
+
+def written(*words):
+    """What `python -m ssl_zoo.new` writes, and the commands that it prints."""
+    printed = python("-m", "ssl_zoo.new", *words).stdout
     commands = [shlex.split(line.strip()) for line in printed.splitlines() if line.startswith("    ")]
-    assert sorted(path.name for path in Path().iterdir()) == ["my_method.py", "my_method.yaml", "test_my_method.py"]
-    test, plain, recipe = commands
-    assert [command[0] for command in commands] == ["python"] * 3
+    assert commands[0][0] == "python" and commands[0][1].startswith("test_my_")
+    return sorted(path.name for path in Path().iterdir()), commands
+
+
+def rows(commands):
+    """The result of each run, of three steps."""
+    for number, command in enumerate(commands):
+        run_as_printed(command, "--steps", "3", "--out", str(number))
+        yield json.loads(Path(str(number), "result.json").read_text())
+
+
+@pytest.mark.slow
+def test_a_method_runs_as_printed():
+    there, (test, *runs) = written("my-method")
+    assert there == ["my_method.py", "my_method.yaml", "test_my_method.py"]
     assert re.search(r"MyMethod: \d+ checks passed", python(*test[1:]).stdout)
     assert "1 passed" in python("-m", "pytest", "-p", "no:cacheprovider", test[1]).stdout
-    for out, command in {"a": plain, "b": recipe}.items():
-        python(*command[1:], "--steps", "3", "--out", out)
-        row = json.loads(Path(out, "result.json").read_text())
+    assert len(runs) == 2
+    for row in rows(runs):
         assert row["algorithm"] == "my-method" and row["config"]["algorithms"]["my-method"]["weight"] == 30
         assert row["config"]["optimizer"]["name"] == "adamw", "the recipe of the digits is below it"
+
+
+@pytest.mark.slow
+def test_a_net_runs_as_printed():
+    there, (test, *runs) = written("--kind", "net", "my-net")
+    assert there == ["my_net.py", "test_my_net.py"]
+    assert re.search(r"MyNet: \d+ checks passed", python(*test[1:]).stdout)
+    assert "1 passed" in python("-m", "pytest", "-p", "no:cacheprovider", test[1]).stdout
+    plain, wide = rows(runs)
+    assert plain["net"] == wide["net"] == "my-net" and wide["parameters"] > 3 * plain["parameters"]
+
+
+@pytest.mark.slow
+def test_a_data_set_runs_as_printed():
+    there, (test, *runs) = written("--kind", "dataset", "my-data")
+    assert there == ["my_data.py", "my_data.yaml", "test_my_data.py"]
+    assert re.search(r"my_data: \d+ checks passed", python(*test[1:]).stdout)
+    assert "1 passed" in python("-m", "pytest", "-p", "no:cacheprovider", test[1]).stdout
+    alone, both = rows(runs)
+    assert alone["dataset"] == both["dataset"] == "my-data" and both["classes"] == ["lying", "standing", "slanting"]
+    assert (alone["algorithm"], both["algorithm"]) == ("supervised", "meanteacher")
+
+
+@pytest.mark.slow
+def test_an_augmentation_runs_as_printed():
+    there, (test, *runs) = written("--kind", "augmentation", "my-dim")
+    assert there == ["my_dim.py", "my_dim.yaml", "test_my_dim.py"]
+    assert re.search(r"MyDim: \d+ checks passed", python(*test[1:]).stdout)
+    assert "1 passed" in python("-m", "pytest", "-p", "no:cacheprovider", test[1]).stdout
+    behind, alone = rows(runs)
+    assert list(behind["config"]["views"]["weak"]) == ["affine", "my-dim"]
+    assert alone["config"]["views"]["weak"] == {"my-dim": {"least": 0.2}}
+
+
+def test_the_installed_command_is_printed_where_there_is_one(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert new.command() == "ssl-zoo run"
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert new.command() == "python -m ssl_zoo run"
 
 
 def test_nothing_is_overwritten(capsys):
@@ -49,15 +107,22 @@ def test_nothing_is_overwritten(capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("words", "message"),
     [
-        ("mean_teacher", "is the method ssl_zoo.algorithms.meanteacher"),
-        ("3d", "cannot be"),
-        ("random", "would hide another module"),
+        (["mean_teacher"], "is the method ssl_zoo.algorithms.meanteacher"),
+        (["wrn-28-10", "--kind", "net"], "is the net ssl_zoo.nets.wrn.WideResNet"),
+        (["digits", "--kind", "dataset"], "is the data set ssl_zoo.data.sources.digits"),
+        (["Flip", "--kind", "augmentation"], "is the augmentation ssl_zoo.data.augment.Flip"),
+        (["3d"], "cannot be the name of a method; use letters, digits and -, as in my-method"),
+        (
+            ["3d", "--kind", "augmentation"],
+            "cannot be the name of an augmentation; use letters, digits and -, as in my-augmentation",
+        ),
+        (["random"], "would hide another module"),
     ],
 )
-def test_a_name_that_will_not_do(name, message, capsys):
-    assert new.main([name]) == 2 and message in capsys.readouterr().err and not list(Path().iterdir())
+def test_a_name_that_will_not_do(words, message, capsys):
+    assert new.main(words) == 2 and message in capsys.readouterr().err and not list(Path().iterdir())
 
 
 def test_names_become_python():
@@ -76,8 +141,10 @@ def test_names_become_python():
 
 
 def test_the_files_are_in_the_house_style():
-    for file, text in new.files("my-method").items():
-        Path(file).write_text(text)
+    for kind in new.KINDS:
+        for file, text in new.files(f"my-{kind}", kind).items():
+            assert not re.search(r"@[A-Z]+@", text)
+            Path(file).write_text(text)
     ruff = [sys.executable, "-m", "ruff"]
     config = ["--config", str(ROOT / "pyproject.toml"), "--no-cache"]
     subprocess.run([*ruff, "check", *config, "."], check=True)

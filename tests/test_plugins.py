@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from ssl_zoo import ALGORITHMS, InputError, plugins
+from ssl_zoo import ALGORITHMS, NETS, InputError, plugins
 from ssl_zoo.cli import run
+from ssl_zoo.errors import RunError
 from ssl_zoo.registry import REGISTRIES
 
 ROOT = Path(__file__).parent.parent
@@ -260,3 +262,139 @@ def test_an_installed_package_shows_up(capsys):
     meta.write_text(meta.read_text() + "\n[ssl_zoo.augmentations]\nbad = zoo_extra.broken\n")
     failed = subprocess.run(listing, capture_output=True, text=True, env=environment)
     assert failed.returncode == 2 and "plug-in 'bad' of the installed package zoo-extra 1.2: it cannot" in failed.stderr
+
+
+def ended(capsys, *argv):
+    """What a run says that a plug-in ends, now or while it goes on; the second is what `plugins.blame` makes of the error."""
+    try:
+        status, _, said = call(capsys, *argv)
+    except Exception as error:  # a command that does not ask `blame` itself
+        status = 2
+        parts = {f"{r.kind} {e.name}": e for r in REGISTRIES for e in r.entries() if e.origin == "mine.py"}
+        said = f"run.py: {plugins.blame(error, parts)}"
+    assert status == 2 and said.count("plug-in mine.py: ") == 1 and "Traceback" not in said
+    return said.rpartition("plug-in mine.py: ")[2].strip()
+
+
+NET, DATA, DIM = ["--net", "my-net"], ["--dataset", "my-data", "--recipe", "digits"], ["--set", "views.weak={my-dim: {}}"]
+PLACE = r" \(.*mine\.py, line \d+\)"
+
+
+@pytest.mark.parametrize(
+    ("flags", "old", "new", "message"),
+    [
+        (NET, "super().__init__()", "raise ValueError('a\\nb')", "the net 'my-net' raised ValueError: a" + PLACE),
+        (NET, "self.head = ", "self.head = nn.Linear('a', 3), ", "the net 'my-net' raised TypeError: .*" + PLACE),
+        (
+            NET,
+            "in_chans, image_size, *",
+            "in_chans, *",
+            r"cannot be called as \(num_classes, in_chans, image_size, \*, option=...\): ",
+        ),
+        (NET, "bias: bool = True", "bias: bool", "the net 'my-net' has an option 'bias' without type or default"),
+        (NET, "bias: bool = True", "bias=True", "the net 'my-net' has an option 'bias' without type or default"),
+        (NET, "bias: bool = True", "bias: 'Nothing' = True", "the net 'my-net' cannot be called: name 'Nothing' is not defined"),
+        (NET, "return self.head(x.flatten(1))", "return x", r"gives \(2, 1, 8, 8\) of torch.float32 for 2 images of 10 classes"),
+        (NET, "return self.head(x.flatten(1))", "pass", "gives a NoneType for 2 images of 10 classes; a net gives logits"),
+        (NET, "return self.head(x.flatten(1))", "return self.head(x)", "the net 'my-net' raised RuntimeError: .*" + PLACE),
+        (NET, "return self", "assert not self.training; return self", "the net 'my-net' raised AssertionError" + PLACE),
+        (NET, "bias=bias)", "bias=bias); self.requires_grad_(False)", "the net 'my-net' has no parameter that requires a"),
+        (DATA, "return Dataset(", "return (", "the dataset 'my-data' is not as it must be: it returns a tuple"),
+        (DATA, "return Dataset(", "return print(", "the dataset 'my-data' is not as it must be: it returns a NoneType"),
+        (DATA, "% 2", "/ 2", "is not as it must be: `labels` is float64; labels are a numpy array of int64"),
+        (DATA, "dtype=np.uint8)", "dtype=np.int16)", "is not as it must be: `images` is int16; images are uint8"),
+        (DATA, "(count, 8, 8, 1)", "(count, 8, 8)", r"`images` has the shape \(40, 8, 8\); images are \(N, H, W, C\)"),
+        (DATA, "labels = ", "open(root / 'labels'); labels = ", "raised FileNotFoundError: .*labels'" + PLACE),
+        (DATA, "labels = ", "np.stack([]); labels = ", "raised ValueError: need at least one array to stack" + PLACE),
+        (DATA, "root, *", "*", r"the dataset 'my-data' cannot be called as \(root, \*, option=...\): too many"),
+        (DIM, "self.least = least", "raise KeyError(3)", "the augmentation 'my-dim' raised KeyError: 3" + PLACE),
+        (DIM, "*, least: float = 0.5", "least", r"the augmentation 'my-dim' cannot be called as \(\*, option=...\): missing"),
+        (
+            DIM,
+            "return (self.least",
+            "return 1 / 0, (self.least",
+            "the augmentation 'my-dim' raised ZeroDivisionError: .*" + PLACE,
+        ),
+        (DIM, "generator=generator),)", "generator=generator))", "draws a Tensor for 2 images; `draw` gives a tuple of tensors"),
+        (DIM, "torch.rand(n,", "torch.rand(1,", r"draws \[\(1,\)\] for 2 images"),
+        (DIM, "generator, n, shape", "generator, n", r"cannot be called as draw\(generator, n, shape\): too many"),
+        (DIM, "images, factor", "images", r"cannot be called as apply\(images, parameter\): too many"),
+        (DIM, "return images *", "return images[1:] *", "the augmentation 'my-dim' raised RuntimeError: .*" + PLACE),
+        (
+            DIM,
+            "return images *",
+            "return images[:, :, 1:] *",
+            r"makes of images \(2, 3, 32, 32\) \(2, 3, 31, 32\) of torch.float32",
+        ),
+        (DIM, "return images *", "images *", "makes of images .* a NoneType; `apply` keeps their shape"),
+    ],
+)
+def test_what_is_wrong_with_a_net_data_set_or_augmentation_is_one_line(flags, old, new, message, capsys):
+    assert old in OTHERS
+    write("mine.py", OTHERS.replace(old, new))
+    flags = flags if "--net" in flags else [*flags, "--net", "smallnet"]
+    said = ended(capsys, "--plugin", "mine.py", *flags, "--alg", "pimodel", "--steps", 2, "--device", "cpu", "--out", "o")
+    assert re.match(message if message.startswith("the ") else f".*{message}", said), said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("self.factor = factor", "raise ValueError('no')", "the algorithm 'mine' raised ValueError: no" + PLACE),
+        ("super().__init__(net, facts)", "pass", "the algorithm 'mine' has no net; its constructor calls super"),
+        ("net, facts, *", "net, *", r"the algorithm 'mine' cannot be called as \(net, facts, \*, option=...\)"),
+        ("def __init__", "weights = 3\n    def __init__", "the algorithm 'mine' has `targets` that are no tuple"),
+        (
+            "def __init__",
+            "labeled_views = 'weak'\n    def __init__",
+            "the algorithm 'mine' has labeled_views = 'weak'; it is a tuple",
+        ),
+        ("(labeled,) =", "labeled =", "the algorithm 'mine' raised TypeError: .*" + PLACE),
+        ("batch.y)", "batch.y[:2])", "the algorithm 'mine' raised ValueError: Expected input batch_size .*" + PLACE),
+        ("return Step(", "return (", "with the algorithm mine a run ended in .*check_algorithm.Mine. says what it may be"),
+        (
+            "self.factor * ",
+            "labeled.mean(1) + 0 * ",
+            "with the algorithm mine a run ended in RuntimeError: grad can be .*check_alg",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_method_is_one_line(old, new, message, capsys):
+    text = METHOD.format(name="mine", cls="Mine")
+    assert old in text
+    write("mine.py", text.replace(old, new))
+    said = ended(capsys, "--plugin", "mine.py", "--alg", "mine", *QUICK, "--out", "o")
+    assert re.match(message, said), said
+
+
+def test_what_was_no_plugins_doing_is_blamed_on_none():
+    write("mine.py", OTHERS)
+    plugins.load_plugin("mine.py")
+    try:
+        raise ValueError("ours")
+    except ValueError as error:
+        assert plugins.blame(error) is None
+        assert plugins.blame(error, {"net smallnet": NETS.resolve("smallnet")}) is None
+        told = plugins.blame(
+            error, {"net my-net": NETS.resolve("my-net"), "algorithm supervised": ALGORITHMS.resolve("supervised")}
+        )
+    assert str(told).startswith("plug-in mine.py: with the net my-net a run ended in ValueError: ours (")
+    assert str(told).endswith("; ssl_zoo.testing.check_net(MyNet) says what it may be")
+    for said in (InputError("no such file"), RunError("the disk is full"), MemoryError(), KeyboardInterrupt()):
+        assert plugins.blame(said, {"net my-net": NETS.resolve("my-net")}) is None
+
+
+def test_a_trial_draws_nothing_and_moves_nothing():
+    write(
+        "mine.py",
+        OTHERS.replace("self.head = ", "self.norm = nn.BatchNorm2d(in_chans); self.head = ").replace(
+            "x.flat", "self.norm(x).flat"
+        ),
+    )
+    plugins.load_plugin("mine.py")
+    torch.manual_seed(0)
+    NETS.resolve("my-net").target(3, 1, (8, 8))
+    wanted = torch.rand(3)
+    torch.manual_seed(0)
+    net = NETS.create("my-net", 3, 1, (8, 8))
+    assert torch.equal(torch.rand(3), wanted) and net.training and int(net.norm.num_batches_tracked) == 0
