@@ -9,7 +9,20 @@ from ssl_zoo import provenance
 
 ROOT = Path(__file__).parent.parent / "ssl_zoo"
 LEAVES = {"errors", "registry", "batch", "seeds", "losses", "schedules", "ema", "heads", "ranks", "settings", "files", "trials"}
-RUN = {"config", "recipes", "presets", "train", "data", "provenance", "device", "plugins", "files", "settings", "registry", "seeds"}
+RUN = {
+    "config",
+    "recipes",
+    "presets",
+    "train",
+    "data",
+    "provenance",
+    "device",
+    "plugins",
+    "files",
+    "settings",
+    "registry",
+    "seeds",
+}
 ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "errors": set(),
     "registry": {"errors", "trials"},
@@ -37,11 +50,24 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "ladders": {"recipes", "registry", "errors"},
     "provenance": {""},
     "plugins": {"algorithms.base", "data.augment", "trials", "registry", "errors"},
-    "runs": {"runs", "algorithms.base", "batch", "ema", "ranks", "errors", *RUN},
+    "runs": {"runs", "algorithms.base", "batch", "ema", "ranks", "seeds", "errors", *RUN},
     "sweeps": {"sweeps", "runs", "train.evaluate", "train.trainer", "data.dataset", "device", "plugins", "settings", "errors"},
     "tables": {"tables", "runs.row", "runs.folder", "ladders", "config", "recipes", "provenance", "files", "settings", "errors"},
     "tables.pictures": {"tables", "runs.row", "data.sources", "train.evaluate", "errors"},  # the only one that asks a net
-    "testing": {"", "testing", "algorithms.base", "batch", "data", "ema", "ranks", "nets", "registry", "seeds", "errors", "trials"},
+    "testing": {
+        "",
+        "testing",
+        "algorithms.base",
+        "batch",
+        "data",
+        "ema",
+        "ranks",
+        "nets",
+        "registry",
+        "seeds",
+        "errors",
+        "trials",
+    },
     "templates": {"templates"},
     "cli": {
         *("cli", "sweeps", "tables", "runs", "ladders", "config", "presets", "recipes", "plugins", "files", "registry", "ranks"),

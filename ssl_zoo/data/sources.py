@@ -3,9 +3,10 @@
 scikit-learn and torchvision are imported inside the functions: to list the names must be quick.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,10 +14,22 @@ from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.errors import InputError, between
 from ssl_zoo.registry import DATASETS
 
+Source = TypeVar("Source", bound=Callable[..., Dataset])
 MOONS = ((-1.5, -1.0), (2.5, 1.5))  # corners of the plane that the two channels of `moons` span
 
 
+def comes_with(package: str) -> Callable[[Source], Source]:
+    """Decorate a source that reads nothing but a package: at one version of it, the same options give the same images."""
+
+    def decorate(source: Source) -> Source:
+        source.comes_with = package  # type: ignore[attr-defined]
+        return source
+
+    return decorate
+
+
 @DATASETS.register("digits")
+@comes_with("scikit-learn")
 def digits(root: Path, *, test_size: int = 500) -> Dataset:
     """scikit-learn's 1,797 handwritten digits, 8x8 grey; comes with scikit-learn, no download.
 
@@ -44,6 +57,7 @@ def digits(root: Path, *, test_size: int = 500) -> Dataset:
 
 
 @DATASETS.register("moons")
+@comes_with("scikit-learn")
 def moons(root: Path, *, noise: float = 0.1) -> Dataset:
     """Two interleaved half circles, as scikit-learn draws them: 1,000 + 1,000 points, each an image of 1x1 pixel with 2 channels.
 

@@ -13,9 +13,10 @@ from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.device import Machine, deterministic, keep_freed_memory, machine
 from ssl_zoo.errors import DivergedError, FolderError, InputError, RunError, StaleError
 from ssl_zoo.ranks import rank, ranks
+from ssl_zoo.registry import DATASETS
 from ssl_zoo.runs.assembly import Assembly, assemble
 from ssl_zoo.runs.folder import RunFolder
-from ssl_zoo.runs.identity import CODE, differing, identity_of, names_differing, other_code
+from ssl_zoo.runs.identity import CODE, differing, identity_of, names_differing, other_code, plugins_of
 from ssl_zoo.runs.inputs import Inputs, check_data, choose_labels, load_data
 from ssl_zoo.runs.model import write_model
 from ssl_zoo.runs.report import beginning, unsettled
@@ -90,13 +91,18 @@ class _Run:
 
     def row(self, data: Dataset | None) -> Row:
         """Return the row: of the finished run that is there, or of one that is trained now."""
+        done = None if self.fresh else from_first(self.folder.row)
+        if done is not None and of_this_data(self.settings, done):
+            self._warn(
+                from_first(lambda: of_other_code(self.folder, done, {"plugins": plugins_of(self.settings)}, self.settings))
+            )
+            return done
         provenance.commit()  # as it is now, not when the run ends
         given = one_after_the_others(lambda: load_data(self.settings) if data is None else data)
         inputs = choose_labels(self.settings, given)
         identity = identity_of(self.settings, self.plain, inputs)
         leaked, lines = from_first(lambda: check_data(self.settings, inputs))
         self._warn(lines)
-        done = None if self.fresh else from_first(self.folder.row)
         if done is not None:
             self._warn(from_first(lambda: of_other_code(self.folder, done, identity, self.settings)))
             return done
@@ -183,13 +189,19 @@ def go_on(trainer: Trainer, state: dict[str, Any] | None) -> None:
         trainer.history.append({"step": trainer.start, **environment})
 
 
+def of_this_data(settings: RunSettings, row: Row) -> bool:
+    """Return whether a finished run is of these settings' data for certain, without a look at them: they come with a package."""
+    package = getattr(DATASETS.resolve(settings.dataset).target, "comes_with", None)
+    return package is not None and settings.split_file is None and row["versions"].get(package) == provenance.versions()[package]
+
+
 def of_other_code(folder: RunFolder, row: Row, identity: dict[str, str], settings: RunSettings) -> list[str]:
     """Return a line where a finished run was made with other code.
 
     Raises:
         FolderError: It is of other data, another split or another plug-in.
     """
-    differs = differing(row, {name: identity[name] for name in ("data_hash", "split_hash", "plugins")})
+    differs = differing(row, {name: identity[name] for name in ("data_hash", "split_hash", "plugins") if name in identity})
     if differs:
         raise FolderError(f"{folder.result} is of a run with {differs}")
     other = other_code(row, settings)

@@ -1,5 +1,8 @@
 """The optimiser of a run, and its learning rate at each step."""
 
+import functools
+import inspect
+
 import torch
 from torch import nn
 
@@ -15,9 +18,25 @@ def make_optimizer(algorithm: nn.Module, settings: OptimizerSettings) -> torch.o
             vector = p.numel() == max(p.shape, default=1)  # a bias or a scale; that of a weight norm has shape (C, 1, 1, 1)
             groups[vector and not settings.decay_all]["params"].append(p)
     groups = [group for group in groups if group["params"]]
+    _keep_compiler_out()
     if settings.name == "sgd":
-        return torch.optim.SGD(groups, settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True)
-    return torch.optim.AdamW(groups, settings.lr, betas=settings.betas, fused=True)
+        made = torch.optim.SGD(groups, settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True)
+    else:
+        made = torch.optim.AdamW(groups, settings.lr, betas=settings.betas, fused=True)
+    made.step = functools.partial(torch.no_grad()(inspect.unwrap(type(made).step)), made)  # as torch has it, below its wrappers
+    return made
+
+
+def _keep_compiler_out() -> None:
+    """Let optimisers be made without torch's compiler, whose import takes seconds.
+
+    Torch keeps it from looking into methods of optimisers, and imports it to say so as they are called. We compile losses alone,
+    so there is nothing to be kept from. Where torch is made otherwise, nothing happens.
+    """
+    for name in ("add_param_group", "load_state_dict", "state_dict"):
+        inner = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
+        if inner is not None and not hasattr(inner, "__dynamo_disable"):
+            setattr(inner, "__dynamo_disable", inner)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float, schedule: ScheduleSettings, progress: float) -> float:
