@@ -73,10 +73,10 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
         *("cli", "sweeps", "tables", "runs", "ladders", "config", "presets", "recipes", "plugins", "files", "registry", "ranks"),
         *("settings", "errors", "templates", "train.parallel"),
     },
-    "new": {"templates", "registry", "errors"},
+    "new": {"cli.new"},
     "api": {"runs", "config", "recipes", "plugins", "settings", "data", "errors"},
     "__init__": {"algorithms", "api", "data", "nets", "batch", "errors", "registry"},
-    "__main__": {"cli"},
+    "__main__": {"", "cli", "registry", "errors"},
 }
 EXTERNAL = {  # room -> what it may import beside the standard library; the leaves: torch alone
     **{leaf: {"torch"} for leaf in LEAVES},
@@ -102,7 +102,7 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "testing": {"torch", "numpy", "joblib", "cloudpickle", "docstring_parser"},
     "templates": set(),
     "cli": {"torch", "tqdm", "yaml"},
-    "new": {"yaml"},
+    "new": set(),
     "api": set(),
     "__init__": set(),
     "__main__": set(),
@@ -139,7 +139,7 @@ def test_every_arrow_is_one_of_the_house():
 
 def test_nothing_but_command_lines_and_scripts_imports_a_command_line():
     for path in ROOT.rglob("*.py"):
-        if room(path) not in ("cli", "__main__"):
+        if room(path) not in ("cli", "__main__", "new"):
             assert not [module for module in imports(path) if module.startswith("ssl_zoo.cli")], path
 
 

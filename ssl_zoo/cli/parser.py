@@ -2,8 +2,10 @@
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
@@ -46,6 +48,8 @@ def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted"
     try:
         return work()
     except (InputError, RunError, OSError) as error:
+        if os.environ.get("SSL_ZOO_TRACEBACK"):
+            traceback.print_exc()
         say(prog, [in_words(str(error))])
         return exit_status(error)
     except KeyboardInterrupt as stopped:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ssl_zoo import config, provenance
+from ssl_zoo import config, plugins, provenance
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.device import Machine, deterministic, keep_freed_memory, machine
 from ssl_zoo.errors import DivergedError, FolderError, InputError, RunError, StaleError
@@ -16,7 +16,7 @@ from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import DATASETS
 from ssl_zoo.runs.assembly import Assembly, assemble
 from ssl_zoo.runs.folder import RunFolder
-from ssl_zoo.runs.identity import CODE, differing, identity_of, names_differing, other_code, plugins_of
+from ssl_zoo.runs.identity import CODE, differing, identity_of, names_differing, other_code, parts_of, plugins_of
 from ssl_zoo.runs.inputs import Inputs, check_data, choose_labels, load_data
 from ssl_zoo.runs.model import write_model
 from ssl_zoo.runs.report import beginning, unsettled
@@ -63,13 +63,24 @@ def execute(
         stack.enter_context(_threads_given_back())
         try:
             return _Run(settings, folder, here, fresh, threads, quiet).row(data)
-        except (RuntimeError, MemoryError) as error:
-            if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
-                raise RunError(
-                    "out of memory; lower batch.labeled, batch.unlabeled or evaluation.batch, make the images smaller, or choose "
-                    "a smaller net"
-                ) from error
+        except (InputError, RunError):
             raise
+        except Exception as error:
+            told = _told(error, settings)
+            if told is None:
+                raise
+            raise told from error
+
+
+def _told(error: Exception, settings: RunSettings) -> RunError | None:
+    """In words, what ended a run, where it is the user's to mend."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+        return RunError(
+            "out of memory; lower batch.labeled, batch.unlabeled or evaluation.batch, make the images smaller, or choose a "
+            "smaller net"
+        )
+    told = plugins.blame(error, parts_of(settings))
+    return None if told is None else RunError(f"{told}; SSL_ZOO_TRACEBACK=1 shows where from")
 
 
 @contextlib.contextmanager

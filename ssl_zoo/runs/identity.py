@@ -5,7 +5,7 @@ from typing import Any
 
 from ssl_zoo import plugins, provenance
 from ssl_zoo.data.dataset import fingerprint
-from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS
+from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, Entry
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.settings import NO_OTHER_RUN, RunSettings
 
@@ -49,13 +49,16 @@ def other_code(row: Mapping[str, Any], settings: RunSettings) -> str:
     return differing(row, {name: value for name, value in code_of(settings).items() if name in row})
 
 
-def plugins_of(settings: RunSettings) -> str:
-    """Return which of the run's parts come from plug-ins, with a hash of their source."""
+def parts_of(settings: RunSettings) -> dict[str, Entry]:
+    """Return the registered parts of a run, such as {"algorithm meanteacher": its entry}."""
     steps = {step for view in settings.views.values() for step in view}
     named = {ALGORITHMS: [settings.alg], NETS: [settings.net], DATASETS: [settings.dataset], AUGMENTATIONS: sorted(steps)}
-    return plugins.provenance(
-        {f"{registry.kind} {name}": registry.resolve(name) for registry, names in named.items() for name in names}
-    )
+    return {f"{registry.kind} {name}": registry.resolve(name) for registry, names in named.items() for name in names}
+
+
+def plugins_of(settings: RunSettings) -> str:
+    """Return which of the run's parts come from plug-ins, with a hash of their source."""
+    return plugins.provenance(parts_of(settings))
 
 
 def names_differing(then: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
