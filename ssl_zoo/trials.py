@@ -28,9 +28,15 @@ def net(made: Any, args: tuple[Any, ...]) -> str | None:
         return f"is a {type(made).__name__}; a net is a torch.nn.Module"
     classes, channels, size = args
     training = made.training
-    with torch.random.fork_rng(), torch.no_grad():
-        out = made.eval()(torch.zeros(2, channels, *size))
-    made.train(training)
+    try:
+        with torch.random.fork_rng(devices=()), torch.no_grad():
+            out = made.eval()(torch.zeros(2, channels, *size))
+    except Exception:
+        if torch.cuda.is_available():  # it may need the device that it is moved to next
+            return None
+        raise
+    finally:
+        made.train(training)
     if not isinstance(out, Tensor) or out.shape != (2, classes) or not out.is_floating_point():
         shown = f"{tuple(out.shape)} of {out.dtype}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
         return f"gives {shown} for 2 images of {classes} classes; a net gives logits (2, {classes}), in floating point"
@@ -62,7 +68,7 @@ def augmentation(made: Any, args: tuple[Any, ...]) -> str | None:
     wrong = _cannot_take(made.draw, "generator, n, shape", generator, 2, SHAPE)
     if wrong:
         return wrong
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=()):
         try:
             drawn = made.draw(generator, 2, SHAPE)
         except Exception:

@@ -36,11 +36,11 @@ def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Images (count, 16, 16, 1) uint8 and their classes (count,) int64; -1 would be an image without a label."""
     generator = np.random.default_rng(seed)  # of its own: the data are the same in every run
     labels = np.arange(count) % len(CLASSES)
-    images = generator.normal(90, 40, (count, 16, 16, 1))
+    images = generator.normal(90, 45, (count, 16, 16, 1))
     place, along = generator.integers(3, 13, count), np.arange(16)
     for image, label, at in zip(images, labels, place, strict=True):
         row, column = [(at, along), (along, at), (along, (along + at) % 16)][label]
-        image[row, column] += 110
+        image[row, column] += 80
     return images.clip(0, 255).astype(np.uint8), labels.astype(np.int64)
 '''
 
@@ -60,14 +60,15 @@ if __name__ == "__main__":
 '''
 
 RECIPE = """# What all methods have in common on @NAME@, then the options of one: --recipe @MODULE@.yaml
+# (Of the bars, on seeds 0 to 2: supervised about 91 %, meanteacher about 97 %.)
 
 dataset: @KEY@
 datasets:
   @KEY@: {count: 900}
-labels: 12  # four of each class
+labels: 9  # three of each class
 steps: 300
 net: smallnet
-batch: {labeled: 12, unlabeled: 36, labeled_in_unlabeled: true}
+batch: {labeled: 9, unlabeled: 36, labeled_in_unlabeled: true}
 optimizer: {name: adamw, lr: 0.003, weight_decay: 0.02}
 schedule: {name: cosine}
 evaluation: {every: 100, last_k: 2, unlabeled: 300, log_every: 20}
