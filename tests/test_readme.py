@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from benchmarks import soak
-from ssl_zoo import new
+from ssl_zoo.cli import new
 from ssl_zoo.testing.check import CHECKS
 from tests.algorithms.mutants import MUTANTS
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from ssl_zoo import AUGMENTATIONS, InputError
-from ssl_zoo.data.augment import Augmentation, Flip
+from ssl_zoo.data.augment import Augmentation
+from ssl_zoo.data.standard import Flip
 from ssl_zoo.testing import CheckFailed, check_augmentation, iter_augmentation_checks
 from ssl_zoo.testing.augmentations import AUGMENTATION_CHECKS
 from tests.testing.net_mutants import PlainNet

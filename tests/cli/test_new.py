@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ssl_zoo import InputError, new
+from ssl_zoo import InputError
+from ssl_zoo.cli import new
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +27,10 @@ def python(*words):
 
 
 def run_as_printed(command, *more):
-    """Run a printed command, `ssl-zoo run ...`, by the script of this checkout in its place."""
+    """Run a printed command, `ssl-zoo run ...`, by the module of this checkout, whichever is installed."""
     for start in (["ssl-zoo", "run"], ["python", "-m", "ssl_zoo", "run"]):
         if command[: len(start)] == start:
-            return python(ROOT / "benchmarks/run.py", *command[len(start) :], *more)
+            return python("-m", "ssl_zoo", "run", *command[len(start) :], *more)
     raise AssertionError(f"{command} does not start a run")
 
 

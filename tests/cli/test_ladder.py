@@ -12,7 +12,7 @@ from ssl_zoo.ladders import read_ladder
 from ssl_zoo.tables.ladder import MEASURED
 from ssl_zoo.tables.ladder_rows import collect
 
-RESULTS = Path(__file__).parent.parent / "benchmarks/results"
+RESULTS = Path(__file__).parent.parent.parent / "benchmarks/results"
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from ssl_zoo.runs.inputs import choose_labels, load_data
 from ssl_zoo.runs.restore import restore
 from tests.data.test_normalisation import reference
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 QUICK = ["--net", "smallnet", "--steps", "6", "--device", "cpu"]
 
 

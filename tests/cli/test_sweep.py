@@ -19,7 +19,7 @@ from ssl_zoo.runs import row as results
 from ssl_zoo.runs.folder import LOCK, RunFolder
 from ssl_zoo.sweeps import clock, slots
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 SWEEP = [sys.executable, str(ROOT / "benchmarks/sweep.py")]
 TIMES = {"seconds", "seconds_training", "images_per_second", "peak_memory"}
 FAILING = """
