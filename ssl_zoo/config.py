@@ -14,7 +14,7 @@ from ssl_zoo import presets, recipes
 from ssl_zoo.errors import InputError
 from ssl_zoo.recipes import SECTIONS
 from ssl_zoo.registry import AUGMENTATIONS, DATASETS, Registry, near_miss, summary
-from ssl_zoo.settings import RunSettings
+from ssl_zoo.settings import OWN_BATCH, BatchSettings, RunSettings
 
 
 def _shown(annotation: Any) -> str:
@@ -72,10 +72,24 @@ def resolve_options(where: str, target: Callable[..., Any], given: Any, skip: fr
 def _by_name(section: str, registry: Registry, given: Any) -> dict[str, dict[str, Any]]:
     """Check a section of options by registered name; every name in it, not only the one that a run uses."""
     entries = {name: (registry.resolve(name), options) for name, options in recipes.canonical(section, registry, given).items()}
-    return {
-        n: resolve_options(f"{section}.{n}", e.target, {} if options is None else options, frozenset(e.fixed))
-        for n, (e, options) in entries.items()
-    }
+    resolved = {}
+    for name, (entry, options) in entries.items():
+        own = _own_batch(f"{section}.{name}", options) if section == "algorithms" else {}
+        rest = {key: value for key, value in options.items() if key not in own} if own else options
+        where = f"{section}.{name}"
+        resolved[name] = resolve_options(where, entry.target, {} if rest is None else rest, frozenset(entry.fixed)) | own
+    return resolved
+
+
+def _own_batch(where: str, options: Any) -> dict[str, Any]:
+    """What a method's section says of a step's images, checked."""
+    if not isinstance(options, Mapping) or OWN_BATCH not in options:
+        return {}
+    own = options[OWN_BATCH]
+    if not isinstance(own, Mapping) or {*own} != {"unlabeled"}:
+        raise InputError(f"{where}.{OWN_BATCH} is {own!r}; a method's own section may set unlabeled alone, as {{unlabeled: 448}}")
+    given = resolve_options(f"{where}.{OWN_BATCH}", BatchSettings, own)
+    return {OWN_BATCH: {"unlabeled": BatchSettings(**given).unlabeled}}
 
 
 def _views(given: Any) -> dict[str, dict[str, dict[str, Any]]]:
@@ -139,7 +153,16 @@ def gather(
     given = recipes.read_recipes(names, budget=budget, on_top=on_top)
     for assignment in assignments:
         recipes.put_assignment(given, assignment)
+        _for_all_methods(given, assignment.partition("=")[0].strip())
     return given
+
+
+def _for_all_methods(given: Mapping[str, Any], key: str) -> None:
+    """Let a number of unlabelled images given on top of a recipe hold for all methods, also those with one of their own."""
+    if key in ("batch", "batch.unlabeled") and isinstance(given.get("algorithms"), Mapping):
+        for options in given["algorithms"].values():
+            if isinstance(options, dict):
+                options.pop(OWN_BATCH, None)
 
 
 def settle(given: dict[str, Any], values: Mapping[str, Any]) -> RunSettings:
@@ -150,6 +173,7 @@ def settle(given: dict[str, Any], values: Mapping[str, Any]) -> RunSettings:
     """
     for key, value in values.items():
         recipes.put(given, recipes.canonical_key(key), value)
+        _for_all_methods(given, key)
     return resolve(given)
 
 
@@ -194,7 +218,8 @@ def explain(settings: RunSettings) -> str:
     for section, registry in SECTIONS.items():
         for name, options in values[section].items():
             target = registry.resolve(name).target
-            lines += ["", f"{section}.{name}: {summary(target)}", *_explain(f"{section}.{name}.", target, options)]
+            shown = {key: value for key, value in options.items() if key != OWN_BATCH}
+            lines += ["", f"{section}.{name}: {summary(target)}", *_explain(f"{section}.{name}.", target, shown)]
     return "\n".join(lines)
 
 

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from ssl_zoo.errors import InputError, between
 
+OWN_BATCH = "batch"  # in a method's section of a recipe: {unlabeled: U} in place of what all methods share
+
 # Settings that make no other run: a run may resume with others, and a table holds runs that differ in them. The data are known by
 # their hash, the device and the number of threads by what a row says of them.
 NO_OTHER_RUN = ("device", "threads", "data_root", "checkpoint_seconds", "strict")
@@ -163,7 +165,8 @@ class RunSettings:
         views: What each view means: its name, then augmentations with their options, in order.
         datasets: Options of data sets, by name.
         nets: Options of nets, by name.
-        algorithms: Options of methods, by name.
+        algorithms: Options of methods, by name. A section may hold batch: {unlabeled: U}, images of a step for this method in
+            place of batch.unlabeled, as some papers use more of them than others.
     """
 
     alg: str = "meanteacher"
@@ -195,6 +198,16 @@ class RunSettings:
     datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
     nets: dict[str, dict[str, Any]] = field(default_factory=dict)
     algorithms: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the method."""
+        return {name: value for name, value in self.algorithms[self.alg].items() if name != OWN_BATCH}
+
+    @property
+    def unlabeled(self) -> int:
+        """U, the unlabelled images of a step: the method's own number, or that of all methods."""
+        return self.algorithms.get(self.alg, {}).get(OWN_BATCH, {}).get("unlabeled", self.batch.unlabeled)
 
     def __post_init__(self):
         between("steps", self.steps, 1, 100_000_000)

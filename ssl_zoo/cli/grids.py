@@ -12,7 +12,7 @@ from typing import Any
 
 from ssl_zoo import plugins
 from ssl_zoo.cli.display import Display
-from ssl_zoo.cli.parser import Parser, command, in_words
+from ssl_zoo.cli.parser import Parser, command, in_words, warn
 from ssl_zoo.errors import InputError, StaleError
 from ssl_zoo.sweeps.cells import Cell, sort
 from ssl_zoo.sweeps.clock import Clock
@@ -105,11 +105,11 @@ def _made(cell: Cell, threads: int) -> int:
 
     plugins.load(cell.plugins)
     try:
-        row = execute(cell.settings, cell.path, threads=threads, fresh=cell.rerun_stale and cell.stale)
+        row = execute(cell.settings, cell.path, threads=threads, fresh=cell.rerun_stale and cell.stale, warn=warn)
     except StaleError:
         if not cell.rerun_stale:
             raise
-        row = execute(cell.settings, cell.path, threads=threads, fresh=True)
+        row = execute(cell.settings, cell.path, threads=threads, fresh=True, warn=warn)
     print(summary(row, cell.path))
     return 0
 

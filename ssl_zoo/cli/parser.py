@@ -70,6 +70,11 @@ def in_words(text: str) -> str:
     return text
 
 
+def warn(line: str) -> None:
+    """Print what may be wrong, with the names of flags."""
+    print(f"WARNING: {in_words(line)}", file=sys.stderr)
+
+
 def say(prog: str, lines: Iterable[str]) -> None:
     """Print lines on stderr, each with who says it, and each one line whatever name or file is quoted in it."""
     for line in lines:

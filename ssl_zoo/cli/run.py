@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ssl_zoo import config, plugins, presets, recipes
-from ssl_zoo.cli.parser import Parser, command, description, in_words, say
+from ssl_zoo.cli.parser import Parser, command, description, in_words, say, warn
 from ssl_zoo.errors import InputError, Interrupted, RunError
 from ssl_zoo.ranks import rank
 from ssl_zoo.registry import DATASETS, NETS, REGISTRIES, near_miss
@@ -193,8 +193,8 @@ def _train(flags: argparse.Namespace, settings: RunSettings, prog: str) -> int:
         with joined(settings.device):
             if flags.preset is not None and rank() == 0:
                 for line in presets.unset(flags.preset, presets.FOLDER, NETS.resolve(settings.net), settings.nets[settings.net]):
-                    print(f"WARNING: {line}", file=sys.stderr)
-            row = execute(settings, out, fresh=flags.fresh)
+                    warn(line)
+            row = execute(settings, out, fresh=flags.fresh, warn=warn)
             if rank() == 0:
                 print(summary(row, out))
     except ElsewhereError as error:  # whose process says why

@@ -59,13 +59,22 @@ class Normalisation:
         These are the bits that a run's scores are of. But whitening is a product of matrices, whose last bits may be others for
         another number of images at a time.
         """
-        if self.shift is not None and self.scale is not None:
-            return View([], self.shift.to(device), self.scale.to(device)).plain(images.to(device))
+        return self.plain(self.before(images, device))
+
+    def before(self, images: Tensor, device: torch.device) -> Tensor:
+        """What is stored of images (n, H, W, C) uint8, anywhere: themselves, or floats on the device for image and zca."""
         first = self.transformation
-        assert first is not None
+        if first is None:
+            return images.to(device)
         if isinstance(first, Whitening):
             first = Whitening(first.mean.to(device), first.matrix.to(device))
-        return View([]).plain(transformed(first, images, device))
+        return transformed(first, images, device)
+
+    def plain(self, stored: Tensor) -> Tensor:
+        """Net inputs of what is stored, (n, H, W, C) -> (n, C, H, W) float32, without augmentation."""
+        if self.shift is None or self.scale is None:
+            return View([]).plain(stored)
+        return View([], self.shift.to(stored.device), self.scale.to(stored.device)).plain(stored)
 
     def values(self) -> dict[str, Any]:
         """What a file in JSON must hold, beside `tensors`, so that `from_values` makes the same."""

@@ -42,7 +42,7 @@ def build(settings: RunSettings, facts: Facts, image_shape: tuple[int, ...], dev
     seed_global(mix(settings.seed, "net"))
     net = NETS.create(settings.net, facts.classes, channels, (height, width), **settings.nets[settings.net])
     net = net.to(device, memory_format=torch.channels_last)  # before a method copies it
-    method = ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.algorithms[settings.alg]).to(device)
+    method = ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.options).to(device)
     synchronise(method)
     return method
 
@@ -70,7 +70,7 @@ def assemble(settings: RunSettings, inputs: Inputs, machine: Machine) -> Assembl
         unlabeled=algorithm.views,
         labeled=algorithm.labeled_views,
         batch_labeled=settings.batch.labeled,
-        batch_unlabeled=settings.batch.unlabeled,
+        batch_unlabeled=settings.unlabeled,
         seed=settings.seed,
         rank=rank(),
         ranks=ranks(),

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ def execute(
     fresh: bool = False,
     threads: int | None = None,
     quiet: bool = False,
+    warn: Callable[[str], None] = lambda line: print(f"WARNING: {line}", file=sys.stderr),
 ) -> Row:
     """Train and score one run in its folder, from its checkpoint if there is one. Of several processes the first has the folder.
 
@@ -48,6 +49,7 @@ def execute(
         fresh: Train anew what is there, if it is this run.
         threads: In place of those of the settings, where these are auto.
         quiet: Say nothing but warnings, and show no bar.
+        warn: Is told what may be wrong.
 
     Raises:
         InputError: Something given cannot be used; nothing has been written then.
@@ -62,7 +64,7 @@ def execute(
         stack.enter_context(deterministic(settings.deterministic))
         stack.enter_context(_threads_given_back())
         try:
-            return _Run(settings, folder, here, fresh, threads, quiet).row(data)
+            return _Run(settings, folder, here, fresh, threads, quiet, warn).row(data)
         except (InputError, RunError):
             raise
         except Exception as error:
@@ -93,11 +95,20 @@ def _threads_given_back() -> Iterator[None]:
 
 
 class _Run:
-    """One run, in the order of its life."""
+    """One run, in the order of its life. Its arguments are those of `execute`."""
 
-    def __init__(self, settings: RunSettings, folder: RunFolder, here: Machine, fresh: bool, threads: int | None, quiet: bool):
+    def __init__(
+        self,
+        settings: RunSettings,
+        folder: RunFolder,
+        here: Machine,
+        fresh: bool,
+        threads: int | None,
+        quiet: bool,
+        warn: Callable[[str], None],
+    ):
         self.settings, self.folder, self.machine, self.fresh, self.quiet = settings, folder, here, fresh, quiet
-        self.plain = config.plain(settings)
+        self.plain, self.warn = config.plain(settings), warn
         self.threads = threads if threads is not None and settings.threads == "auto" else settings.threads
 
     def row(self, data: Dataset | None) -> Row:
@@ -160,11 +171,10 @@ class _Run:
                 print(line, flush=True)
         self._warn(unsettled(self.settings, trainer))
 
-    @staticmethod
-    def _warn(lines: Any) -> None:
+    def _warn(self, lines: Iterable[str]) -> None:
         if rank() == 0:
             for line in lines:
-                print(f"WARNING: {line}", file=sys.stderr)
+                self.warn(line)
 
 
 def trainer_of(settings: RunSettings, inputs: Inputs, folder: Path, identity: dict[str, str] | None = None) -> Trainer:

@@ -30,10 +30,10 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer) -> Iterat
         f"from step {trainer.start}, {trainer.machine.name}, {trainer.machine.precision}"
     )
     weight = presets.weight_in_words(
-        settings.algorithms[settings.alg],
+        settings.options,
         classes=facts.classes,
         batch_labeled=settings.batch.labeled,
-        batch_unlabeled=settings.batch.unlabeled,
+        batch_unlabeled=settings.unlabeled,
         labeled_fraction=len(facts.labeled) / facts.rows,
     )
     if weight is not None:
@@ -57,7 +57,7 @@ def unsettled(settings: RunSettings, trainer: Trainer) -> Iterator[str]:
             yield (
                 f"after {settings.steps} steps {100 * left:.0f} % of the averaged weights will be the initial ones, and scores "
                 f"poor: a decay of {teacher.decay:g} from the first step is for long runs; give more steps or a smaller decay"
-                f"{true_average if 'warmup_average' in settings.algorithms[settings.alg] else ''}"
+                f"{true_average if 'warmup_average' in settings.options else ''}"
             )
 
 

@@ -28,7 +28,7 @@ def made_with(settings: RunSettings, plain: Mapping[str, Any], identity: Mapping
         "precision": trainer.machine.precision,
         "device": trainer.machine.name,
         "threads": trainer.machine.threads,
-        "batch_unlabeled": settings.batch.unlabeled if trainer.algorithm.views else None,
+        "batch_unlabeled": settings.unlabeled if trainer.algorithm.views else None,
         **({"history": trainer.history} if len(trainer.history) > 1 else {}),  # where it moved to something else
         "versions": provenance.versions(),
         "recipe_hash": provenance.recipe_hash(plain),

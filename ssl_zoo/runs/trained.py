@@ -55,18 +55,16 @@ class Trained:
         pixels = torch.from_numpy(np.ascontiguousarray(self._pixels(images)))
         if not len(pixels):
             return np.empty((0, len(self.classes)), np.float32)
+        stored = pixels if self._normalisation.transformation is None else self._normalisation.before(pixels, self._device)
         context = autocast(self._device, self._precision)
-        return predict(
-            self.net, pixels, lambda chunk: self._normalisation.apply(chunk, self._device), self.about["batch"], context
-        )
+        return predict(self.net, stored, self._normalisation.plain, self.about["batch"], context)
 
     def _pixels(self, images: Any) -> np.ndarray:
         """(n, H, W, C) uint8 of the size that the net takes."""
         channels = self.about["net"]["channels"]
-        single = isinstance(images, str | os.PathLike) or hasattr(images, "convert")  # as PIL's images have
-        if single or (isinstance(images, Sequence) and len(images) and not isinstance(images[0], np.ndarray | Sequence | int)):
-            pixels = self._read([images] if single else images, channels)
-        elif isinstance(images, Sequence) and len(images) and isinstance(images[0], str):
+        if _is_one(images):
+            pixels = self._read([images], channels)
+        elif isinstance(images, Sequence) and all(map(_is_one, images[:1])):
             pixels = self._read(images, channels)
         else:
             pixels = as_pixels(images, "images")
@@ -85,6 +83,11 @@ class Trained:
             had, wanted = (f"{height} x {width}" for height, width in (read[odd].shape[:2], self.image_size))
             raise InputError(f"image {odd} is {had} and the net takes {wanted} (height x width); resize it")
         return np.stack(read) if read else np.empty((0, *self.image_size, channels), np.uint8)
+
+
+def _is_one(image: Any) -> bool:
+    """Whether it is the path of an image or one of Pillow's."""
+    return isinstance(image, str | os.PathLike) or hasattr(image, "convert")
 
 
 def load(path: str | os.PathLike, device: str = "auto", precision: str = "auto") -> Trained:
@@ -137,8 +140,19 @@ def _net(path: Path, about: About, model: Model) -> nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):  # the initial weights are replaced
             net = NETS.create(entry.name, len(about["classes"]), part["channels"], (part["height"], part["width"]), **options)
+        _check(net, model)
         net.load_state_dict(model.state)
-    except (RuntimeError, TypeError, ValueError) as error:  # other names or shapes, an option that is no more
+    except (RuntimeError, TypeError, ValueError, LookupError) as error:  # other names or shapes, an option that is no more
         first = " ".join(str(error).split())[:300]
         raise InputError(f"the weights in {path} do not fit the net '{entry.name}' of this version ({first})") from error
     return net.eval().requires_grad_(False)
+
+
+def _check(net: nn.Module, model: Model) -> None:
+    """Refuse a state of other names or shapes; torch itself lets some names be missing."""
+    own = net.state_dict()
+    for name in {*own} ^ {*model.state}:
+        raise LookupError(f"{name} is {'not in the file' if name in own else 'no part of the net'}")
+    for name, value in own.items():
+        if value.shape != model.state[name].shape:
+            raise ValueError(f"{name} is {tuple(model.state[name].shape)} in the file and {tuple(value.shape)} in the net")

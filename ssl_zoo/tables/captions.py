@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
+from ssl_zoo.settings import OWN_BATCH
 from ssl_zoo.tables.rows import Row, by_cell
 
 
@@ -16,7 +17,7 @@ def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = ())
     """
     partial = f"Partial: {'; '.join(notes)}." if notes else ""
     lines = [_measured(rows)]
-    for line in (_unpaired(rows), _warned(rows), _diverged(lost), _leaked(rows), partial):
+    for line in (_own_batches(rows), _unpaired(rows), _warned(rows), _diverged(lost), _leaked(rows), partial):
         lines += ["", line] if line else []
     return lines
 
@@ -52,6 +53,17 @@ def _measured(rows: Sequence[Row]) -> str:
         f"Seconds a run: {times}. {row['device']}; {versions}; "
         f"commit {commits(rows)}."
     )
+
+
+def _own_batches(rows: Sequence[Row]) -> str:
+    """Name methods that see another number of unlabelled images a step than the others, as their papers have it."""
+    own = {
+        row["algorithm"]: row["config"]["algorithms"][row["algorithm"]][OWN_BATCH]["unlabeled"]
+        for row in rows
+        if OWN_BATCH in row["config"]["algorithms"].get(row["algorithm"], {})
+    }
+    listed = ", ".join(f"{alg} {count}" for alg, count in sorted(own.items()))
+    return f"Unlabelled images a step, where a method has its own number: {listed}." if own else ""
 
 
 def _unpaired(rows: Sequence[Row]) -> str:

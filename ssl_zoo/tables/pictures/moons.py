@@ -9,7 +9,7 @@ import torch
 
 from ssl_zoo.data.sources import MOONS
 from ssl_zoo.errors import InputError
-from ssl_zoo.runs.row import read_rows
+from ssl_zoo.runs.row import RESULT, read_rows
 from ssl_zoo.tables.pictures.figure import open_panels
 from ssl_zoo.tables.rows import sound
 from ssl_zoo.train.evaluate import predict
@@ -59,7 +59,7 @@ def moons_of(paths: Sequence[Path], seed: int) -> tuple[list[Path], list[str]]:
     """
     rows: list[Any] = []
     folders, problems = {}, []
-    for file in (file for path in paths if path.is_dir() for file in sorted(path.rglob("result.json"))):
+    for file in (file for path in paths if path.is_dir() for file in sorted(path.rglob(RESULT))):
         try:
             (row,) = read_rows([file])
         except InputError as error:
