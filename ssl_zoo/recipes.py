@@ -95,7 +95,8 @@ def read_recipe(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     path = known.get(name, Path(name))
     if not os.path.isfile(path):  # not of pathlib, for which a name can be too long to be no file
         raise InputError(
-            f"no recipe is called '{name}' and no such file exists; {near_miss(Path(name).stem, list(known))}known: {', '.join(known)}"
+            f"no recipe is called '{name}' and no such file exists; {near_miss(Path(name).stem, list(known))}"
+            f"known: {', '.join(known)}"
         )
     return as_recipe(read_mapping(path, "a recipe", "settings, such as `labels: 20`"), str(path))
 

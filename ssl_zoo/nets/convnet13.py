@@ -95,10 +95,10 @@ class ConvNet13(ConvNet):
             raise InputError(f"convnet13 halves images twice, so {image_size[0]}x{image_size[1]} is too small; give 4x4 or more")
         if one_of("norm", norm, "batch", "weight") == "weight" and conv_bias:
             raise InputError("convnet13: conv_bias belongs to norm=batch; with norm=weight the mean-only batch norm has the bias")
-        between("noise", noise, 0)
-        between("drop_rate", drop_rate, 0, 1)
-        between("bn_momentum", bn_momentum, 0, 1)
-        between("leaky_slope", leaky_slope, 0)
+        for name, value in {"drop_rate": drop_rate, "bn_momentum": bn_momentum}.items():
+            between(name, value, 0, 1)
+        for name, value in {"noise": noise, "leaky_slope": leaky_slope}.items():
+            between(name, value, 0)
 
         def layer(inputs: int, outputs: int, kernel: int, padding: int) -> nn.Sequential:
             conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=conv_bias)
@@ -113,14 +113,10 @@ class ConvNet13(ConvNet):
         padding = 0 if min(image_size) // 4 >= 3 else 1
         features = nn.Sequential(
             GaussianNoise(noise),
-            layer(in_chans, 128, 3, 1),
-            layer(128, 128, 3, 1),
-            layer(128, 128, 3, 1),
+            *(layer(inputs, 128, 3, 1) for inputs in (in_chans, 128, 128)),
             nn.MaxPool2d(2),
             nn.Dropout(drop_rate),
-            layer(128, 256, 3, 1),
-            layer(256, 256, 3, 1),
-            layer(256, 256, 3, 1),
+            *(layer(inputs, 256, 3, 1) for inputs in (128, 256, 256)),
             nn.MaxPool2d(2),
             nn.Dropout(drop_rate),
             layer(256, 512, 3, padding),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Step
@@ -125,6 +125,13 @@ class FiniteGuard:
                 if step < self._past:
                     found[name] = min(int(step), found.get(name, int(step)))
         return found
+
+
+def weights_not_finite(module: nn.Module) -> str | None:
+    """Return the name of the first parameter that is not finite, if there is one. Waits for the device."""
+    weights = dict(module.named_parameters())
+    finite = torch.stack([p.isfinite().all() for p in weights.values()]).tolist()
+    return None if all(finite) else [*weights][finite.index(False)]
 
 
 def _largest(value: Tensor, of: list[Tensor]) -> Tensor:

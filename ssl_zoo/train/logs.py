@@ -12,6 +12,13 @@ from ssl_zoo.errors import RunError
 
 METRICS, EVENTS = "metrics.jsonl", "tensorboard"  # in a run's folder; the second is a folder
 
+_OTHERS = {"unlabeled_accuracy": "unlabeled/accuracy", "validation_accuracy": "validation/accuracy"}  # not on test images
+
+
+def tag_of(score: str) -> str:
+    """Return the name under which a score is logged, by the images that it is of."""
+    return _OTHERS.get(score, f"test/{score}")
+
 
 class NoLog:
     """In a process that writes nothing."""

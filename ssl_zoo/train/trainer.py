@@ -24,8 +24,8 @@ from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.checkpoint import Checkpoints
 from ssl_zoo.train.compile import compiled
 from ssl_zoo.train.evaluate import Evaluator, chosen
-from ssl_zoo.train.guard import FiniteGuard, TermGuard
-from ssl_zoo.train.logs import NoLog, RunLog
+from ssl_zoo.train.guard import FiniteGuard, TermGuard, weights_not_finite
+from ssl_zoo.train.logs import NoLog, RunLog, tag_of
 from ssl_zoo.train.mechanism import Mechanism
 from ssl_zoo.train.optimizer import make_optimizer, set_lr
 from ssl_zoo.train.parallel import from_first, largest_of, least_of, mean_of
@@ -33,11 +33,11 @@ from ssl_zoo.train.resume import state_of
 from ssl_zoo.train.signals import asked_to_end
 from ssl_zoo.train.skip import MOST, Skips
 
-TAGS = {"unlabeled_accuracy": "unlabeled/accuracy", "validation_accuracy": "validation/accuracy"}  # of scores not on test images
-
 
 class Batches(Protocol):
     """What the trainer needs of a pipeline."""
+
+    sizes: Mapping[str, int]  # images of a step, by stream
 
     def batch(self, step: int) -> Batch: ...
 
@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
     seconds: float  # in the loop, evaluations included, over all parts of a resumed run
     seconds_training: float  # without evaluations and checkpoints
     warnings: list[str]  # of terms that trained nothing
-    skipped: int  # steps without a finite gradient, under --on-nan skip
+    skipped: int  # steps without a finite gradient, under on_nan = skip
 
 
 class Trainer:
@@ -135,8 +135,8 @@ class Trainer:
             ) from error
         self.evaluations, self.confusion = from_first(lambda: (self.evaluations, self.confusion))
         chosen_one = chosen(self.evaluations, self.settings.selection)
-        seconds = (self.seconds, self.seconds_training)
-        return Outcome(self.evaluations, chosen_one, self.confusion, *seconds, self.guard.warnings, self.skips.count)
+        ended = (self.seconds, self.seconds_training, self.guard.warnings, self.skips.count)
+        return Outcome(self.evaluations, chosen_one, self.confusion, *ended)
 
     def _run(self, log: RunLog | NoLog) -> None:
         s = self.settings
@@ -231,9 +231,8 @@ class Trainer:
         tensors = [*terms.values(), *watched.values()]
         values = mean_of(torch.stack([tensor.detach().float() for tensor in tensors])).tolist()  # the only wait for the device
         numbers = dict(zip(terms, values, strict=False))
-        bar.set_postfix(
-            {**{name: f"{value:.3g}" for name, value in numbers.items() if name != "total"}, **self._bar_scores}, refresh=False
-        )
+        short = {name: f"{value:.3g}" for name, value in numbers.items() if name != "total"}
+        bar.set_postfix({**short, **self._bar_scores}, refresh=False)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         self._stop_if_not_finite(self.finite.found(least_of), f"; at step {done}: {shown}")
         other = {"train/lr": self.optimizer.param_groups[0]["lr"]}
@@ -284,15 +283,14 @@ class Trainer:
                 self.selected = {name: value.detach().cpu().clone() for name, value in self.eval_net().state_dict().items()}
         self._bar_scores = {"accuracy": f"{100 * scores['accuracy']:.1f}%"}
         bar.set_postfix(self._bar_scores, refresh=False)
-        log.write(done, {TAGS.get(name, f"test/{name}"): value for name, value in scores.items()})
+        log.write(done, {tag_of(name): value for name, value in scores.items()})
         self._lap(training=False)
 
     def _save(self, log: RunLog | NoLog, done: int) -> None:
         self._stop_if_not_finite(self.finite.found())  # a resumed run would have forgotten it at its next log point
-        weights = dict(self.algorithm.named_parameters())
-        finite = torch.stack([p.isfinite().all() for p in weights.values()]).tolist()
-        if not all(finite):  # the loss was that of before the update; no such weights may reach a checkpoint
-            raise self._diverged(f"the weights {[*weights][finite.index(False)]} are not finite after step {done}")
+        wrong = weights_not_finite(self.algorithm)
+        if wrong is not None:  # the loss was that of before the update; no such weights may reach a checkpoint
+            raise self._diverged(f"the weights {wrong} are not finite after step {done}")
         if rank() > 0:  # all of them hold the same state
             return
         self._lap(training=True)
