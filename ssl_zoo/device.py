@@ -105,7 +105,7 @@ def pick_device(name: str) -> torch.device:
         raise InputError(f"device '{name}' is unknown: auto, cpu, cuda or cuda:N")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise InputError(
-            f"device '{name}' was asked for, but torch sees {torch.cuda.device_count()} CUDA devices; use --device cpu or auto"
+            f"device '{name}' was asked for, but torch sees {torch.cuda.device_count()} CUDA devices; use `device=cpu` or auto"
         )
     if kind == "cpu":
         return torch.device("cpu")

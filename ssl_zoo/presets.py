@@ -98,7 +98,7 @@ def unset(name: str, folder: Path, net: Entry, options: Mapping[str, Any]) -> li
     shared = set.intersection(*({(option, json.dumps(value)) for option, value in given.items()} for given in nets.values()))
     untouched = {option for option, p in net.options.items() if options.get(option) == p.default}
     odd = [(option, value) for option, value in sorted(shared) if option in untouched and json.dumps(options[option]) != value]
-    words = " ".join(f"--set nets.{net.name}.{option}={value}" for option, value in odd)
+    words = " ".join(f"`nets.{net.name}.{option}={value}`" for option, value in odd)
     return [f"the preset {name} does not know the net {net.name}; for what it gives to all others: {words}"] if odd else []
 
 

@@ -219,11 +219,11 @@ class RunSettings:
         if self.threads != "auto":
             between("threads", self.threads, 1, 1024)
         if self.selection == "validation" and self.val_fraction == 0:
-            raise InputError("selection = validation needs images to select by; set val_fraction, such as --val-fraction 0.2")
+            raise InputError("selection = validation needs images to select by; set val_fraction, such as `val_fraction=0.2`")
         between("checkpoint_seconds", self.checkpoint_seconds, 0)
         if self.eval_ema is not None:
             between("eval_ema", self.eval_ema, 0, 1)
             if self.evaluation.net == "student":
                 raise InputError("eval_ema names a net to be scored, and evaluation.net = student another; give one of them")
         if self.compile and self.evaluation.mechanism:
-            raise InputError("evaluation.mechanism looks into the loss, which --compile does not allow; give one of them")
+            raise InputError("evaluation.mechanism looks into the loss, which `compile=True` does not allow; give one of them")

@@ -51,7 +51,18 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "provenance": {""},
     "plugins": {"algorithms.base", "data.augment", "trials", "registry", "errors"},
     "runs": {"runs", "algorithms.base", "batch", "ema", "ranks", "seeds", "errors", *RUN},
-    "sweeps": {"sweeps", "runs", "train.evaluate", "train.trainer", "data.dataset", "device", "plugins", "settings", "errors"},
+    "sweeps": {
+        "sweeps",
+        "config",
+        "runs",
+        "train.evaluate",
+        "train.trainer",
+        "data.dataset",
+        "device",
+        "plugins",
+        "settings",
+        "errors",
+    },
     "tables": {"tables", "runs.row", "runs.folder", "ladders", "config", "recipes", "provenance", "files", "settings", "errors"},
     "tables.pictures": {"tables", "runs.row", "data.sources", "train.evaluate", "errors"},  # the only one that asks a net
     "testing": {

@@ -454,7 +454,7 @@ def test_a_net_that_a_preset_does_not_know():
         return presets.unset(preset, presets.FOLDER, entry, {name: p.default for name, p in entry.options.items()} | options)
 
     (line,) = lines("mixmatch", "wrn16_2")
-    assert line.endswith("does not know the net wrn16_2; for what it gives to all others: --set nets.wrn16_2.bn_momentum=0.001")
+    assert line.endswith("does not know the net wrn16_2; for what it gives to all others: `nets.wrn16_2.bn_momentum=0.001`")
     assert (
         lines("mixmatch", "wrn28_2")
         == lines("mixmatch", "wrn16_2", bn_momentum=0.01)

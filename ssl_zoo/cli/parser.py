@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import re
 import signal
 import sys
 import traceback
@@ -11,15 +12,12 @@ from typing import Any, NoReturn
 
 from ssl_zoo.errors import InputError, RunError, one_line
 
-# What the library says of its arguments, in the words of a command line.
-WORDS = {
-    "another folder": "another --out",
-    "the same call": "the same command",
-    "fresh = true": "--fresh",
-    "on_nan = skip": "--on-nan skip",
-    "without strict": "without --strict",
-    "; strict ": "; --strict ",
-    ": strict ": ": --strict ",
+# What the library says of its arguments, in the words of a command line. Settings stand in it as Python has them, `steps=600`.
+WORDS = {"another folder": "another --out", "the same call": "the same command"}
+SETTING = re.compile(r"`([a-z_]+(?:\.[\w:-]+)*)(?:=([^`]+))?`")
+FLAGS = {  # those with a flag of their own
+    *("alg", "net", "dataset", "data_root", "image_size", "skip_broken", "strict", "labels", "val_fraction", "seed"),
+    *("split_seed", "steps", "device", "threads", "deterministic", "compile", "on_nan", "fresh"),
 }
 
 
@@ -67,7 +65,15 @@ def in_words(text: str) -> str:
     """Return what the library says with the names of flags."""
     for said, flag_said in WORDS.items():
         text = text.replace(said, flag_said)
-    return text
+    return SETTING.sub(_as_flag, text)
+
+
+def _as_flag(found: re.Match[str]) -> str:
+    name, value = found[1], found[2]
+    if name not in FLAGS:
+        return f"--set {name}={value}" if value is not None else found[0]
+    flag_name = f"--{name.replace('_', '-')}"
+    return flag_name if value in (None, "True") else f"{flag_name} {value}"
 
 
 def warn(line: str) -> None:

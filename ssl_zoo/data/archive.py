@@ -23,7 +23,7 @@ class Archive:
 
     def __init__(self, root: Path):
         if not root.exists():
-            raise InputError(f"no folder or archive '{root}'; {EXPECTED}; say where it is with --data-root")
+            raise InputError(f"no folder or archive '{root}'; {EXPECTED}; say where it is with `data_root`")
         if not root.name.lower().endswith(ARCHIVES) or not root.is_file():
             raise InputError(f"'{root}' is neither a folder nor an archive ({', '.join(ARCHIVES)}); {EXPECTED}")
         self.root = root

@@ -54,7 +54,7 @@ def decode_all(
         pixels = make((len(paths), *first.shape), np.uint8)
     except MemoryError as error:
         size = " x ".join(map(str, first.shape))
-        raise InputError(f"{len(paths):,} images of {size} are more than memory holds; give a smaller --image-size") from error
+        raise InputError(f"{len(paths):,} images of {size} are more than memory holds; give a smaller `image_size`") from error
 
     def fill(start: int) -> int:
         chunk = paths[start : start + CHUNK]
@@ -64,7 +64,7 @@ def decode_all(
                 continue
             if image.shape != first.shape:
                 sizes = [f"'{root}/{name}' is {s[0]}x{s[1]}" for name, s in ((paths[0], first.shape), (path, image.shape))]
-                raise InputError(f"images differ in size: {' and '.join(sizes)} (height x width); give --image-size")
+                raise InputError(f"images differ in size: {' and '.join(sizes)} (height x width); give `image_size`")
             pixels[i] = image
         return len(chunk)
 

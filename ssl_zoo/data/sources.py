@@ -218,6 +218,6 @@ def _explained(name: str, root: Path) -> Iterator[None]:
     except (RuntimeError, OSError, ValueError, AssertionError) as error:  # a URLError is an OSError; a cut MNIST file asserts
         reason = " ".join(str(error).split()) or type(error).__name__  # torchvision's may have several lines
         raise InputError(
-            f"{name} cannot be loaded from '{root}' ({reason}); put its files there, say where they are with --data-root, "
+            f"{name} cannot be loaded from '{root}' ({reason}); put its files there, say where they are with `data_root`, "
             "or let them be downloaded where there is a network"
         ) from error

@@ -70,7 +70,7 @@ def draw_split(
         k = int((available < wanted).argmax())
         named = f"class {k} ('{class_names[k]}')" if class_names is not None else f"class {k}"
         mend = "give it some" if available[k] == 0 else "ask for fewer"
-        raise InputError(f"{named} of {dataset} has {available[k]} labelled images, --labels {count} needs {wanted[k]}; {mend}")
+        raise InputError(f"{named} of {dataset} has {available[k]} labelled images, `labels={count}` needs {wanted[k]}; {mend}")
     if count == "all":
         rows = np.flatnonzero(labels >= 0)
     else:

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +58,13 @@ def execute(
     """
     here = machine(own_device(settings.device), settings.precision)
     keep_freed_memory()
-    folder = RunFolder(out)
+    folder, plain = RunFolder(out), config.plain(settings)
     with contextlib.ExitStack() as stack:
-        from_first(lambda: stack.enter_context(folder.taken(settings)))
+        from_first(lambda: stack.enter_context(folder.taken(plain)))
         stack.enter_context(deterministic(settings.deterministic))
         stack.enter_context(_threads_given_back())
         try:
-            return _Run(settings, folder, here, fresh, threads, quiet, warn).row(data)
+            return _Run(settings, plain, folder, here, fresh, threads, quiet, warn).row(data)
         except (InputError, RunError):
             raise
         except Exception as error:
@@ -100,6 +100,7 @@ class _Run:
     def __init__(
         self,
         settings: RunSettings,
+        plain: Mapping[str, Any],
         folder: RunFolder,
         here: Machine,
         fresh: bool,
@@ -108,7 +109,7 @@ class _Run:
         warn: Callable[[str], None],
     ):
         self.settings, self.folder, self.machine, self.fresh, self.quiet = settings, folder, here, fresh, quiet
-        self.plain, self.warn = config.plain(settings), warn
+        self.plain, self.warn = plain, warn
         self.threads = threads if threads is not None and settings.threads == "auto" else settings.threads
 
     def row(self, data: Dataset | None) -> Row:
@@ -165,7 +166,7 @@ class _Run:
         """Write what the run is, now that whatever can be refused has been, and say it."""
         if self.fresh:
             self.folder.clear()
-        self.folder.begin(self.settings, inputs)
+        self.folder.begin(self.plain, inputs)
         if not self.quiet:
             for line in beginning(self.settings, inputs, trainer):
                 print(line, flush=True)
@@ -200,7 +201,7 @@ def go_on(trainer: Trainer, state: dict[str, Any] | None) -> None:
     if state is not None:
         differs = differing(state["identity"], trainer.identity)
         if differs and {*names_differing(state["identity"], trainer.identity)} <= CODE:
-            raise StaleError(f"{trainer.folder} holds a run with {differs}; use another folder, or fresh = true to train it anew")
+            raise StaleError(f"{trainer.folder} holds a run with {differs}; use another folder, or `fresh=True` to train it anew")
         if differs:
             raise InputError(f"{trainer.folder} holds a run with {differs}; use another folder")
         resume.put_back(trainer, state)
@@ -226,4 +227,4 @@ def of_other_code(folder: RunFolder, row: Row, identity: dict[str, str], setting
     if differs:
         raise FolderError(f"{folder.result} is of a run with {differs}")
     other = other_code(row, settings)
-    return [f"{folder.result} was made with {other}; fresh = true trains it anew"] if other else []
+    return [f"{folder.result} was made with {other}; `fresh=True` trains it anew"] if other else []

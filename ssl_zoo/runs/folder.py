@@ -8,12 +8,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ssl_zoo import config, files, recipes
+from ssl_zoo import files, recipes
 from ssl_zoo.data.splits import write_split
 from ssl_zoo.errors import BusyError, FolderError, RunError
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.row import LOST, RESULT, LostRow, Row, is_lost, read_all_rows, write_json
-from ssl_zoo.settings import NO_OTHER_RUN, RunSettings
+from ssl_zoo.settings import NO_OTHER_RUN
 from ssl_zoo.train.checkpoint import LAST, PREVIOUS
 from ssl_zoo.train.logs import EVENTS, METRICS
 
@@ -69,8 +69,11 @@ class RunFolder:
                         folder.rmdir()
 
     @contextlib.contextmanager
-    def taken(self, settings: RunSettings) -> Iterator[None]:
+    def taken(self, plain: Mapping[str, Any]) -> Iterator[None]:
         """Keep the folder to this process, if it holds this run or nothing.
+
+        Args:
+            plain: The run's settings as mappings.
 
         Raises:
             BusyError: As `locked`.
@@ -80,7 +83,7 @@ class RunFolder:
             try:
                 self._refuse_what_is_no_folder()
                 stack.enter_context(self.locked())
-                self.refuse(settings)
+                self.refuse(plain)
             except OSError as error:  # a path that no folder can have, or that nobody may look at
                 raise FolderError(f"{self} cannot be used ({error.strerror or error})") from error
             yield
@@ -97,8 +100,11 @@ class RunFolder:
 
     # What may not be written over
 
-    def refuse(self, settings: RunSettings) -> None:
+    def refuse(self, plain: Mapping[str, Any]) -> None:
         """Refuse a folder that holds something else.
+
+        Args:
+            plain: The run's settings as mappings.
 
         Raises:
             FolderError: It holds a run with other settings, or is not a run's folder.
@@ -109,7 +115,7 @@ class RunFolder:
                 raise FolderError(f"{self} exists and is not the folder of a run")
             return
         before = recipes.flatten(recipes.read_recipe(str(self.config)))
-        now = recipes.flatten(config.plain(settings))
+        now = recipes.flatten(plain)
         differ = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key) and key not in NO_OTHER_RUN]
         if differ:
             shown = ", ".join(f"{key} {before.get(key, 'not')} there and {now.get(key, 'not')} here" for key in differ[:3])
@@ -158,15 +164,19 @@ class RunFolder:
 
     # What is written
 
-    def begin(self, settings: RunSettings, inputs: Inputs) -> None:
+    def begin(self, plain: Mapping[str, Any], inputs: Inputs) -> None:
         """Write what the run is, once whatever can be refused has been.
+
+        Args:
+            plain: The run's settings as mappings.
+            inputs: Its data.
 
         Raises:
             RunError: The folder cannot be written.
         """
         with self.writing():
             self.lost.unlink(missing_ok=True)  # it is tried again
-            files.replace_text(self.config, config.dump(settings))
+            files.replace_text(self.config, recipes.dump_mapping(plain))
             write_split(inputs.split, self.split, inputs.held_out)
 
     def end(self, row: Mapping[str, Any]) -> None:

@@ -102,7 +102,7 @@ def check_data(settings: RunSettings, inputs: Inputs) -> tuple[int, list[str]]:
     """
     found = find_leaks(inputs)
     if settings.strict and found.said:
-        raise InputError(f"{found.said[0]}; remove them from the training set, or go on without strict")
+        raise InputError(f"{found.said[0]}; remove them from the training set, or go on without `strict=True`")
     return found.of_test, [*_left_out(inputs.data), *(_flattering(line) for line in found.said)]
 
 
@@ -112,4 +112,4 @@ def _left_out(data: Dataset) -> Iterator[str]:
 
 
 def _flattering(line: str) -> str:
-    return f"{line}: the score counts what was learnt by heart; strict refuses such data"
+    return f"{line}: the score counts what was learnt by heart; `strict=True` refuses such data"

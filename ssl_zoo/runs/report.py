@@ -48,12 +48,12 @@ def unsettled(settings: RunSettings, trainer: Trainer) -> Iterator[str]:
         yield (
             f"after {settings.steps} steps {100 * left:.0f} % of batch norm's running statistics will be their initial values, "
             f"and scores poor: a momentum of {slow:g} is for long runs; give more steps, or "
-            f"--set nets.{settings.net}.bn_momentum=0.1"
+            f"`nets.{settings.net}.bn_momentum=0.1`"
         )
     student = settings.evaluation.net == "student"
     for teacher in (module for module in trainer.algorithm.modules() if isinstance(module, Teacher) and not student):
         if not teacher.warmup and (left := teacher.decay**settings.steps) > STALE:
-            true_average = f", or begin with a true average: --set algorithms.{settings.alg}.warmup_average=true"
+            true_average = f", or begin with a true average: `algorithms.{settings.alg}.warmup_average=true`"
             yield (
                 f"after {settings.steps} steps {100 * left:.0f} % of the averaged weights will be the initial ones, and scores "
                 f"poor: a decay of {teacher.decay:g} from the first step is for long runs; give more steps or a smaller decay"

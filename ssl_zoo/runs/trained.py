@@ -118,7 +118,7 @@ def _file_of(folder: RunFolder) -> Path:
     if folder.result.exists():
         raise InputError(
             f"the run in {folder} left no {folder.model.name}: a version of ssl_zoo without it made it; train it anew there "
-            "with fresh = true"
+            "with `fresh=True`"
         )
     if folder.config.exists():
         raise InputError(f"the run in {folder} is not finished; the same call goes on with it")

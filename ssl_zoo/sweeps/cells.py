@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ssl_zoo import config
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.folder import RunFolder
@@ -84,7 +85,7 @@ def sort(cells: Sequence[Cell]) -> Sorted:
     known: dict[str, str | None] = {}  # what is wrong with the data and labels of settings, by these
     for cell in cells:
         try:
-            cell.folder.refuse(cell.settings)
+            cell.folder.refuse(config.plain(cell.settings))
             ended = cell.folder.outcome() is not None
             stale = ended and cell.stale
             if not ended or (stale and cell.rerun_stale):

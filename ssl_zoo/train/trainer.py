@@ -173,7 +173,7 @@ class Trainer:
         self._lap(training=True)
 
     def step(self, step: int, watch: bool = False, measure: bool = False) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """One update of everything that a run changes. Does not wait for the device, unless by --on-nan skip.
+        """One update of everything that a run changes. Does not wait for the device, unless by on_nan = skip.
 
         Args:
             step: Its number, from 0.
@@ -211,7 +211,7 @@ class Trainer:
                 if self.average is not None:
                     self.average.update(self.algorithm.net)
         elif self.skips.in_a_row == MOST:
-            raise self._diverged(f"no gradient was finite in the {MOST} steps up to {step + 1}: on_nan = skip cannot help")
+            raise self._diverged(f"no gradient was finite in the {MOST} steps up to {step + 1}: `on_nan=skip` cannot help")
         terms = {"total": out.total, **out.terms}
         self.finite.look(step + 1, terms)
         return terms, watched
@@ -256,7 +256,7 @@ class Trainer:
         return f"the checkpoint at step {step} is kept" if step else "there is no checkpoint yet"
 
     def _diverged(self, what: str) -> DivergedError:
-        way_out = "lower optimizer.lr or the method's weight, set optimizer.clip, or give on_nan = skip"
+        way_out = "lower optimizer.lr or the method's weight, set optimizer.clip, or give `on_nan=skip`"
         return DivergedError(what, f"{way_out}; {self._kept()}")
 
     def _end(self, log: RunLog | NoLog, done: int, number: signal.Signals) -> NoReturn:

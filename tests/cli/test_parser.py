@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from ssl_zoo.cli.parser import Parser, command, description, flag
+from ssl_zoo.cli.parser import FLAGS, Parser, command, description, flag, in_words
 from ssl_zoo.errors import BusyError, DivergedError, InputError, Interrupted, RunError
 
 
@@ -68,3 +68,49 @@ def test_an_error_names_the_flag_that_gave_the_value():
 )
 def test_the_example_is_the_command_as_it_was_called(prog, shown):
     assert description("Rows -> tables: ssl-zoo table runs", prog) == f"Rows -> tables: {shown}"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("give `image_size`", "give --image-size"),
+        ("`val_fraction=0.2`", "--val-fraction 0.2"),
+        ("`fresh=True` trains it anew", "--fresh trains it anew"),
+        ("or give `on_nan=skip`; the checkpoint", "or give --on-nan skip; the checkpoint"),
+        ("or `nets.wrn28_2.bn_momentum=0.1`", "or --set nets.wrn28_2.bn_momentum=0.1"),
+        ("`algorithms.mean-teacher.warmup_average=true`", "--set algorithms.mean-teacher.warmup_average=true"),
+        ("use another folder, or the same call", "use another --out, or the same command"),
+        ("start one with `ray start --head`", "start one with `ray start --head`"),
+        ("such as `labels: 20`", "such as `labels: 20`"),
+        ("the data set `moons`", "the data set `moons`"),
+    ],
+)
+def test_what_the_library_says_names_flags_on_a_command_line(said, shown):
+    assert in_words(said) == shown
+
+
+def test_every_setting_with_a_flag_is_known():
+    """A message's advice, followed, must lead to a run."""
+    from ssl_zoo.cli.run import ON, VALUES, WORDS
+
+    assert {*WORDS, *VALUES, *ON, "fresh", "image_size", "skip_broken"} == FLAGS
+
+
+def test_no_message_of_the_library_names_a_flag():
+    """But for those of commands alone, which no call from Python can raise."""
+    import ast
+    from pathlib import Path
+
+    import ssl_zoo
+
+    root = Path(ssl_zoo.__file__).parent
+    apart = ("cli/", "sweeps/", "tables/", "templates/", "testing/", "ladders.py", "new.py", "__main__.py")
+    commands = {"recipe_of", "put_assignment", "joined", "summary", "commit"}  # of command lines: ours, torchrun's, git's
+    for path in root.rglob("*.py"):
+        name = path.relative_to(root).as_posix()
+        if name.startswith(apart):
+            continue
+        for function in [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]:
+            texts = [node.value for node in ast.walk(function) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+            flags = [text for text in texts if "--" in text and text != ast.get_docstring(function, clean=False)]
+            assert not flags or function.name in commands, (name, function.name, flags)

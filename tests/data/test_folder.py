@@ -372,7 +372,7 @@ def truncated(root):
         (lambda root: [(root / p / "ant").mkdir() for p in ("train", "test")], "data/train/ant' has no images"),
         (lambda root: write(root / "train/0.png"), "train/0.png' lies in no class folder"),
         (lambda root: remove("unlabeled/x")(root) and (root / "unlabeled/1.png").unlink(), "data/unlabeled' has no images"),
-        (several_sizes, r"train/cat/deep/er/z.PNG' is 4x6 and '.*train/dog/c.png' is 5x7 .*--image-size"),
+        (several_sizes, r"train/cat/deep/er/z.PNG' is 4x6 and '.*train/dog/c.png' is 5x7 .*`image_size`"),
         (lambda root: (root / "test/dog/1.png").write_text("text"), r"test/dog/1.png' .* can be read \(no known format\)"),
         (lambda root: (root / "unlabeled/0.png").touch(), "unlabeled/0.png' is not an image"),
         (truncated, r"unlabeled/0.jpg' is not an image that can be read \(image file is truncated"),

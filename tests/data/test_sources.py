@@ -126,7 +126,7 @@ def test_mnist(tmp_path, name, folder):
 
     cut = raw / "train-images-idx3-ubyte"
     cut.write_bytes(cut.read_bytes()[:-9])
-    with pytest.raises(InputError, match=r"cannot be loaded from .*--data-root"):
+    with pytest.raises(InputError, match=r"cannot be loaded from .*`data_root`"):
         DATASETS.create(name, tmp_path, download=False)
 
 
@@ -172,7 +172,7 @@ def test_missing_files_are_one_line(tmp_path, name):
         DATASETS.create(name, tmp_path / "nowhere", download=False)
     message = str(caught.value)
     assert message.startswith(f"{name} cannot be loaded from '{tmp_path / 'nowhere'}'")
-    assert "--data-root" in message and "network" in message and "\n" not in message
+    assert "`data_root`" in message and "network" in message and "\n" not in message
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -79,7 +79,7 @@ def test_bad_requests(count, num_classes, message):
 
 def test_a_class_without_enough_images_is_named():
     labels = np.array([0] * 9 + [1])
-    with pytest.raises(InputError, match=r"class 1 \('dog'\) of pets has 1 labelled .* --labels 4 needs 2"):
+    with pytest.raises(InputError, match=r"class 1 \('dog'\) of pets has 1 labelled .* `labels=4` needs 2"):
         draw_split("pets", labels, 2, 4, 0, class_names=("cat", "dog"))
     with pytest.raises(InputError, match="class 1 of pets"):
         draw_split("pets", labels, 2, 4, 0)

@@ -50,7 +50,7 @@ def test_the_first_step_and_the_term_are_named(tmp_path, value):
         trainer.run()
     said = str(error.value)
     assert "the loss is not finite (supervised from step 7, " in said and "total from step 7; at step 8: " in said
-    for way_out in ("optimizer.lr", "weight", "optimizer.clip", "on_nan = skip", "the checkpoint at step 4 is kept"):
+    for way_out in ("optimizer.lr", "weight", "optimizer.clip", "`on_nan=skip`", "the checkpoint at step 4 is kept"):
         assert way_out in said
 
 

@@ -9,7 +9,7 @@ from ssl_zoo import config
 from ssl_zoo.errors import BusyError, FolderError
 from ssl_zoo.runs.folder import RunFolder
 
-SETTINGS = config.resolve({"labels": 20})
+SETTINGS = config.plain(config.resolve({"labels": 20}))
 
 
 @pytest.fixture(autouse=True)

@@ -62,5 +62,5 @@ def test_an_eager_run_goes_on_compiled(tmp_path, monkeypatch):
 
 def test_without_a_compiler_it_is_said_before_anything_runs(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(InputError, match=r"--compile needs a C\+\+ compiler .*install g\+\+, or go on without --compile"):
+    with pytest.raises(InputError, match=r"`compile=True` needs a C\+\+ compiler .*install g\+\+, or go on without it"):
         compiled(lambda: None, torch.device("cpu"))
