@@ -18,7 +18,7 @@ Make = Callable[[Cell, int], int]  # makes a cell with so many threads, in a pro
 # Children of a process that has imported what a run needs, and has computed nothing: a run starts in a moment, with nothing of
 # the one before it.
 FORKS = multiprocessing.get_context("forkserver")
-PRELOADED = ["ssl_zoo.runs.execute", "ssl_zoo.cli.run", "sklearn.metrics", "tensorboard.summary.writer.record_writer"]
+PRELOADED = ["ssl_zoo.runs.execute", "jsonargparse", "sklearn.metrics", "tensorboard.summary.writer.record_writer"]
 
 
 class Ended(NamedTuple):
@@ -63,7 +63,7 @@ class LocalEngine:
         self._processes: set[Any] = set()
         self._closing = threading.Event()
         self._starting = threading.Lock()
-        FORKS.set_forkserver_preload(PRELOADED)
+        FORKS.set_forkserver_preload([*PRELOADED, make.__module__])
 
     def submit(self, cell: Cell) -> Any:
         """Start a cell as soon as a device is free; returns a handle."""
@@ -99,8 +99,8 @@ class LocalEngine:
             with self._starting:
                 process.start()
             self._processes.add(process)
-            if self._closing.is_set():
-                self._send(signal.SIGINT)
+            if self._closing.is_set():  # it was started while the others were being stopped
+                os.kill(process.pid, signal.SIGINT)
             process.join()
             self._processes.discard(process)
             return Ended(process.exitcode, last_line(cell.log, before))
