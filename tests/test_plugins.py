@@ -398,17 +398,3 @@ def test_a_trial_draws_nothing_and_moves_nothing():
     torch.manual_seed(0)
     net = NETS.create("my-net", 3, 1, (8, 8))
     assert torch.equal(torch.rand(3), wanted) and net.training and int(net.norm.num_batches_tracked) == 0
-
-
-def test_what_a_result_depends_on_does_not_hold_templates_and_checks(tmp_path, monkeypatch):
-    (tmp_path / "templates").mkdir()
-    (tmp_path / "testing").mkdir()
-    monkeypatch.setattr(plugins, "__file__", str(tmp_path / "plugins.py"))
-    write("plugins.py", "")
-    before = plugins.source()
-    write("templates/net.py", "x = 1")
-    write("testing/nets.py", "x = 1")
-    write("new.py", "x = 1")
-    assert plugins.source() == before
-    write("trials.py", "x = 1")
-    assert plugins.source() != before

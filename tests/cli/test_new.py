@@ -95,9 +95,9 @@ def test_an_augmentation_runs_as_printed():
 
 def test_the_installed_command_is_printed_where_there_is_one(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
-    assert new.command() == "ssl-zoo run"
+    assert new.runner() == "ssl-zoo run"
     monkeypatch.setattr("shutil.which", lambda name: None)
-    assert new.command() == "python -m ssl_zoo run"
+    assert new.runner() == "python -m ssl_zoo run"
 
 
 def test_nothing_is_overwritten(capsys):
@@ -113,7 +113,7 @@ def test_nothing_is_overwritten(capsys):
         (["mean_teacher"], "is the method ssl_zoo.algorithms.meanteacher"),
         (["wrn-28-10", "--kind", "net"], "is the net ssl_zoo.nets.wrn.WideResNet"),
         (["digits", "--kind", "dataset"], "is the data set ssl_zoo.data.sources.digits"),
-        (["Flip", "--kind", "augmentation"], "is the augmentation ssl_zoo.data.augment.Flip"),
+        (["Flip", "--kind", "augmentation"], "is the augmentation ssl_zoo.data.standard.Flip"),
         (["3d"], "cannot be the name of a method; use letters, digits and -, as in my-method"),
         (
             ["3d", "--kind", "augmentation"],

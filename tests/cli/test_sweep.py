@@ -162,9 +162,11 @@ def test_a_failing_cell_is_tried_twice_and_reported_while_the_rest_goes_on():
     assert "no estimate for failing with smallnet: half-way" in done.stdout
     assert "cannot be run: supervised-smallnet-20-s1: " in done.stdout and "holds a run with other settings" in done.stdout
     for seed in (0, 1):
-        assert f"failing-smallnet-20-s{seed} failed and is tried once more: ValueError: half-way" in done.stderr
-        assert f"not finished: failing-smallnet-20-s{seed}: ValueError: half-way" in done.stderr
-    assert Path("grid/logs/failing-smallnet-20-s0.txt").read_text().count("\nValueError: half-way") == 2, "both tries"
+        said = "run.py: plug-in failing.py: the algorithm 'failing' raised ValueError: half-way ("
+        assert f"failing-smallnet-20-s{seed} failed and is tried once more: {said}" in done.stderr
+        assert f"not finished: failing-smallnet-20-s{seed}: {said}" in done.stderr
+    assert Path("grid/logs/failing-smallnet-20-s0.txt").read_text().count("raised ValueError: half-way") == 2, "both tries"
+    assert "Traceback" not in Path("grid/logs/failing-smallnet-20-s0.txt").read_text()
 
 
 @pytest.mark.slow

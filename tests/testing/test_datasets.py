@@ -217,7 +217,7 @@ SMALL = {
 
 
 def test_every_registered_data_set_is_checked_here():
-    assert set(DATASETS.names()) == {"digits", "moons", *SMALL}
+    assert set(DATASETS.names()) - {"arrays"} == {"digits", "moons", *SMALL}  # arrays are what a program passes
 
 
 @pytest.mark.parametrize("name", SMALL)
