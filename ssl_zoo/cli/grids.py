@@ -127,6 +127,14 @@ def stop(number: int, frame: Any) -> None:
     raise stopped
 
 
+def _handle(handler: Any) -> None:
+    """Let a process's main thread handle signals that end a sweep so."""
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), handler)
+
+
 def many(prog: str, work: Callable[[contextlib.ExitStack], int]) -> int:
     """Do what runs a grid, within what ends its runs. Returns the exit status.
 
@@ -134,14 +142,15 @@ def many(prog: str, work: Callable[[contextlib.ExitStack], int]) -> int:
         prog: Says what is said.
         work: Given what is to be left at the end, whatever happens.
     """
-    if threading.current_thread() is threading.main_thread():  # a shell lets its background jobs, and their runs, ignore SIGINT
-        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), stop)
+    _handle(stop)  # a shell lets its background jobs, and their runs, ignore SIGINT
 
     def within() -> int:
-        with contextlib.ExitStack() as engines:
-            return work(engines)
+        try:
+            with contextlib.ExitStack() as engines:
+                return work(engines)
+        except KeyboardInterrupt:
+            _handle(signal.SIG_IGN)  # all has ended, and a second signal comes too late
+            raise
 
     status = command(prog, within, "ended by {signal}; the same command goes on")
     return 2 if status == 3 else status  # of a folder that is another's, which no cell is
@@ -193,7 +202,6 @@ def close(engine: Engine) -> None:
     try:
         engine.close()
     except KeyboardInterrupt:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _handle(signal.SIG_IGN)
         engine.kill()
         raise
