@@ -45,7 +45,8 @@ class TermGuard:
             if value is None:  # not in every step
                 continue
             suspect = self.terms.get(term, {}).get("looks", 0) >= LOOKS - 1
-            measured[f"{term} factor"] = _largest(out.total, [value]) if value.requires_grad else torch.ones_like(value)
+            told = value.requires_grad and value.grad_fn is not out.total.grad_fn  # not in a compiled graph, which is one node
+            measured[f"{term} factor"] = _largest(out.total, [value]) if told else torch.ones_like(value)
             measured[f"{term} pull"] = _largest(value, parameters if suspect else parameters[-2:])
             measured[f"{term} value"] = value.detach().abs()
         return {name: tensor.float() for name, tensor in measured.items()}

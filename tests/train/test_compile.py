@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ssl_zoo import ALGORITHMS, InputError
+from ssl_zoo.settings import EvaluationSettings
 from ssl_zoo.train.compile import compiled
 from tests.conftest import TinyNet
 from tests.train.test_trainer import SETTINGS, kill_at, make
@@ -58,6 +59,17 @@ def test_an_eager_run_goes_on_compiled(tmp_path, monkeypatch):
     again.run()
     for a, b in zip(metrics(tmp_path / "whole"), metrics(tmp_path / "run"), strict=True):
         assert a == pytest.approx(b, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["tempens", "meanteacher"])
+def test_no_term_of_a_compiled_loss_is_said_to_be_no_part_of_it(name, tmp_path, monkeypatch):
+    """A compiled graph is one node for autograd: what a term counts for in the total cannot be told from outside it."""
+    inner = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda loss, fullgraph, dynamic, mode: inner(loss, fullgraph=fullgraph, backend="aot_eager")
+    )
+    long = dataclasses.replace(COMPILED, steps=40, evaluation=EvaluationSettings(every=20, log_every=2))
+    assert make(tmp_path / "run", name, long, net=TinyNet).run().warnings == []
 
 
 def test_without_a_compiler_it_is_said_before_anything_runs(monkeypatch):
