@@ -32,9 +32,10 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ssl_zoo import AUGMENTATIONS, config, results
+from ssl_zoo import AUGMENTATIONS, config, files, results
 from ssl_zoo.data.augment import View
 from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.errors import InputError
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.device import autocast, keep_freed_memory, pick_device, wait_for
 from ssl_zoo.train.logs import RunLog
@@ -49,6 +50,7 @@ else:
 
 METHODS = ("supervised", "pimodel", "tempens", "meanteacher")
 PARTS = ("sampling", "augmentation", "student and loss", "teacher's pass", "backward", "optimiser", "state", "logging", "rest")
+PIECES = ("cifar", "digits", "views", "rows", "run", "starts")  # of all figures
 LOG_EVERY = 50  # steps between two log points, as a setting's default
 HERE = Path(__file__).parent
 
@@ -299,24 +301,27 @@ def measure(w: Workload, rounds: int, steps: int, device: str, compile_too: bool
         mine.step()  # and compile
         contenders |= {f"compiled {alg}": mine.step}
     if w.plain:
-        contenders |= {f"plain {n}": plain(w, data, n, where).step for n in (0, cores)}
+        contenders |= {
+            f"plain {n}": plain(w, data, n, where).step for n in (cores, 0)
+        }  # so that workers fill their queues in its turn
     with tqdm(total=(rounds + 1) * len(contenders), desc=w.net, disable=None) as bar:
         found = interleaved(contenders, rounds, steps, where, bar)
     methods = {}
+    at_once = len(ours) if where.type == "cuda" else 1  # a processor's memory may not do for all
+    with multiprocessing.get_context("spawn").Pool(at_once, maxtasksperchild=1) as pool:
+        peaks = dict(zip(ours, pool.starmap(_peak, [(w, alg, device) for alg in ours], chunksize=1), strict=True))
     for alg, mine in ours.items():
         parts = breakdown(mine, max(5, steps))
         logging = parts["logging"]
         seconds = [second + logging for second in found[f"ours {alg}"]]
         images = sum(mine.trainer.batches.sizes.values())  # type: ignore[attr-defined]
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            peak = pool.apply(_peak, (w, alg, device))
         methods[alg] = {
             "step": spread(seconds),
             "bare": spread(found[f"bare {alg}"]),
             "overhead": spread([own / bare - 1 for own, bare in zip(seconds, found[f"bare {alg}"], strict=True)]),
             "images": images,
             "images_per_second": images / statistics.median(seconds),
-            "peak_memory": peak,
+            "peak_memory": peaks[alg],
             "parts": parts,
             "precision": mine.trainer.precision,
         }
@@ -404,28 +409,41 @@ def starts(rounds: int) -> dict[str, Any]:
     return {name: spread(seconds) for name, seconds in found.items()}
 
 
-def everything(device: str, short: bool) -> dict[str, Any]:
-    """All figures."""
+def everything(
+    device: str, short: bool, parts: Sequence[str] = PIECES, keep: Callable[[figures.Figures], None] = lambda found: None
+) -> figures.Figures:
+    """All figures, or some of them.
+
+    Args:
+        device: Where.
+        short: Whether all is tiny.
+        parts: Which, in the order in which they are measured.
+        keep: Given what there is after each of them, for whoever is cut short.
+    """
     where = pick_device(device)
     keep_freed_memory()  # as a run does; the plain way has the good of it too
     commit = results.commit()
-    rounds, steps = (1, 1) if short else (11, 2)
+    gpu = where.type == "cuda"
+    rounds, steps = (1, 1) if short else (11, 10 if gpu else 2)
     sizes = (1000, 2000) if short else (1000, 30_000, 1_000_000)
     cifar = CIFAR._replace(net="smallnet", rows=200) if short else CIFAR
-    return {
-        "device": results.device_name(where),
-        "cores": os.cpu_count(),
-        "versions": results.versions(),
-        "commit": commit,
-        "workloads": {
-            "cifar": measure(cifar, rounds, steps, device, not short),
-            "digits": measure(DIGITS, rounds, steps if short else 20, device, not short),
-        },
-        "views": views_of(8 if short else sum(CIFAR.batch), rounds, steps, device),
-        "rows": rows_of(sizes, rounds, steps if short else 5, device),
-        "default_run": None if short else default_run(device),
-        "starts": starts(1 if short else 5),
-    }
+    known = {"device": results.device_name(where), "cores": os.cpu_count(), "versions": results.versions(), "commit": commit}
+    found: figures.Figures = {**known, "workloads": {}, "views": None, "rows": None, "default_run": None, "starts": None}
+    for part in parts:
+        if part == "cifar":
+            found["workloads"][part] = measure(cifar, rounds, steps, device, not short)
+        elif part == "digits":
+            found["workloads"][part] = measure(DIGITS, rounds, steps if short else 20, device, not short)
+        elif part == "views":
+            found["views"] = views_of(8 if short else sum(CIFAR.batch), rounds, steps, device)
+        elif part == "rows":
+            found["rows"] = rows_of(sizes, rounds, steps if short else 5, device)
+        elif part == "run":
+            found["default_run"] = None if short else default_run(device)
+        else:
+            found["starts"] = starts(1 if short else 5)
+        keep(found)
+    return found
 
 
 def markdown(found: figures.Figures) -> str:
@@ -455,17 +473,18 @@ def markdown(found: figures.Figures) -> str:
         for alg, f in work["methods"].items():
             lines.append(" | ".join((f"| {alg}", *(f"{1000 * f['parts'][part]:.2f}" for part in PARTS))) + " |")
         lines.append("")
-    sizes = "; ".join(f"{int(n):,} rows: {_ms(f)} ms" for n, f in found["rows"].items())
-    first = found["starts"]["import torch"]["median"]
-    begin = ", ".join(f"{name} {f['median']:.2f} s ({f['median'] / first:.2f})" for name, f in found["starts"].items())
-    rounds = next(iter(found["workloads"].values()))["rounds"]
-    made = found["views"]
-    lines += [
-        f"A view of {made['images']} images of 32x32 pixels: weak {_ms(made['weak'])} ms, with PIL {_ms(made['weak, PIL'])}; "
-        f"strong (RandAugment and Cutout too) {_ms(made['strong'])} ms, with PIL {_ms(made['strong, PIL'])}.",
-        f"A step of Temporal Ensembling (smallnet, 16x16 pixels) against the size of the data set: {sizes}.",
-        f"To start, and relative to torch alone: {begin}.",
-    ]
+    if made := found["views"]:
+        lines.append(
+            f"A view of {made['images']} images of 32x32 pixels: weak {_ms(made['weak'])} ms, with PIL {_ms(made['weak, PIL'])}; "
+            f"strong (RandAugment and Cutout too) {_ms(made['strong'])} ms, with PIL {_ms(made['strong, PIL'])}."
+        )
+    if found["rows"]:
+        sizes = "; ".join(f"{int(n):,} rows: {_ms(f)} ms" for n, f in found["rows"].items())
+        lines.append(f"A step of Temporal Ensembling (smallnet, 16x16 pixels) against the size of the data set: {sizes}.")
+    if found["starts"]:
+        first = found["starts"]["import torch"]["median"]
+        begin = ", ".join(f"{name} {f['median']:.2f} s ({f['median'] / first:.2f})" for name, f in found["starts"].items())
+        lines.append(f"To start, and relative to torch alone: {begin}.")
     if found["default_run"]:
         run_ = found["default_run"]
         lines.append(
@@ -473,11 +492,13 @@ def markdown(found: figures.Figures) -> str:
             f"{run_['peak_memory'] / 2**20:.0f} MB at most."
         )
     versions = found["versions"]
+    turns = [work["rounds"] for work in found["workloads"].values()]
+    rounds = f" of {turns[0]} rounds" if turns else ""
     lines += [
         "",
-        f"Medians (least to most) of {rounds} rounds of one run in which all take turns. {found['device']}, "
+        f"Medians (least to most){rounds} of one run in which all take turns. {found['device']}, "
         f"{found['cores']} cores; ssl_zoo {versions['ssl_zoo']}, torch {versions['torch']}, python {versions['python']}; "
-        f"commit {found['commit'][:10]}.",
+        f"commit {(found['commit'] or 'none')[:10]}.",
     ]
     return "\n".join(lines)
 
@@ -496,11 +517,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     p = figures.parser("speed.py", __doc__)
     p.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
     p.add_argument("--short", action="store_true", help="a minute with small nets, to see that it works; no figures to keep")
+    p.add_argument(
+        "--parts", default=",".join(PIECES), metavar="P,...", help=f"some of it alone, in this order: {', '.join(PIECES)}"
+    )
 
     def measured(flags: argparse.Namespace) -> figures.Figures:
+        parts = flags.parts.split(",")
+        if unknown := [part for part in parts if part not in PIECES]:
+            raise InputError(f"--parts has '{unknown[0]}'; there are {', '.join(PIECES)}")
+
+        def keep(found: figures.Figures) -> None:
+            if flags.out:
+                files.replace_text(flags.out, json.dumps(found, indent=1) + "\n")
+
         with tempfile.TemporaryDirectory() as empty:  # so that nothing is compiled already
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty
-            return everything(flags.device, flags.short)
+            return everything(flags.device, flags.short, parts, keep)
 
     return figures.command(p, argv, measured, markdown)
 

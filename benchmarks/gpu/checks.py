@@ -1,0 +1,185 @@
+"""What evidence.sh asks of a GPU and of runs that were made there: python benchmarks/gpu/checks.py parts|runs|others|rate ...
+
+parts: in this process, deterministic: images that stay on the host give the batches that images on the device give; a strong view
+is the same twice; every net makes steps. runs: what the runs of a method in a folder say of each other.
+"""
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import speed
+from ssl_zoo.data.pipeline import Pipeline
+from ssl_zoo.train.device import deterministic, pick_device
+
+NETS = ("smallnet", "mlp", "convnet13", "wrn28_2", "wrn13_1", "shakeshake26", "resnet18", "torchvision:mobilenet_v3_small")
+EQUAL = ("det", "again", "resumed")
+
+
+def attempt(what: str, work: Callable[[], str]) -> None:
+    """A line that says how it went."""
+    try:
+        print(f"{what}: {work()}", flush=True)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        words = " ".join(str(error).split())[:260]
+        print(f"{what}: FAILED: {type(error).__name__}: {words} ({Path(place.filename).name}:{place.lineno})", flush=True)
+
+
+def parts(device: str, short: bool) -> None:
+    where = pick_device(device)
+    w = speed.CIFAR._replace(rows=200, net="smallnet", views=speed.VIEWS["weak"])
+    data = speed.random_data(w)
+
+    def host() -> str:
+        ours = speed.Ours(w, "meanteacher", data, device)
+        there: Pipeline = ours.trainer.batches  # type: ignore[assignment]
+        here = Pipeline(
+            torch.from_numpy(data.images),
+            there.facts._replace(
+                labeled=there.facts.labeled.cpu(), labels=there.facts.labels.cpu(), unlabeled=there.facts.unlabeled.cpu()
+            ),
+            there.views,
+            unlabeled=there.names["unlabeled"],
+            labeled=there.names["labeled"],
+            batch_labeled=there.sizes["labeled"],
+            batch_unlabeled=there.sizes["unlabeled"],
+            seed=there.seed,
+            device=where,
+            fetch=True,
+        )
+        same = []
+        for step in (*range(20), 7, 8):
+            a, b = there.batch(step), here.batch(step)
+            same.append(all(map(torch.equal, (a.x, a.y, a.x_index, *a.u, a.u_index), (b.x, b.y, b.x_index, *b.u, b.u_index))))
+        return "the same batches" if all(same) else f"DIFFERENT batches at {same.count(False)} of {len(same)} steps"
+
+    attempt("images on the host", host)
+
+    def strong() -> str:
+        made = []
+        for _ in range(2):
+            ours = speed.Ours(w._replace(views=speed.VIEWS["strong"]), "meanteacher", data, device)
+            made.append([ours.trainer.batches.batch(step).u[0] for step in range(5)])
+        return "the same twice" if all(map(torch.equal, *made)) else "DIFFERENT"
+
+    with deterministic(True):
+        attempt("strong view, deterministic", strong)
+    for enabled in (True, False):
+        for net in NETS[:2] if short else NETS:
+
+            def steps(net: str = net, enabled: bool = enabled) -> str:
+                totals = []
+                for _ in range(2):
+                    with deterministic(enabled):
+                        ours = speed.Ours(w._replace(net=net), "meanteacher", data, device)
+                        for _ in range(4):
+                            terms, _ = ours.trainer.step(ours.done, watch=True)
+                            ours.done += 1
+                        totals.append(float(terms["total"]))
+                return f"total {totals[0]:.6f} and {totals[1]:.6f} twice, {'same' if totals[0] == totals[1] else 'different'}"
+
+            attempt(f"{net}, {'deterministic' if enabled else 'as it is'}", steps)
+
+
+def row_of(folder: Path) -> dict[str, Any] | None:
+    return json.loads((folder / "result.json").read_text()) if (folder / "result.json").exists() else None
+
+
+def shown(folder: Path) -> str:
+    """A run in a line, or what it said last."""
+    row, log = row_of(folder), folder.with_name(f"{folder.name}.log")
+    said = [line.strip() for line in log.read_text(errors="replace").replace("\r", "\n").splitlines() if line.strip()]
+    if row is None:
+        return f"NO RESULT: {' | '.join(said[-3:])[:600]}"
+    compiling = f", first step {row['seconds_compiling']:.1f} s" if row["seconds_compiling"] else ""
+    warned = f", {len(row['warnings'])} WARNINGS: {row['warnings'][0][:120]}" if row["warnings"] else ""
+    memory = f"{row['peak_memory'] / 2**20:.0f} MB" if row["peak_memory"] else "memory unknown"
+    other = [line[:160] for line in said if "Warning" in line]
+    return (
+        f"{100 * row['accuracy']:.1f} % (student {100 * row['accuracy_student']:.1f}), {row['steps']} steps in "
+        f"{row['seconds_training']:.2f} s, all {row['seconds']:.2f} s{compiling}, {memory}, {row['precision']}, "
+        f"{said[-1]}{warned}"
+        f"{f'; said {len(other)} warnings: {other[0]}' if other else ''}"
+    )
+
+
+def totals(folder: Path) -> dict[int, float]:
+    """The loss at every log point."""
+    path = folder / "metrics.jsonl"
+    found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return {point["step"]: point["train/total"] for point in found if point.get("train/total") is not None}
+
+
+def apart(a: Path, b: Path, last: int) -> str:
+    one, other = totals(a), totals(b)
+    steps = [step for step in one if step in other and step <= last and step in (1, 2, 4, 6, 8, 10)]
+    if not steps:
+        return "nothing to compare"
+    return ", ".join(f"step {s}: {abs(one[s] - other[s]) / max(abs(other[s]), 1e-9):.1e}" for s in steps)
+
+
+def state(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)["algorithm"]
+
+
+def same(a: Path, b: Path) -> str:
+    if row_of(a) is None or row_of(b) is None:
+        return "nothing to compare"
+    one, other = state(a), state(b)
+    apart = [name for name in one if not torch.equal(one[name], other[name])]
+    alike = row_of(a)["evaluations"] == row_of(b)["evaluations"] and totals(a) == totals(b)  # type: ignore[index]
+    return f"{'the same' if alike and not apart else 'DIFFERENT'} ({len(one) - len(apart)} of {len(one)} tensors bit for bit)"
+
+
+def runs(root: Path, alg: str) -> None:
+    for kind in ("plain", "compile", "det", "again", "resumed"):
+        print(f"{alg} {kind}: {shown(root / f'{alg}-{kind}')}")
+    at = {kind: root / f"{alg}-{kind}" for kind in ("plain", "compile", "det", "again", "resumed", "fp32", "ieee", "cpu")}
+    log = at["resumed"].with_name(f"{alg}-resumed.log").read_text(errors="replace")
+    ended = [line for line in log.splitlines() if "ended by" in line]
+    print(f"{alg} deterministic twice: {same(at['det'], at['again'])}")
+    print(f"{alg} deterministic, ended by a signal and gone on with: {same(at['det'], at['resumed'])}; {' '.join(ended)[-90:]}")
+    print(f"{alg} compiled against plain, relative difference of the loss: {apart(at['compile'], at['plain'], 10)}")
+    for kind, words in (("fp32", "fp32"), ("ieee", "fp32 without TF32")):
+        row = row_of(at[kind])
+        print(f"{alg} {words} against the CPU: {apart(at[kind], at['cpu'], 10) if row else shown(at[kind])}")
+
+
+def rate(root: Path) -> None:
+    for file in sorted(root.glob("*/result.json")):
+        row = json.loads(file.read_text())
+        scoring = row["seconds"] - row["seconds_training"]
+        print(
+            f"{file.parent.name}: {row['steps'] / row['seconds_training']:.1f} steps a second over {row['steps']} steps, "
+            f"{scoring:.1f} s for {len(row['evaluations'])} evaluations, {row['peak_memory'] / 2**20:.0f} MB, "
+            f"accuracy {100 * row['accuracy']:.1f} %"
+        )
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("what", choices=("parts", "runs", "others", "rate"))
+    p.add_argument("words", nargs="*")
+    p.add_argument("--device", default="auto")
+    p.add_argument("--short", action="store_true")
+    flags = p.parse_args()
+    if flags.what == "parts":
+        parts(flags.device, flags.short)
+    elif flags.what == "runs":
+        runs(Path(flags.words[0]), flags.words[1])
+    elif flags.what == "others":
+        for name in flags.words[1:]:
+            print(f"{name}: {shown(Path(flags.words[0]) / name)}")
+    else:
+        rate(Path(flags.words[0]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# On a machine with a GPU: bash .gpu/src/benchmarks/gpu/evidence.sh checks | speed MINUTES | rate MINUTES | rungs MINUTES SCALE [RUNG,...] | table MINUTES
+# CARRIED is the folder that prepare.sh made, found beside the clone. What is worth keeping goes under $OUT, a line as each result
+# is there, so that what is cut short keeps what it had. DEVICE=cpu SMALL=1 tries the script where there is no GPU.
+set -u
+cd "$(dirname "$0")/../.."
+what=${1:-checks}; minutes=${2:-7}; OUT=${OUT:-/tmp/out}; DEVICE=${DEVICE:-cuda}; PY=${PY:-python3}; CARRIED=${CARRIED:-$PWD/..}
+WORK=${WORK:-/tmp/ssl_zoo_evidence}; mkdir -p "$OUT" "$WORK"; began=$(date +%s)
+left() { echo $(( minutes * 60 - ($(date +%s) - began) )); }
+export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD:$WORK/site" SSL_ZOO_CACHE="$WORK/cache" TORCHINDUCTOR_COMPILE_THREADS=4
+git config --global --add safe.directory "$PWD" 2>/dev/null  # a copy may belong to somebody else
+[ -d "$WORK/site" ] || $PY -m pip install -q --no-index --no-deps --no-compile --target "$WORK/site" "$CARRIED"/whl/*.whl >/dev/null 2>&1
+unpack() { [ -f "$WORK/cifar.done" ] || { mkdir -p "$WORK/cifar"; tar -xf "$CARRIED"/*.tar.* -C "$WORK/cifar" && touch "$WORK/cifar.done"; }; }
+say() { echo "$@" | tee -a "$OUT/$what.txt"; }
+say "$(nvidia-smi -L 2>/dev/null | sed 's/ (UUID.*//'); $($PY -c "import torch; print('torch', torch.__version__, 'GPU' if torch.cuda.is_available() else 'no GPU')"); $(nproc) cores; commit $(git rev-parse --short HEAD 2>/dev/null || echo none)"
+STEPS_=240; METHODS="supervised pimodel tempens meanteacher"; [ -n "${SMALL:-}" ] && { STEPS_=8; METHODS=${SMALL_METHODS:-meanteacher}; }
+NET=${NET:-wrn28_2}; R=$WORK/runs; mkdir -p "$R"
+
+go() {  # NAME WORDS...: a run, into a folder of its own
+  local name=$1; shift; local s=$(date +%s)
+  timeout "${LIMIT:-150}" $PY benchmarks/run.py --net $NET --out "$R/$name" "$@" >>"$R/$name.log" 2>&1
+  echo "status $? after $(( $(date +%s) - s )) s" >>"$R/$name.log"
+}
+look() { $PY benchmarks/gpu/checks.py "$@" 2>&1 | tail -40; }
+checks() {  # does everything run, is it the same twice, resumed too, is it as on the CPU, what else is there
+  export OMP_NUM_THREADS=1
+  unpack &
+  every="--set evaluation.every=$(( STEPS_ / 2 )) --steps $STEPS_"
+  for alg in $METHODS; do
+    on="--alg $alg --device $DEVICE $every"
+    go $alg-plain $on --set evaluation.log_every=2 &
+    go $alg-compile $on --set evaluation.log_every=2 --compile &
+    go $alg-det $on --deterministic & go $alg-again $on --deterministic &
+    { # ended by a signal once there is a checkpoint, and gone on with
+      LIMIT=150 go $alg-resumed $on --deterministic & me=$!
+      for _ in $(seq 2000); do [ -f "$R/$alg-resumed/checkpoint.pt" ] && break; sleep 0.05; kill -0 $me 2>/dev/null || break; done
+      kill -TERM $(pgrep -P $me) 2>/dev/null; wait $me  # `timeout` passes it on
+      go $alg-resumed $on --deterministic; } &
+    [ -n "${SMALL:-}" ] && wait
+  done
+  look parts --device $DEVICE ${SMALL:+--short} >"$R/parts.txt" &
+  wait
+  for alg in $METHODS; do
+    exact="--alg $alg --steps 10 --set precision=fp32 --set views.weak={} --set evaluation.log_every=1"
+    go $alg-fp32 --device $DEVICE $exact & NVIDIA_TF32_OVERRIDE=0 go $alg-ieee --device $DEVICE $exact & go $alg-cpu --device cpu $exact &
+  done
+  go skip --alg meanteacher --device $DEVICE $every --on-nan skip --set optimizer.clip=1 &
+  go averaged --alg pimodel --device $DEVICE $every --set eval_ema=0.99 --set input=zca &
+  wait
+  for alg in $METHODS; do look runs "$R" $alg | while read -r line; do say "$line"; done; done
+  look others "$R" skip averaged | while read -r line; do say "$line"; done
+  while read -r line; do say "$line"; done <"$R/parts.txt"
+}
+speed() {  # overhead, images a second, memory; each part is kept as soon as it is there
+  timeout $(( minutes * 60 )) $PY benchmarks/speed.py --device "$DEVICE" ${SMALL:+--short} --parts ${3:-cifar,views,run,rows,digits,starts} --out "$OUT/speed.json" >"$WORK/speed.log" 2>&1
+  say "status $?"; $PY benchmarks/speed.py --read "$OUT/speed.json" 2>&1 | tee "$OUT/speed.md" || tail -5 "$WORK/speed.log"
+  tail -c 600 "$WORK/speed.log" >> "$OUT/speed.txt"
+}
+ladder() { $PY benchmarks/ladder.py --dataset cifar10 --set dataset=folder --data-root "$WORK/cifar" --seeds "${SEED:-0}" --device "$DEVICE" "$@"; }
+rate() {  # how fast rungs are side by side on one GPU: a short ladder, and how many copies of a run make the most steps
+  unpack; list=${3:-S0,A0,A2,A10}; n=$(echo "$list" | tr , '\n' | wc -l)
+  export -f ladder; export WORK DEVICE PY; timeout -s INT "$(left)" bash -c "ladder --rungs $list --jobs-per-device $n --scale 0.005 --out $WORK/probe" >"$WORK/probe.log" 2>&1
+  say "status $? after $(( $(date +%s) - began )) s"
+  look rate "$WORK/probe" | while read -r line; do say "$line"; done
+  tail -c 400 "$WORK/probe.log" | tr '\r' '\n' >> "$OUT/$what.txt"
+  [ "$(left)" -gt 50 ] && timeout "$(left)" $PY benchmarks/share.py --recipe "$WORK/probe/rungs/A0.yaml" --set dataset=folder --data-root "$WORK/cifar" --device "$DEVICE" --most 4 2>&1 | tail -12 | while read -r line; do say "share.py, A0: $line"; done
+}
+rungs() {  # rungs of the ladder side by side on one GPU, at a share of their steps that the minutes allow
+  unpack; scale=${3:?which share of the steps}; list=${4:-S0,A0,A2,A10}; n=$(echo "$list" | tr , '\n' | wc -l); echo "unpacked, $(left) s left"
+  export -f ladder; export WORK DEVICE PY; timeout -s INT -k 20 "$(left)" bash -c "ladder --rungs $list --jobs-per-device $n --scale $scale --out $WORK/ladder" >"$WORK/ladder.log" 2>&1 & me=$!
+  while kill -0 $me 2>/dev/null; do sleep 10; keep; done; wait $me; say "status $? after $(( $(date +%s) - began )) s"; keep
+  say "$(wc -l < "$OUT/rungs.jsonl" 2>/dev/null || echo 0) rows"; tail -c 2500 "$WORK/ladder.log"
+}
+keep() {  # what there is of the rungs
+  [ -f "$WORK/ladder/rows.jsonl" ] && cp "$WORK/ladder/rows.jsonl" "$OUT/rungs.jsonl"
+  tar -czf "$OUT/ladder.tar.gz" -C "$WORK" --exclude='*.pt' --exclude=tensorboard ladder ladder.log 2>/dev/null
+}
+table() {  # the four methods at 4,000 labels with the recipe of CIFAR-10, all at once
+  unpack
+  for alg in supervised pimodel tempens meanteacher; do
+    timeout "$(left)" $PY benchmarks/run.py --device "$DEVICE" --recipe cifar10 --set dataset=folder --data-root "$WORK/cifar" --labels 4000 --alg $alg --net wrn28_2 --seed ${SEED:-0} --split-seed ${SEED:-0} --steps ${STEPS:-20480} --out "$WORK/table/$alg" >"$WORK/table-$alg.log" 2>&1 &
+  done; wait
+  for alg in supervised pimodel tempens meanteacher; do $PY -c "import json, sys; print(json.dumps(json.load(open(sys.argv[1]))))" "$WORK/table/$alg/result.json" >> "$OUT/table.jsonl" 2>/dev/null || say "$alg: $(tail -1 "$WORK/table-$alg.log")"; done
+}
+"$what" "$@"
+say "$what ended after $(( $(date +%s) - began )) s"
