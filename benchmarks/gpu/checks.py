@@ -1,20 +1,22 @@
-"""What evidence.sh asks of a GPU and of runs that were made there: python benchmarks/gpu/checks.py parts|runs|others|rate ...
+"""What evidence.sh asks of a GPU and of runs that were made there: python benchmarks/gpu/checks.py WHAT ...
 
 parts: in this process, deterministic: images that stay on the host give the batches that images on the device give; a strong view
 is the same twice; every net makes steps. runs: what the runs of a method in a folder say of each other.
 """
 
 import argparse
+import contextlib
 import json
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks import speed
+from benchmarks import ladder, share, speed
+from ssl_zoo import config
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.train.device import deterministic, pick_device
 
@@ -82,7 +84,7 @@ def parts(device: str, short: bool) -> None:
                         for _ in range(4):
                             terms, _ = ours.trainer.step(ours.done, watch=True)
                             ours.done += 1
-                        totals.append(float(terms["total"]))
+                        totals.append(float(terms["total"].detach()))
                 return f"total {totals[0]:.6f} and {totals[1]:.6f} twice, {'same' if totals[0] == totals[1] else 'different'}"
 
             attempt(f"{net}, {'deterministic' if enabled else 'as it is'}", steps)
@@ -152,20 +154,45 @@ def runs(root: Path, alg: str) -> None:
         print(f"{alg} {words} against the CPU: {apart(at[kind], at['cpu'], 10) if row else shown(at[kind])}")
 
 
-def rate(root: Path) -> None:
-    for file in sorted(root.glob("*/result.json")):
-        row = json.loads(file.read_text())
-        scoring = row["seconds"] - row["seconds_training"]
-        print(
-            f"{file.parent.name}: {row['steps'] / row['seconds_training']:.1f} steps a second over {row['steps']} steps, "
-            f"{scoring:.1f} s for {len(row['evaluations'])} evaluations, {row['peak_memory'] / 2**20:.0f} MB, "
-            f"accuracy {100 * row['accuracy']:.1f} %"
-        )
+def rate(root: Path, rungs: Sequence[str], device: str, seconds: float = 5.0) -> None:
+    """Steps a second of rungs of the ladder, alone and all at once; kept in a file."""
+    known = ladder.read_ladder("cifar10")
+    with contextlib.ExitStack() as stack:
+        copies: dict[str, share.Process] = {}
+        for name in rungs:
+            recipe = root / f"{name}.yaml"
+            recipe.write_text(config.dump_mapping(known[name].recipe))
+            words = ["--recipe", str(recipe), "--set", "dataset=folder", "--data-root", str(root / "cifar"), "--device", device]
+            copies[name] = share.Process(words, "0" if device == "cuda" else "")
+            stack.callback(copies[name].close)
+            if len(copies) == 1:  # which decodes
+                copies[name].prepare(4)
+                copies[name].ready()
+                print("the data are there", flush=True)
+        for copy in [*copies.values()][1:]:
+            copy.prepare(4)
+        for copy in [*copies.values()][1:]:
+            copy.ready()
+        for name, copy in copies.items():
+            copy.go(seconds / 2)
+            print(f"{name} alone: {copy.rate():.1f} steps a second", flush=True)
+        for copy in copies.values():
+            copy.go(2 * seconds)
+        found = {name: copy.rate() for name, copy in copies.items()}
+    for name, steps in found.items():
+        print(f"{name} beside the others: {steps:.1f} steps a second", flush=True)
+    (root / "rate.json").write_text(json.dumps(found))
+
+
+def scale(root: Path, seconds: float) -> float:
+    """Which share of a ladder's 82,000 steps fits, with the start and 40 evaluations."""
+    slowest = min(json.loads((root / "rate.json").read_text()).values())
+    return round(max(0.001, 0.93 * (seconds - 105) * slowest / 82_000), 4)
 
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", choices=("parts", "runs", "others", "rate"))
+    p.add_argument("what", choices=("parts", "runs", "others", "rate", "scale"))
     p.add_argument("words", nargs="*")
     p.add_argument("--device", default="auto")
     p.add_argument("--short", action="store_true")
@@ -177,8 +204,10 @@ def main() -> None:
     elif flags.what == "others":
         for name in flags.words[1:]:
             print(f"{name}: {shown(Path(flags.words[0]) / name)}")
+    elif flags.what == "rate":
+        rate(Path(flags.words[0]), flags.words[1:], flags.device)
     else:
-        rate(Path(flags.words[0]))
+        print(scale(Path(flags.words[0]), float(flags.words[1])))
 
 
 if __name__ == "__main__":

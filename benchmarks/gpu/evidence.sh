@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# On a machine with a GPU: bash .gpu/src/benchmarks/gpu/evidence.sh checks | speed MINUTES | rate MINUTES | rungs MINUTES SCALE [RUNG,...] | table MINUTES
+# On a machine with a GPU: bash .gpu/src/benchmarks/gpu/evidence.sh checks | speed SECONDS [PART,...] |
+# rate SECONDS | rungs SECONDS [auto|SCALE [RUNG,...]] | table SECONDS
 # CARRIED is the folder that prepare.sh made, found beside the clone. What is worth keeping goes under $OUT, a line as each result
 # is there, so that what is cut short keeps what it had. DEVICE=cpu SMALL=1 tries the script where there is no GPU.
 set -u
 cd "$(dirname "$0")/../.."
-what=${1:-checks}; minutes=${2:-7}; OUT=${OUT:-/tmp/out}; DEVICE=${DEVICE:-cuda}; PY=${PY:-python3}; CARRIED=${CARRIED:-$PWD/..}
+what=${1:-checks}; seconds=${2:-420}; OUT=${OUT:-/tmp/out}; DEVICE=${DEVICE:-cuda}; PY=${PY:-python3}; CARRIED=${CARRIED:-$PWD/..}
 WORK=${WORK:-/tmp/ssl_zoo_evidence}; mkdir -p "$OUT" "$WORK"; began=$(date +%s)
-left() { echo $(( minutes * 60 - ($(date +%s) - began) )); }
+left() { echo $(( seconds - ($(date +%s) - began) )); }
 export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD:$WORK/site" SSL_ZOO_CACHE="$WORK/cache" TORCHINDUCTOR_COMPILE_THREADS=4
-git config --global --add safe.directory "$PWD" 2>/dev/null  # a copy may belong to somebody else
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0="$PWD"  # a copy may belong to somebody else
 [ -d "$WORK/site" ] || $PY -m pip install -q --no-index --no-deps --no-compile --target "$WORK/site" "$CARRIED"/whl/*.whl >/dev/null 2>&1
 unpack() { [ -f "$WORK/cifar.done" ] || { mkdir -p "$WORK/cifar"; tar -xf "$CARRIED"/*.tar.* -C "$WORK/cifar" && touch "$WORK/cifar.done"; }; }
 say() { echo "$@" | tee -a "$OUT/$what.txt"; }
@@ -50,23 +51,19 @@ checks() {  # does everything run, is it the same twice, resumed too, is it as o
   for alg in $METHODS; do look runs "$R" $alg | while read -r line; do say "$line"; done; done
   look others "$R" skip averaged | while read -r line; do say "$line"; done
   while read -r line; do say "$line"; done <"$R/parts.txt"
+  tar -czf "$OUT/logs.tar.gz" -C "$R" $(cd "$R" && ls *.log *.txt)
 }
 speed() {  # overhead, images a second, memory; each part is kept as soon as it is there
-  timeout $(( minutes * 60 )) $PY benchmarks/speed.py --device "$DEVICE" ${SMALL:+--short} --parts ${3:-cifar,views,run,rows,digits,starts} --out "$OUT/speed.json" >"$WORK/speed.log" 2>&1
+  timeout "$seconds" $PY benchmarks/speed.py --device "$DEVICE" ${SMALL:+--short} --parts ${3:-cifar,views,run,rows,digits,starts} --out "$OUT/speed.json" >"$WORK/speed.log" 2>&1
   say "status $?"; $PY benchmarks/speed.py --read "$OUT/speed.json" 2>&1 | tee "$OUT/speed.md" || tail -5 "$WORK/speed.log"
   tail -c 600 "$WORK/speed.log" >> "$OUT/speed.txt"
 }
-ladder() { $PY benchmarks/ladder.py --dataset cifar10 --set dataset=folder --data-root "$WORK/cifar" --seeds "${SEED:-0}" --device "$DEVICE" "$@"; }
-rate() {  # how fast rungs are side by side on one GPU: a short ladder, and how many copies of a run make the most steps
-  unpack; list=${3:-S0,A0,A2,A10}; n=$(echo "$list" | tr , '\n' | wc -l)
-  export -f ladder; export WORK DEVICE PY; timeout -s INT "$(left)" bash -c "ladder --rungs $list --jobs-per-device $n --scale 0.005 --out $WORK/probe" >"$WORK/probe.log" 2>&1
-  say "status $? after $(( $(date +%s) - began )) s"
-  look rate "$WORK/probe" | while read -r line; do say "$line"; done
-  tail -c 400 "$WORK/probe.log" | tr '\r' '\n' >> "$OUT/$what.txt"
-  [ "$(left)" -gt 50 ] && timeout "$(left)" $PY benchmarks/share.py --recipe "$WORK/probe/rungs/A0.yaml" --set dataset=folder --data-root "$WORK/cifar" --device "$DEVICE" --most 4 2>&1 | tail -12 | while read -r line; do say "share.py, A0: $line"; done
+ladder() { $PY benchmarks/ladder.py --dataset "${LADDER:-cifar10}" --set dataset=folder --data-root "$WORK/cifar" --seeds "${SEED:-0}" --device "$DEVICE" "$@"; }
+rate() {  # steps a second of rungs, alone and side by side on one GPU
+  unpack; timeout "$(left)" $PY benchmarks/gpu/checks.py rate "$WORK" ${3:-S0 A0 A2 A10} --device "$DEVICE" 2>&1 | tail -20 | while read -r line; do say "$line"; done
 }
-rungs() {  # rungs of the ladder side by side on one GPU, at a share of their steps that the minutes allow
-  unpack; scale=${3:?which share of the steps}; list=${4:-S0,A0,A2,A10}; n=$(echo "$list" | tr , '\n' | wc -l); echo "unpacked, $(left) s left"
+rungs() {  # rungs of the ladder side by side on one GPU, at a share of their steps that the time allows, as `rate` has it
+  unpack; scale=${3:-auto}; [ "$scale" = auto ] && scale=$($PY benchmarks/gpu/checks.py scale "$WORK" "$(left)"); say "scale $scale"; list=${4:-S0,A0,A2,A10}; n=$(echo "$list" | tr , '\n' | wc -l); echo "unpacked, $(left) s left"
   export -f ladder; export WORK DEVICE PY; timeout -s INT -k 20 "$(left)" bash -c "ladder --rungs $list --jobs-per-device $n --scale $scale --out $WORK/ladder" >"$WORK/ladder.log" 2>&1 & me=$!
   while kill -0 $me 2>/dev/null; do sleep 10; keep; done; wait $me; say "status $? after $(( $(date +%s) - began )) s"; keep
   say "$(wc -l < "$OUT/rungs.jsonl" 2>/dev/null || echo 0) rows"; tail -c 2500 "$WORK/ladder.log"
