@@ -288,18 +288,24 @@ def _peak(w: Workload, alg: str, device: str) -> int | None:
     return results.peak_memory(ours.trainer.device)
 
 
-def measure(w: Workload, rounds: int, steps: int, device: str, compile_too: bool) -> dict[str, Any]:
-    """All methods on a workload."""
+def measure(w: Workload, rounds: int, steps: int, device: str, compile_too: Sequence[str]) -> dict[str, Any]:
+    """All methods on a workload, some of them compiled too."""
     data, where = random_data(w), pick_device(device)
     cores = os.cpu_count() or 1
     ours = {alg: Ours(w, alg, data, device) for alg in METHODS}
     contenders: dict[str, Callable[[], None]] = {}
     for alg, mine in ours.items():
         contenders |= {f"ours {alg}": mine.step, f"bare {alg}": Bare(Ours(w, alg, data, device)).step}
-    fast = {alg: Ours(w, alg, data, device, compile=True) for alg in METHODS} if compile_too else {}
-    for alg, mine in fast.items():
-        mine.step()  # and compile
-        contenders |= {f"compiled {alg}": mine.step}
+    at_once = len(ours) if where.type == "cuda" else 1  # a processor's memory may not do for all
+    with multiprocessing.get_context("spawn").Pool(at_once, maxtasksperchild=1) as pool:
+        asked = pool.starmap_async(_peak, [(w, alg, device) for alg in ours], chunksize=1)
+        if where.type != "cuda":
+            asked.wait()  # to compile needs the processor
+        fast = {alg: Ours(w, alg, data, device, compile=True) for alg in compile_too}
+        for alg, mine in fast.items():
+            mine.step()  # and compile
+            contenders |= {f"compiled {alg}": mine.step}
+        peaks = dict(zip(ours, asked.get(), strict=True))
     if w.plain:
         contenders |= {
             f"plain {n}": plain(w, data, n, where).step for n in (cores, 0)
@@ -307,9 +313,6 @@ def measure(w: Workload, rounds: int, steps: int, device: str, compile_too: bool
     with tqdm(total=(rounds + 1) * len(contenders), desc=w.net, disable=None) as bar:
         found = interleaved(contenders, rounds, steps, where, bar)
     methods = {}
-    at_once = len(ours) if where.type == "cuda" else 1  # a processor's memory may not do for all
-    with multiprocessing.get_context("spawn").Pool(at_once, maxtasksperchild=1) as pool:
-        peaks = dict(zip(ours, pool.starmap(_peak, [(w, alg, device) for alg in ours], chunksize=1), strict=True))
     for alg, mine in ours.items():
         parts = breakdown(mine, max(5, steps))
         logging = parts["logging"]
@@ -410,7 +413,12 @@ def starts(rounds: int) -> dict[str, Any]:
 
 
 def everything(
-    device: str, short: bool, parts: Sequence[str] = PIECES, keep: Callable[[figures.Figures], None] = lambda found: None
+    device: str,
+    short: bool,
+    parts: Sequence[str] = PIECES,
+    compile_too: Sequence[str] = METHODS,
+    rounds: int = 11,
+    keep: Callable[[figures.Figures], None] = lambda found: None,
 ) -> figures.Figures:
     """All figures, or some of them.
 
@@ -418,22 +426,24 @@ def everything(
         device: Where.
         short: Whether all is tiny.
         parts: Which, in the order in which they are measured.
+        compile_too: Methods that are measured compiled too.
+        rounds: In which all take turns.
         keep: Given what there is after each of them, for whoever is cut short.
     """
     where = pick_device(device)
     keep_freed_memory()  # as a run does; the plain way has the good of it too
     commit = results.commit()
-    gpu = where.type == "cuda"
-    rounds, steps = (1, 1) if short else (11, 10 if gpu else 2)
+    rounds, steps = (1, 1) if short else (rounds, 5 if where.type == "cuda" else 2)
+    compile_too = () if short else compile_too
     sizes = (1000, 2000) if short else (1000, 30_000, 1_000_000)
     cifar = CIFAR._replace(net="smallnet", rows=200) if short else CIFAR
     known = {"device": results.device_name(where), "cores": os.cpu_count(), "versions": results.versions(), "commit": commit}
     found: figures.Figures = {**known, "workloads": {}, "views": None, "rows": None, "default_run": None, "starts": None}
     for part in parts:
         if part == "cifar":
-            found["workloads"][part] = measure(cifar, rounds, steps, device, not short)
+            found["workloads"][part] = measure(cifar, rounds, steps, device, compile_too)
         elif part == "digits":
-            found["workloads"][part] = measure(DIGITS, rounds, steps if short else 20, device, not short)
+            found["workloads"][part] = measure(DIGITS, rounds, steps if short else 20, device, compile_too)
         elif part == "views":
             found["views"] = views_of(8 if short else sum(CIFAR.batch), rounds, steps, device)
         elif part == "rows":
@@ -520,11 +530,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument(
         "--parts", default=",".join(PIECES), metavar="P,...", help=f"some of it alone, in this order: {', '.join(PIECES)}"
     )
+    p.add_argument("--compiled", default=",".join(METHODS), metavar="A,...", help="which methods are measured compiled too")
+    p.add_argument("--rounds", type=int, default=11, metavar="N", help="in which all take turns (11)")
 
     def measured(flags: argparse.Namespace) -> figures.Figures:
-        parts = flags.parts.split(",")
-        if unknown := [part for part in parts if part not in PIECES]:
-            raise InputError(f"--parts has '{unknown[0]}'; there are {', '.join(PIECES)}")
+        parts, fast = ([word for word in words.split(",") if word] for words in (flags.parts, flags.compiled))
+        for name, words, known in (("parts", parts, PIECES), ("compiled", fast, METHODS)):
+            if unknown := [word for word in words if word not in known]:
+                raise InputError(f"--{name} has '{unknown[0]}'; there are {', '.join(known)}")
+        if flags.rounds < 1:
+            raise InputError(f"--rounds is {flags.rounds}; it must be at least 1")
 
         def keep(found: figures.Figures) -> None:
             if flags.out:
@@ -532,7 +547,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         with tempfile.TemporaryDirectory() as empty:  # so that nothing is compiled already
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty
-            return everything(flags.device, flags.short, parts, keep)
+            return everything(flags.device, flags.short, parts, fast, flags.rounds, keep)
 
     return figures.command(p, argv, measured, markdown)
 

@@ -7,7 +7,11 @@ is the same twice; every net makes steps. runs: what the runs of a method in a f
 import argparse
 import contextlib
 import json
+import os
+import re
+import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,8 +19,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import ladder, share, speed
-from ssl_zoo import config
+from benchmarks import ladder, run, share, speed
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.train.device import deterministic, pick_device
 
@@ -140,6 +143,13 @@ def same(a: Path, b: Path) -> str:
     return f"{'the same' if alike and not apart else 'DIFFERENT'} ({len(one) - len(apart)} of {len(one)} tensors bit for bit)"
 
 
+def parity(root: Path, algs: Sequence[str]) -> None:
+    for alg in algs:
+        eager, fast = root / f"{alg}-ieee", root / f"{alg}-ieee-compile"
+        close = apart(fast, eager, 10) if row_of(fast) else shown(fast)
+        print(f"{alg} in fp32 without TF32, compiled against plain, relative difference of the loss: {close}")
+
+
 def runs(root: Path, alg: str) -> None:
     for kind in ("plain", "compile", "det", "again", "resumed"):
         print(f"{alg} {kind}: {shown(root / f'{alg}-{kind}')}")
@@ -154,30 +164,69 @@ def runs(root: Path, alg: str) -> None:
         print(f"{alg} {words} against the CPU: {apart(at[kind], at['cpu'], 10) if row else shown(at[kind])}")
 
 
-def rate(root: Path, rungs: Sequence[str], device: str, seconds: float = 5.0) -> None:
-    """Steps a second of rungs of the ladder, alone and all at once; kept in a file."""
-    known = ladder.read_ladder("cifar10")
+def busy(device: str) -> None:
+    """How much of a step the GPU is at work: the time of its kernels, and their number, without anything beside it."""
+    for net, alg in (("wrn28_2", "supervised"), ("wrn28_2", "meanteacher"), ("wrn28_3", "meanteacher")):
+        w = speed.CIFAR._replace(net=net)
+        ours = speed.Ours(w, alg, speed.random_data(w._replace(rows=5000)), device)
+        for _ in range(5):
+            ours.step()
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as seen:
+            speed.timed(ours.step, 10, ours.trainer.device)
+        kernels = [
+            event.time_range.elapsed_us()
+            for event in seen.events()
+            if event.device_type == torch.autograd.DeviceType.CUDA and not event.name.startswith("Optimizer.")
+        ]
+        work = sum(kernels) / 10 / 1000
+        print(f"{alg} {net}, 16 + 112: {work:.1f} ms a step of {len(kernels) / 10:.0f} kernels", flush=True)
+
+
+def ladder_of(root: Path) -> Path:
+    """The ladders without what a compiled loss does not allow: measurements of what the terms do."""
+    path = root / "ladder.yaml"
+    path.write_text(re.sub(r", mechanism: \d+", "", ladder.LADDER.read_text(encoding="utf-8")), encoding="utf-8")
+    return path
+
+
+def words_of(root: Path, device: str, *more: str) -> list[str]:
+    """Of a command line of ladder.py, for compiled runs on the images that evidence.sh has unpacked."""
+    words = [
+        "--ladder",
+        str(ladder_of(root)),
+        "--dataset",
+        os.environ.get("LADDER", "cifar10"),
+        "--data-root",
+        str(root / "cifar"),
+        "--device",
+        device,
+    ]
+    for assignment in ("dataset=folder", "compile=true", "evaluation.log_every=50"):
+        words += ["--set", assignment]
+    return [*words, *more]
+
+
+def rate(root: Path, rungs: Sequence[str], device: str, seconds: float = 8.0) -> None:
+    """Steps a second of compiled rungs of the ladder, one alone and all at once; kept in a file."""
+    flags = ladder.parser().parse_args(words_of(root, device, "--seeds", "0"))
+    known = ladder.read_ladder(flags.dataset, flags.ladder)
+    cells = ladder.cells_of(flags, [known[name] for name in rungs], root / "rate", root / "none")
+    began = time.perf_counter()
     with contextlib.ExitStack() as stack:
         copies: dict[str, share.Process] = {}
-        for name in rungs:
-            recipe = root / f"{name}.yaml"
-            recipe.write_text(config.dump_mapping(known[name].recipe))
-            words = ["--recipe", str(recipe), "--set", "dataset=folder", "--data-root", str(root / "cifar"), "--device", device]
-            copies[name] = share.Process(words, "0" if device == "cuda" else "")
+        for name, cell in zip(rungs, cells, strict=True):
+            copies[name] = share.Process(cell.job.argv, "0" if device == "cuda" else "")
             stack.callback(copies[name].close)
-            if len(copies) == 1:  # which decodes
-                copies[name].prepare(4)
-                copies[name].ready()
-                print("the data are there", flush=True)
-        for copy in [*copies.values()][1:]:
-            copy.prepare(4)
-        for copy in [*copies.values()][1:]:
-            copy.ready()
-        for name, copy in copies.items():
-            copy.go(seconds / 2)
-            print(f"{name} alone: {copy.rate():.1f} steps a second", flush=True)
         for copy in copies.values():
-            copy.go(2 * seconds)
+            copy.prepare(4)
+        for copy in copies.values():
+            copy.ready()
+        print(f"{len(copies)} compiled at once, the start included, in {time.perf_counter() - began:.0f} s", flush=True)
+        first = copies[rungs[0]]
+        first.go(2)
+        print(f"{rungs[0]} alone: {first.rate():.1f} steps a second", flush=True)
+        for copy in copies.values():
+            copy.go(seconds)
         found = {name: copy.rate() for name, copy in copies.items()}
     for name, steps in found.items():
         print(f"{name} beside the others: {steps:.1f} steps a second", flush=True)
@@ -186,13 +235,45 @@ def rate(root: Path, rungs: Sequence[str], device: str, seconds: float = 5.0) ->
 
 def scale(root: Path, seconds: float) -> float:
     """Which share of a ladder's 82,000 steps fits, with the start and 40 evaluations."""
-    slowest = min(json.loads((root / "rate.json").read_text()).values())
-    return round(max(0.001, 0.93 * (seconds - 105) * slowest / 82_000), 4)
+    path = root / "rate.json"
+    slowest = min(json.loads(path.read_text()).values()) if path.exists() else 20
+    return round(max(0.001, 0.88 * (seconds - 85) * slowest / 82_000), 4)
+
+
+def rungs(root: Path, names: Sequence[str], device: str, seconds: float, share_of_steps: float, seeds: str, into: Path) -> None:
+    """Run compiled rungs of the ladder all at once, and write their rows as they come. What takes too long is ended."""
+    out, began = root / "ladder", time.perf_counter()
+    flags = ladder.parser().parse_args(words_of(root, device, "--seeds", seeds, "--scale", str(share_of_steps)))
+    known = ladder.read_ladder(flags.dataset, flags.ladder)
+    running = {}
+    for cell in ladder.cells_of(flags, [known[name] for name in names], out / "rungs", out):
+        cell.job.log.parent.mkdir(parents=True, exist_ok=True)
+        words = [sys.executable, str(Path(run.__file__)), *cell.job.argv]
+        environment = {**os.environ, "OMP_NUM_THREADS": "4"}
+        with cell.job.log.open("ab") as log:
+            running[cell.job.name] = subprocess.Popen(words, stdout=log, stderr=log, env=environment)
+    while running:
+        time.sleep(1)
+        late = time.perf_counter() - began > seconds
+        for name, process in [*running.items()]:
+            if late:
+                process.terminate()
+                process.wait()
+            if process.poll() is not None:
+                del running[name]
+                took = time.perf_counter() - began
+                print(f"{name}: status {process.returncode} after {took:.0f} s{', ENDED' * late}", flush=True)
+                rows, said = ladder.collect(out, known, flags.scale, flags.set)
+                into.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    for line in said:
+        print(line)
+    if rows:
+        print(ladder.markdown(ladder.sound(rows)))
 
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", choices=("parts", "runs", "others", "rate", "scale"))
+    p.add_argument("what", choices=("parts", "runs", "others", "parity", "busy", "rate", "scale", "rungs"))
     p.add_argument("words", nargs="*")
     p.add_argument("--device", default="auto")
     p.add_argument("--short", action="store_true")
@@ -204,10 +285,17 @@ def main() -> None:
     elif flags.what == "others":
         for name in flags.words[1:]:
             print(f"{name}: {shown(Path(flags.words[0]) / name)}")
+    elif flags.what == "parity":
+        parity(Path(flags.words[0]), flags.words[1:])
     elif flags.what == "rate":
         rate(Path(flags.words[0]), flags.words[1:], flags.device)
-    else:
+    elif flags.what == "busy":
+        busy(flags.device)
+    elif flags.what == "scale":
         print(scale(Path(flags.words[0]), float(flags.words[1])))
+    else:
+        root, into, seconds, share_of_steps, seeds, *names = flags.words
+        rungs(Path(root), names, flags.device, float(seconds), float(share_of_steps), seeds, Path(into))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# On a machine with a GPU: bash .gpu/src/benchmarks/gpu/evidence.sh checks | speed SECONDS [PART,...] |
-# rate SECONDS | rungs SECONDS [auto|SCALE [RUNG,...]] | table SECONDS
+# On a machine with a GPU: bash .gpu/src/benchmarks/gpu/evidence.sh checks | busy | parity | speed SECONDS PARTS METHODS ROUNDS |
+# rate SECONDS RUNG... | rungs SECONDS auto|SCALE SEEDS RUNG... | table SECONDS
 # CARRIED is the folder that prepare.sh made, found beside the clone. What is worth keeping goes under $OUT, a line as each result
 # is there, so that what is cut short keeps what it had. DEVICE=cpu SMALL=1 tries the script where there is no GPU.
 set -u
@@ -53,24 +53,32 @@ checks() {  # does everything run, is it the same twice, resumed too, is it as o
   while read -r line; do say "$line"; done <"$R/parts.txt"
   tar -czf "$OUT/logs.tar.gz" -C "$R" $(cd "$R" && ls *.log *.txt)
 }
-speed() {  # overhead, images a second, memory; each part is kept as soon as it is there
-  timeout "$seconds" $PY benchmarks/speed.py --device "$DEVICE" ${SMALL:+--short} --parts ${3:-cifar,views,run,rows,digits,starts} --out "$OUT/speed.json" >"$WORK/speed.log" 2>&1
-  say "status $?"; $PY benchmarks/speed.py --read "$OUT/speed.json" 2>&1 | tee "$OUT/speed.md" || tail -5 "$WORK/speed.log"
-  tail -c 600 "$WORK/speed.log" >> "$OUT/speed.txt"
+speed() {  # SECONDS PARTS METHODS ROUNDS: overhead, images a second, memory; each part is kept as soon as it is there
+  local to="$OUT/speed${NUMBER:-}.json"
+  TORCHINDUCTOR_COMPILE_THREADS=12 timeout "$seconds" $PY benchmarks/speed.py --device "$DEVICE" ${SMALL:+--short} --parts "${3:-cifar,views,run,rows,digits,starts}" --compiled "${4:-}" --rounds "${5:-11}" --out "$to" >"$WORK/speed.log" 2>&1
+  say "speed${NUMBER:-}: status $? after $(( $(date +%s) - began )) s"; tr '\r' '\n' < "$WORK/speed.log" | tail -3 | cut -c1-400 >> "$OUT/speed.txt"
+  [ -f "$to" ] && $PY benchmarks/speed.py --read "$to"
 }
-ladder() { $PY benchmarks/ladder.py --dataset "${LADDER:-cifar10}" --set dataset=folder --data-root "$WORK/cifar" --seeds "${SEED:-0}" --device "$DEVICE" "$@"; }
-rate() {  # steps a second of rungs, alone and side by side on one GPU
-  unpack; timeout "$(left)" $PY benchmarks/gpu/checks.py rate "$WORK" ${3:-S0 A0 A2 A10} --device "$DEVICE" 2>&1 | tail -20 | while read -r line; do say "$line"; done
+busy() { $PY benchmarks/gpu/checks.py busy --device "$DEVICE" 2>&1 | grep 'ms a step\|Error' | while read -r line; do say "$line"; done; }
+parity() {  # is a compiled loss the eager one, where both are exact
+  export OMP_NUM_THREADS=1 NVIDIA_TF32_OVERRIDE=0
+  for alg in ${PARITY:-supervised meanteacher}; do
+    exact="--alg $alg --device $DEVICE --steps 10 --set precision=fp32 --set views.weak={} --set evaluation.log_every=2"
+    go $alg-ieee $exact & go $alg-ieee-compile $exact --compile &
+  done; wait
+  look parity "$R" ${PARITY:-supervised meanteacher} | while read -r line; do say "$line"; done
 }
-rungs() {  # rungs of the ladder side by side on one GPU, at a share of their steps that the time allows, as `rate` has it
-  unpack; scale=${3:-auto}; [ "$scale" = auto ] && scale=$($PY benchmarks/gpu/checks.py scale "$WORK" "$(left)"); say "scale $scale"; list=${4:-S0,A0,A2,A10}; n=$(echo "$list" | tr , '\n' | wc -l); echo "unpacked, $(left) s left"
-  export -f ladder; export WORK DEVICE PY; timeout -s INT -k 20 "$(left)" bash -c "ladder --rungs $list --jobs-per-device $n --scale $scale --out $WORK/ladder" >"$WORK/ladder.log" 2>&1 & me=$!
-  while kill -0 $me 2>/dev/null; do sleep 10; keep; done; wait $me; say "status $? after $(( $(date +%s) - began )) s"; keep
-  say "$(wc -l < "$OUT/rungs.jsonl" 2>/dev/null || echo 0) rows"; tail -c 2500 "$WORK/ladder.log"
+rate() {  # steps a second of compiled rungs side by side on one GPU
+  unpack; shift 2
+  $PY -c "import sys; from pathlib import Path; from ssl_zoo import DATASETS; DATASETS.create('folder', Path(sys.argv[1]))" "$WORK/cifar" 2>/dev/null
+  say "decoded after $(( $(date +%s) - began )) s"
+  timeout "$(left)" $PY benchmarks/gpu/checks.py rate "$WORK" ${@:-S0 A0 A2} --device "$DEVICE" 2>&1 | while read -r line; do say "$line"; done
 }
-keep() {  # what there is of the rungs
-  [ -f "$WORK/ladder/rows.jsonl" ] && cp "$WORK/ladder/rows.jsonl" "$OUT/rungs.jsonl"
-  tar -czf "$OUT/ladder.tar.gz" -C "$WORK" --exclude='*.pt' --exclude=tensorboard ladder ladder.log 2>/dev/null
+rungs() {  # SECONDS auto|SCALE SEEDS RUNG...: compiled, side by side on one GPU, at a share of their steps that the time allows
+  unpack; scale=${3:-auto}; [ "$scale" = auto ] && scale=$($PY benchmarks/gpu/checks.py scale "$WORK" "$(left)"); seeds=${4:-0}; shift 4
+  say "scale $scale, seeds $seeds, $(left) s left"
+  $PY benchmarks/gpu/checks.py rungs "$WORK" "$OUT/rungs.jsonl" "$(( $(left) - 12 ))" "$scale" "$seeds" ${@:-S0 A0 A2} --device "$DEVICE" 2>&1 | while read -r line; do say "$line"; done
+  tar -czf "$OUT/ladder.tar.gz" -C "$WORK" --exclude='*.pt' --exclude=tensorboard ladder 2>/dev/null
 }
 table() {  # the four methods at 4,000 labels with the recipe of CIFAR-10, all at once
   unpack
