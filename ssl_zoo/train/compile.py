@@ -20,6 +20,5 @@ def compiled(loss: Callable[..., Any], device: torch.device) -> Callable[..., An
     """
     if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX") or "g++", "clang++", "c++", "cl"))):
         raise InputError("--compile needs a C++ compiler on the CPU, and none was found; install g++, or go on without --compile")
-    torch._functorch.config.donated_buffer = False  # gradients of single terms are taken as well, at log points
     mode = "reduce-overhead" if device.type == "cuda" else "default"  # the former records CUDA graphs
     return torch.compile(loss, fullgraph=True, dynamic=False, mode=mode)

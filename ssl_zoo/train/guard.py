@@ -18,8 +18,7 @@ class TermGuard:
     """Watches the unsupervised terms that a method declares, at log points.
 
     A term does nothing if it is exactly zero, gives the net no gradient, or is no part of total, while its weight is not rising.
-    One whose weight is set to zero is not watched. A compiled loss does not tell what a term counts for in total: a term that is
-    left out is not noticed there, and one that is zero or gives no gradient only after half of the run.
+    One whose weight is set to zero is not watched.
 
     Args:
         algorithm: Declares in `weights` which terms are unsupervised.
@@ -46,10 +45,7 @@ class TermGuard:
             if value is None:  # not in every step
                 continue
             suspect = self.terms.get(term, {}).get("looks", 0) >= LOOKS - 1
-            if not value.requires_grad:
-                measured[f"{term} factor"] = torch.ones_like(value)
-            elif value.grad_fn is not out.total.grad_fn:  # a compiled loss is one node
-                measured[f"{term} factor"] = _largest(out.total, [value])
+            measured[f"{term} factor"] = _largest(out.total, [value]) if value.requires_grad else torch.ones_like(value)
             measured[f"{term} pull"] = _largest(value, parameters if suspect else parameters[-2:])
             measured[f"{term} value"] = value.detach().abs()
         return {name: tensor.float() for name, tensor in measured.items()}
@@ -60,16 +56,15 @@ class TermGuard:
         for term in self.watched:
             if f"{term} value" not in measured:
                 continue
-            value, pull, factor = (measured.get(f"{term} {what}") for what in ("value", "pull", "factor"))
+            value, pull, factor = (measured[f"{term} {what}"] for what in ("value", "pull", "factor"))
             known = self.terms.setdefault(term, {"looks": 0, "since": done, "factor": None, "warned": False})
             before, known["factor"] = known["factor"], factor
-            risen = factor is not None and (before is None or factor > 1.001 * before)
-            idle = not risen and (value == 0 or pull == 0 or factor == 0)
+            idle = before is not None and factor <= 1.001 * before and (value == 0 or pull == 0 or factor == 0)
             if not idle:
                 known["looks"], known["since"] = 0, done
                 continue
             known["looks"] += 1
-            share = SHARE if factor else ABSENT  # also where it is not known, and the weight may be rising
+            share = ABSENT if factor == 0 else SHARE
             if known["looks"] >= LOOKS and done - known["since"] >= share * self.steps and not known["warned"]:
                 known["warned"] = True
                 idle_by = "been exactly zero" if value == 0 else "given the net no gradient"

@@ -21,7 +21,7 @@ from ssl_zoo.ranks import average_gradients, gather_rows, rank, ranks
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.checkpoint import Checkpoints
-from ssl_zoo.train.compile import compiled
+from ssl_zoo.train.compile import compiled as compiled_loss
 from ssl_zoo.train.device import autocast, pick_precision
 from ssl_zoo.train.evaluate import Evaluator, chosen
 from ssl_zoo.train.guard import FiniteGuard, TermGuard
@@ -116,7 +116,7 @@ class Trainer:
         self.guard = TermGuard(algorithm, settings.steps, settings.algorithms.get(settings.alg, {}))
         self.finite = FiniteGuard(settings.steps, device)
         self.mechanism = Mechanism(algorithm)
-        self._compiled = compiled(algorithm.loss, device) if settings.compile else None  # never put back into the method
+        self._compiled = compiled_loss(algorithm.loss, device) if settings.compile else None  # never put back into the method
         self.seconds_compiling: float | None = None  # with the first step
         self._parameters = [p for p in algorithm.parameters() if p.requires_grad]
         self._clock = torch.linspace(0, 1, settings.steps + 1, device=device)  # progress of each step, with no copy per step
@@ -195,8 +195,8 @@ class Trainer:
 
         Args:
             step: Its number, from 0.
-            watch: Whether to look whether the loss's terms do anything, as at a log point.
-            measure: Whether to measure what they do.
+            watch: Whether to look whether the loss's terms do anything, as at a log point. Such a step is not compiled.
+            measure: Whether to measure what they do; likewise.
 
         Returns:
             The loss and its terms, and what was measured.
@@ -207,17 +207,20 @@ class Trainer:
         seed_global(mix(s.seed, step, "loss", rank()))  # so that a resumed run draws the same dropout
         statistics = self._statistics() if s.on_nan == "skip" else []
         began = time.perf_counter()
-        if self._compiled is not None and self.device.type == "cuda":
+        # A compiled loss is one node for autograd: what a term counts for cannot be told, and a second backward pass through CUDA
+        # graphs ends the process ("invalid device pointer", torch 2.11). So what is looked into is not compiled.
+        compiled = None if watch or measure else self._compiled
+        if compiled is not None and self.device.type == "cuda":
             torch.compiler.cudagraph_mark_step_begin()  # what the step before returned may be written over
         with autocast(self.device, self.precision), self.mechanism.watching() if measure else contextlib.nullcontext():
-            out = (self._compiled or self.algorithm.loss)(batch, self._clock[step])
+            out = (compiled or self.algorithm.loss)(batch, self._clock[step])
         watched = self.guard.look(out) if watch else {}
         if measure:
             watched |= {f"mechanism/{name}": value for name, value in self.mechanism.measure(out).items()}
         for p in parameters:
             p.grad = None
         out.total.backward()
-        if self._compiled is not None and self.seconds_compiling is None:
+        if compiled is not None and self.seconds_compiling is None:
             self.seconds_compiling = time.perf_counter() - began
         average_gradients(parameters)
         if s.on_nan == "stop" or self._usable(out.total, statistics, step + 1):
