@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -182,33 +181,17 @@ def busy(device: str) -> None:
         print(f"{alg} {net}, 16 + 112: {work:.1f} ms a step of {len(kernels) / 10:.0f} kernels", flush=True)
 
 
-def ladder_of(root: Path) -> Path:
-    """The ladders without what a compiled loss does not allow: measurements of what the terms do."""
-    path = root / "ladder.yaml"
-    path.write_text(re.sub(r", mechanism: \d+", "", ladder.LADDER.read_text(encoding="utf-8")), encoding="utf-8")
-    return path
-
-
-def words_of(root: Path, device: str, *more: str) -> list[str]:
+def words_of(device: str, *more: str) -> list[str]:
     """Of a command line of ladder.py, for compiled runs on the images that evidence.sh has unpacked."""
-    words = [
-        "--ladder",
-        str(ladder_of(root)),
-        "--dataset",
-        os.environ.get("LADDER", "cifar10"),
-        "--data-root",
-        str(root / "cifar"),
-        "--device",
-        device,
-    ]
-    for assignment in ("dataset=folder", "compile=true", "evaluation.log_every=50"):
+    words = ["--dataset", os.environ.get("LADDER", "cifar10"), "--data-root", "data/cifar10_jpeg", "--device", device]
+    for assignment in ("dataset=folder", "compile=true", "evaluation.log_every=50"):  # a step that is logged is not compiled
         words += ["--set", assignment]
     return [*words, *more]
 
 
 def rate(root: Path, rungs: Sequence[str], device: str, seconds: float = 8.0) -> None:
     """Steps a second of compiled rungs of the ladder, one alone and all at once; kept in a file."""
-    flags = ladder.parser().parse_args(words_of(root, device, "--seeds", "0"))
+    flags = ladder.parser().parse_args(words_of(device, "--seeds", "0"))
     known = ladder.read_ladder(flags.dataset, flags.ladder)
     cells = ladder.cells_of(flags, [known[name] for name in rungs], root / "rate", root / "none")
     began = time.perf_counter()
@@ -234,16 +217,16 @@ def rate(root: Path, rungs: Sequence[str], device: str, seconds: float = 8.0) ->
 
 
 def scale(root: Path, seconds: float) -> float:
-    """Which share of a ladder's 82,000 steps fits, with the start and 40 evaluations."""
+    """Which share of a ladder's 82,000 steps fits, with the start, 40 evaluations and the measurements."""
     path = root / "rate.json"
     slowest = min(json.loads(path.read_text()).values()) if path.exists() else 20
-    return round(max(0.001, 0.88 * (seconds - 85) * slowest / 82_000), 4)
+    return round(max(0.001, 0.88 * (seconds - 110) * slowest / 82_000), 4)
 
 
 def rungs(root: Path, names: Sequence[str], device: str, seconds: float, share_of_steps: float, seeds: str, into: Path) -> None:
     """Run compiled rungs of the ladder all at once, and write their rows as they come. What takes too long is ended."""
     out, began = root / "ladder", time.perf_counter()
-    flags = ladder.parser().parse_args(words_of(root, device, "--seeds", seeds, "--scale", str(share_of_steps)))
+    flags = ladder.parser().parse_args(words_of(device, "--seeds", seeds, "--scale", str(share_of_steps)))
     known = ladder.read_ladder(flags.dataset, flags.ladder)
     running = {}
     for cell in ladder.cells_of(flags, [known[name] for name in names], out / "rungs", out):

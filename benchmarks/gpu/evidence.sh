@@ -11,7 +11,10 @@ left() { echo $(( seconds - ($(date +%s) - began) )); }
 export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD:$WORK/site" SSL_ZOO_CACHE="$WORK/cache" TORCHINDUCTOR_COMPILE_THREADS=4
 export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0="$PWD"  # a copy may belong to somebody else
 [ -d "$WORK/site" ] || $PY -m pip install -q --no-index --no-deps --no-compile --target "$WORK/site" "$CARRIED"/whl/*.whl >/dev/null 2>&1
-unpack() { [ -f "$WORK/cifar.done" ] || { mkdir -p "$WORK/cifar"; tar -xf "$CARRIED"/*.tar.* -C "$WORK/cifar" && touch "$WORK/cifar.done"; }; }
+unpack() {  # into a folder that every row names alike
+  [ -f "$WORK/cifar.done" ] || { mkdir -p "$WORK/cifar"; tar -xf "$CARRIED"/*.tar.* -C "$WORK/cifar" && touch "$WORK/cifar.done"; }
+  mkdir -p data; [ -e data/cifar10_jpeg ] || ln -s "$WORK/cifar" data/cifar10_jpeg
+}
 say() { echo "$@" | tee -a "$OUT/$what.txt"; }
 say "$(nvidia-smi -L 2>/dev/null | sed 's/ (UUID.*//'); $($PY -c "import torch; print('torch', torch.__version__, 'GPU' if torch.cuda.is_available() else 'no GPU')"); $(nproc) cores; commit $(git rev-parse --short HEAD 2>/dev/null || echo none)"
 STEPS_=240; METHODS="supervised pimodel tempens meanteacher"; [ -n "${SMALL:-}" ] && { STEPS_=8; METHODS=${SMALL_METHODS:-meanteacher}; }
@@ -29,8 +32,8 @@ checks() {  # does everything run, is it the same twice, resumed too, is it as o
   every="--set evaluation.every=$(( STEPS_ / 2 )) --steps $STEPS_"
   for alg in $METHODS; do
     on="--alg $alg --device $DEVICE $every"
-    go $alg-plain $on --set evaluation.log_every=2 &
-    go $alg-compile $on --set evaluation.log_every=2 --compile &
+    go $alg-plain $on --set evaluation.log_every=10 &
+    go $alg-compile $on --set evaluation.log_every=10 --compile &
     go $alg-det $on --deterministic & go $alg-again $on --deterministic &
     { # ended by a signal once there is a checkpoint, and gone on with
       LIMIT=150 go $alg-resumed $on --deterministic & me=$!
@@ -70,7 +73,7 @@ parity() {  # is a compiled loss the eager one, where both are exact
 }
 rate() {  # steps a second of compiled rungs side by side on one GPU
   unpack; shift 2
-  $PY -c "import sys; from pathlib import Path; from ssl_zoo import DATASETS; DATASETS.create('folder', Path(sys.argv[1]))" "$WORK/cifar" 2>/dev/null
+  $PY -c "import sys; from pathlib import Path; from ssl_zoo import DATASETS; DATASETS.create('folder', Path(sys.argv[1]))" data/cifar10_jpeg 2>/dev/null
   say "decoded after $(( $(date +%s) - began )) s"
   timeout "$(left)" $PY benchmarks/gpu/checks.py rate "$WORK" ${@:-S0 A0 A2} --device "$DEVICE" 2>&1 | while read -r line; do say "$line"; done
 }
@@ -83,7 +86,7 @@ rungs() {  # SECONDS auto|SCALE SEEDS RUNG...: compiled, side by side on one GPU
 table() {  # the four methods at 4,000 labels with the recipe of CIFAR-10, all at once
   unpack
   for alg in supervised pimodel tempens meanteacher; do
-    timeout "$(left)" $PY benchmarks/run.py --device "$DEVICE" --recipe cifar10 --set dataset=folder --data-root "$WORK/cifar" --labels 4000 --alg $alg --net wrn28_2 --seed ${SEED:-0} --split-seed ${SEED:-0} --steps ${STEPS:-20480} --out "$WORK/table/$alg" >"$WORK/table-$alg.log" 2>&1 &
+    timeout "$(left)" $PY benchmarks/run.py --device "$DEVICE" --recipe cifar10 --set dataset=folder --data-root data/cifar10_jpeg --labels 4000 --alg $alg --net wrn28_2 --seed ${SEED:-0} --split-seed ${SEED:-0} --steps ${STEPS:-20480} --out "$WORK/table/$alg" >"$WORK/table-$alg.log" 2>&1 &
   done; wait
   for alg in supervised pimodel tempens meanteacher; do $PY -c "import json, sys; print(json.dumps(json.load(open(sys.argv[1]))))" "$WORK/table/$alg/result.json" >> "$OUT/table.jsonl" 2>/dev/null || say "$alg: $(tail -1 "$WORK/table-$alg.log")"; done
 }
