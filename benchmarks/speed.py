@@ -29,9 +29,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ssl_zoo import AUGMENTATIONS, provenance
+from ssl_zoo import AUGMENTATIONS, files, provenance
 from ssl_zoo.data.augment import View
 from ssl_zoo.device import device_name, keep_freed_memory, pick_device
+from ssl_zoo.errors import InputError
 
 if __package__:
     from benchmarks import figures, timing
@@ -58,23 +59,29 @@ DIGITS = timing.Workload(
 )
 
 
-def measure(w: timing.Workload, rounds: int, steps: int, device: str, compile_too: bool) -> dict[str, Any]:
-    """All methods on a workload."""
+def measure(w: timing.Workload, rounds: int, steps: int, device: str, compile_too: Sequence[str]) -> dict[str, Any]:
+    """All methods on a workload, some of them compiled too."""
     data, where = timing.random_data(w), pick_device(device)
     cores = os.cpu_count() or 1
     ours = {alg: timing.Ours(w, alg, data, device) for alg in METHODS}
     contenders: dict[str, Callable[[], None]] = {}
     for alg, mine in ours.items():
         contenders |= {f"ours {alg}": mine.step, f"bare {alg}": timing.Bare(timing.Ours(w, alg, data, device)).step}
-    fast = {alg: timing.Ours(w, alg, data, device, compile=True) for alg in METHODS} if compile_too else {}
-    for alg, mine in fast.items():
-        mine.step()  # and compile
-        contenders |= {f"compiled {alg}": mine.step}
-    if w.plain:
-        contenders |= {f"plain {n}": timing.plain(w, data, n, where).step for n in (0, cores)}
+    at_once = len(ours) if where.type == "cuda" else 1  # a processor's memory may not do for all
+    with multiprocessing.get_context("spawn").Pool(at_once, maxtasksperchild=1) as pool:
+        asked = pool.starmap_async(timing.peak, [(w, alg, device) for alg in ours], chunksize=1)
+        if where.type != "cuda":
+            asked.wait()  # to compile needs the processor
+        fast = {alg: timing.Ours(w, alg, data, device, compile=True) for alg in compile_too}
+        for alg, mine in fast.items():
+            mine.step()  # and compile
+            contenders |= {f"compiled {alg}": mine.step}
+        peaks = dict(zip(ours, asked.get(), strict=True))
+    if w.plain:  # with workers first, so that these fill their queues in the other's turn
+        contenders |= {f"plain {n}": timing.plain(w, data, n, where).step for n in (cores, 0)}
     with tqdm(total=(rounds + 1) * len(contenders), desc=w.net, disable=None) as bar:
         found = timing.interleaved(contenders, rounds, steps, where, bar)
-    methods = {alg: figures_of(w, alg, ours[alg], fast.get(alg), found, steps, device) for alg in METHODS}
+    methods = {alg: figures_of(alg, ours[alg], fast.get(alg), found, steps) | {"peak_memory": peaks[alg]} for alg in METHODS}
     meanteacher = [second + methods["meanteacher"]["parts"]["logging"] for second in found["ours meanteacher"]]
     plains = {
         name.partition(" ")[2]: {
@@ -89,38 +96,27 @@ def measure(w: timing.Workload, rounds: int, steps: int, device: str, compile_to
 
 
 def figures_of(
-    w: timing.Workload,
-    alg: str,
-    mine: timing.Ours,
-    fast: timing.Ours | None,
-    found: dict[str, list[float]],
-    steps: int,
-    device: str,
+    alg: str, mine: timing.Ours, fast: timing.Ours | None, found: dict[str, list[float]], steps: int
 ) -> dict[str, Any]:
     """One method on a workload.
 
     Args:
-        w: The workload.
         alg: The method.
         mine: Its steps.
         fast: The same, compiled; None: they were not measured.
         found: Seconds a step of all contenders.
         steps: At least, for the parts of a step.
-        device: Where.
     """
     parts = timing.breakdown(mine, max(5, steps))
     logging = parts["logging"]
     seconds = [second + logging for second in found[f"ours {alg}"]]
     images = sum(mine.trainer.batches.sizes.values())  # type: ignore[attr-defined]
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        most = pool.apply(timing.peak, (w, alg, device))
     method = {
         "step": timing.spread(seconds),
         "bare": timing.spread(found[f"bare {alg}"]),
         "overhead": timing.spread([own / bare - 1 for own, bare in zip(seconds, found[f"bare {alg}"], strict=True)]),
         "images": images,
         "images_per_second": images / statistics.median(seconds),
-        "peak_memory": most,
         "parts": parts,
         "precision": mine.trainer.machine.precision,
     }
@@ -198,28 +194,48 @@ def starts(rounds: int) -> dict[str, Any]:
     return {name: timing.spread(seconds) for name, seconds in found.items()}
 
 
-def everything(device: str, short: bool) -> dict[str, Any]:
-    """All figures."""
+PIECES = ("cifar", "digits", "views", "rows", "run", "starts")  # of all figures
+
+
+def everything(
+    device: str,
+    short: bool,
+    parts: Sequence[str] = PIECES,
+    compile_too: Sequence[str] = METHODS,
+    rounds: int = 11,
+    keep: Callable[[figures.Figures], None] = lambda found: None,
+) -> figures.Figures:
+    """All figures, or some of them.
+
+    Args:
+        device: Where.
+        short: Whether all is tiny.
+        parts: Which, in the order in which they are measured.
+        compile_too: Methods that are measured compiled too.
+        rounds: In which all take turns.
+        keep: Given what there is after each of them, for whoever is cut short.
+    """
     where = pick_device(device)
     keep_freed_memory()  # as a run does; the plain way has the good of it too
-    commit = provenance.commit()
-    rounds, steps = (1, 1) if short else (11, 2)
+    rounds, steps = (1, 1) if short else (rounds, 5 if where.type == "cuda" else 2)
+    compile_too = () if short else compile_too
     sizes = (1000, 2000) if short else (1000, 30_000, 1_000_000)
     cifar = CIFAR._replace(net="smallnet", rows=200) if short else CIFAR
-    return {
-        "device": device_name(where),
-        "cores": os.cpu_count(),
-        "versions": provenance.versions(),
-        "commit": commit,
-        "workloads": {
-            "cifar": measure(cifar, rounds, steps, device, not short),
-            "digits": measure(DIGITS, rounds, steps if short else 20, device, not short),
-        },
-        "views": views_of(8 if short else sum(CIFAR.batch), rounds, steps, device),
-        "rows": rows_of(sizes, rounds, steps if short else 5, device),
-        "default_run": None if short else default_run(device),
-        "starts": starts(1 if short else 5),
+    known = {"device": device_name(where), "cores": os.cpu_count(), "versions": provenance.versions()}
+    found: figures.Figures = {**known, "commit": provenance.commit(), "workloads": {}}
+    found |= dict.fromkeys(("views", "rows", "default_run", "starts"))
+    ways: dict[str, Callable[[], Any]] = {
+        "cifar": lambda: measure(cifar, rounds, steps, device, compile_too),
+        "digits": lambda: measure(DIGITS, rounds, steps if short else 20, device, compile_too),
+        "views": lambda: views_of(8 if short else sum(CIFAR.batch), rounds, steps, device),
+        "rows": lambda: rows_of(sizes, rounds, steps if short else 5, device),
+        "run": lambda: None if short else default_run(device),
+        "starts": lambda: starts(1 if short else 5),
     }
+    for part in parts:
+        (found["workloads"] if part in ("cifar", "digits") else found)[{"run": "default_run"}.get(part, part)] = ways[part]()
+        keep(found)
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -228,10 +244,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
     p.add_argument("--short", action="store_true", help="a minute with small nets, to see that it works; no figures to keep")
 
+    p.add_argument(
+        "--parts", default=",".join(PIECES), metavar="P,...", help=f"some of it alone, in this order: {', '.join(PIECES)}"
+    )
+    p.add_argument("--compiled", default=",".join(METHODS), metavar="A,...", help="which methods are measured compiled too")
+    p.add_argument("--rounds", type=int, default=11, metavar="N", help="in which all take turns (11)")
+
     def measured(flags: argparse.Namespace) -> figures.Figures:
+        parts, fast = ([word for word in words.split(",") if word] for words in (flags.parts, flags.compiled))
+        for name, words, known in (("parts", parts, PIECES), ("compiled", fast, METHODS)):
+            if unknown := [word for word in words if word not in known]:
+                raise InputError(f"--{name} has '{unknown[0]}'; there are {', '.join(known)}")
+        if flags.rounds < 1:
+            raise InputError(f"--rounds is {flags.rounds}; it must be at least 1")
+
+        def keep(found: figures.Figures) -> None:
+            if flags.out:
+                files.replace_text(flags.out, json.dumps(found, indent=1) + "\n")
+
         with tempfile.TemporaryDirectory() as empty:  # so that nothing is compiled already
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty
-            return everything(flags.device, flags.short)
+            return everything(flags.device, flags.short, parts, fast, flags.rounds, keep)
 
     return figures.command(p, argv, measured, timing.markdown)
 

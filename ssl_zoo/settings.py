@@ -152,6 +152,7 @@ class RunSettings:
         threads: Of the processor; auto: one where a step's work is small, otherwise as many as are free, measured at the start.
         deterministic: Use only operations whose result is the same every time, which on a GPU takes longer; a CPU's always are.
         compile: Compile the loss and its gradient, which takes up to a minute at the start; on a GPU, replay them as CUDA graphs.
+            Steps that are looked into, at log points, evaluations and measurements, are made without.
         precision: auto (bf16 where the device is fast in it, otherwise fp32), bf16 or fp32. Parameters and losses stay fp32.
         on_nan: What a loss that is not finite does: stop the run, or skip the step, undo what it wrote and count it, which waits
             for the device in every step.
@@ -225,5 +226,3 @@ class RunSettings:
             between("eval_ema", self.eval_ema, 0, 1)
             if self.evaluation.net == "student":
                 raise InputError("eval_ema names a net to be scored, and evaluation.net = student another; give one of them")
-        if self.compile and self.evaluation.mechanism:
-            raise InputError("evaluation.mechanism looks into the loss, which `compile=True` does not allow; give one of them")

@@ -188,6 +188,9 @@ def test_the_tables(tmp_path, capsys):
         (["--read", "none.json"], "No such file"),
         (["--read", "bad.json"], "holds no figures of speed.py"),
         (["--device", "tpu"], "device 'tpu' is unknown"),
+        (["--parts", "views,wiews"], "--parts has 'wiews'; there are cifar, digits, views"),
+        (["--compiled", "gan"], "--compiled has 'gan'; there are supervised"),
+        (["--rounds", "0"], "--rounds is 0; it must be at least 1"),
         (["--devise", "cpu"], "--help shows what can be given"),
     ],
 )
@@ -197,6 +200,19 @@ def test_bad_input(argv, said, tmp_path, monkeypatch, capsys):
     assert speed.main(argv) == 2
     line = capsys.readouterr().err
     assert said in line and line.startswith("speed.py: ") and len(line.splitlines()) == 1
+
+
+def test_some_of_it_is_kept_as_it_comes_and_shown_without_a_checkout(tmp_path, monkeypatch, capsys):
+    made = {name: {"median": 0.001, "min": 0.001, "max": 0.001} for name in ("weak", "weak, PIL", "strong", "strong, PIL")}
+    monkeypatch.setattr(speed, "views_of", lambda *asked: {"images": 9, **made})
+    monkeypatch.setattr(speed.provenance, "commit", lambda: None)
+    monkeypatch.setattr(speed, "rows_of", lambda *asked: 1 / 0)  # it is cut short
+    out = tmp_path / "speed.json"
+    with pytest.raises(ZeroDivisionError):
+        speed.main(["--parts", "views,rows,starts", "--device", "cpu", "--out", str(out)])
+    assert speed.main(["--read", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "A view of 9 images" in said and "Medians (least to most) of one run" in said and said.endswith("commit none.\n")
 
 
 @pytest.mark.slow

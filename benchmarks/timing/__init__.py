@@ -3,7 +3,7 @@
 from .contenders import Bare, Ours, peak, plain
 from .parts import LOG_EVERY, PARTS, breakdown
 from .tables import markdown
-from .turns import interleaved, spread
+from .turns import interleaved, spread, timed
 from .workloads import Workload, random_data
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "plain",
     "random_data",
     "spread",
+    "timed",
 ]

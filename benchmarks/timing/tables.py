@@ -9,13 +9,14 @@ def markdown(found: dict[str, Any]) -> str:
     """All of them, for a document."""
     lines = [line for work in found["workloads"].values() for line in _tables(work)]
     lines += _sentences(found)
-    rounds = next(iter(found["workloads"].values()))["rounds"]
+    turns = [work["rounds"] for work in found["workloads"].values()]
+    rounds = f" of {turns[0]} rounds" if turns else ""
     versions = found["versions"]
     lines += [
         "",
-        f"Medians (least to most) of {rounds} rounds of one run in which all take turns. {found['device']}, "
+        f"Medians (least to most){rounds} of one run in which all take turns. {found['device']}, "
         f"{found['cores']} cores; ssl_zoo {versions['ssl_zoo']}, torch {versions['torch']}, python {versions['python']}; "
-        f"commit {found['commit'][:10]}.",
+        f"commit {(found['commit'] or 'none')[:10]}.",
     ]
     return "\n".join(lines)
 
@@ -50,16 +51,19 @@ def _tables(work: dict[str, Any]) -> list[str]:
 
 def _sentences(found: dict[str, Any]) -> list[str]:
     """What was measured besides."""
-    sizes = "; ".join(f"{int(n):,} rows: {_ms(f)} ms" for n, f in found["rows"].items())
-    first = found["starts"]["import torch"]["median"]
-    begin = ", ".join(f"{name} {f['median']:.2f} s ({f['median'] / first:.2f})" for name, f in found["starts"].items())
-    made = found["views"]
-    lines = [
-        f"A view of {made['images']} images of 32x32 pixels: weak {_ms(made['weak'])} ms, with PIL {_ms(made['weak, PIL'])}; "
-        f"strong (RandAugment and Cutout too) {_ms(made['strong'])} ms, with PIL {_ms(made['strong, PIL'])}.",
-        f"A step of Temporal Ensembling (smallnet, 16x16 pixels) against the size of the data set: {sizes}.",
-        f"To start, and relative to torch alone: {begin}.",
-    ]
+    lines = []
+    if made := found["views"]:
+        lines.append(
+            f"A view of {made['images']} images of 32x32 pixels: weak {_ms(made['weak'])} ms, with PIL {_ms(made['weak, PIL'])}; "
+            f"strong (RandAugment and Cutout too) {_ms(made['strong'])} ms, with PIL {_ms(made['strong, PIL'])}."
+        )
+    if found["rows"]:
+        sizes = "; ".join(f"{int(n):,} rows: {_ms(f)} ms" for n, f in found["rows"].items())
+        lines.append(f"A step of Temporal Ensembling (smallnet, 16x16 pixels) against the size of the data set: {sizes}.")
+    if found["starts"]:
+        first = found["starts"]["import torch"]["median"]
+        begin = ", ".join(f"{name} {f['median']:.2f} s ({f['median'] / first:.2f})" for name, f in found["starts"].items())
+        lines.append(f"To start, and relative to torch alone: {begin}.")
     if found["default_run"]:
         run_ = found["default_run"]
         lines.append(

@@ -13,6 +13,9 @@ from ssl_zoo.errors import InputError
 def compiled(loss: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
     """The same function, compiled when it is first called, which takes up to a minute. On a GPU it is replayed as CUDA graphs.
 
+    Its result is one node for autograd: what a term counts for cannot be told, and a second backward pass through CUDA graphs
+    ends the process ("invalid device pointer", torch 2.11). So a step that is looked into is made without.
+
     One graph or an error: a loss that falls apart into several would be slower than it looks. Batches must not change in shape.
 
     Raises:
@@ -20,6 +23,13 @@ def compiled(loss: Callable[..., Any], device: torch.device) -> Callable[..., An
     """
     if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX") or "g++", "clang++", "c++", "cl"))):
         raise InputError("`compile=True` needs a C++ compiler on the CPU, and none was found; install g++, or go on without it")
-    torch._functorch.config.donated_buffer = False  # gradients of single terms are taken as well, at log points
     mode = "reduce-overhead" if device.type == "cuda" else "default"  # the former records CUDA graphs
-    return torch.compile(loss, fullgraph=True, dynamic=False, mode=mode)
+    inner = torch.compile(loss, fullgraph=True, dynamic=False, mode=mode)
+    if device.type != "cuda":
+        return inner
+
+    def replayed(*args: Any) -> Any:
+        torch.compiler.cudagraph_mark_step_begin()  # what the step before returned may be written over
+        return inner(*args)
+
+    return replayed

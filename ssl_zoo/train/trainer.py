@@ -22,7 +22,7 @@ from ssl_zoo.ranks import average_gradients, gather_rows, rank, ranks
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.checkpoint import Checkpoints
-from ssl_zoo.train.compile import compiled
+from ssl_zoo.train.compile import compiled as compiled_loss
 from ssl_zoo.train.evaluate import Evaluator, chosen
 from ssl_zoo.train.guard import FiniteGuard, TermGuard, weights_not_finite
 from ssl_zoo.train.logs import NoLog, RunLog, tag_of
@@ -91,7 +91,9 @@ class Trainer:
         self.finite = FiniteGuard(settings.steps, self.device)
         self.mechanism = Mechanism(algorithm)
         self.skips = Skips(algorithm, settings.on_nan == "skip")
-        self._compiled = compiled(algorithm.loss, self.device) if settings.compile else None  # never put back into the method
+        self._compiled = (
+            compiled_loss(algorithm.loss, self.device) if settings.compile else None
+        )  # never put back into the method
         self.seconds_compiling: float | None = None  # with the first step
         self._parameters = [p for p in algorithm.parameters() if p.requires_grad]
         self._clock = torch.linspace(0, 1, settings.steps + 1, device=self.device)  # progress of each step: no copy per step
@@ -177,8 +179,8 @@ class Trainer:
 
         Args:
             step: Its number, from 0.
-            watch: Whether to look whether the loss's terms do anything, as at a log point.
-            measure: Whether to measure what they do.
+            watch: Whether to look whether the loss's terms do anything, as at a log point. Such a step is not compiled.
+            measure: Whether to measure what they do; likewise.
 
         Returns:
             The loss and its terms, and what was measured.
@@ -189,17 +191,16 @@ class Trainer:
         seed_global(mix(s.seed, step, "loss", rank()))  # so that a resumed run draws the same dropout
         self.skips.remember()
         began = time.perf_counter()
-        if self._compiled is not None and self.device.type == "cuda":
-            torch.compiler.cudagraph_mark_step_begin()  # what the step before returned may be written over
+        compiled = None if watch or measure else self._compiled  # one node for autograd, which cannot be looked into
         with self.machine.autocast(), self.mechanism.watching() if measure else contextlib.nullcontext():
-            out = (self._compiled or self.algorithm.loss)(batch, self._clock[step])
+            out = (compiled or self.algorithm.loss)(batch, self._clock[step])
         watched = self.guard.look(out) if watch else {}
         if measure:
             watched |= {f"mechanism/{name}": value for name, value in self.mechanism.measure(out).items()}
         for p in parameters:
             p.grad = None
         out.total.backward()
-        if self._compiled is not None and self.seconds_compiling is None:
+        if compiled is not None and self.seconds_compiling is None:
             self.seconds_compiling = time.perf_counter() - began
         average_gradients(parameters)
         if self.skips.usable(out.total):

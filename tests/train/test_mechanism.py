@@ -154,8 +154,6 @@ def test_nothing_stays_watched_even_after_an_error(facts):
 
 
 def test_settings_that_exclude_each_other():
-    with pytest.raises(InputError, match=r"evaluation\.mechanism looks into the loss, which --compile does not allow"):
-        dataclasses.replace(SETTINGS, compile=True, evaluation=EvaluationSettings(mechanism=5))
     with pytest.raises(InputError, match=r"eval_ema names a net .* evaluation\.net = student another"):
         dataclasses.replace(SETTINGS, eval_ema=0.9, evaluation=EvaluationSettings(net="student"))
 
