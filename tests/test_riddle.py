@@ -1,4 +1,4 @@
-"""RIDDLE.md says nothing that its rows do not say."""
+"""docs/riddle.md says nothing that its rows do not say."""
 
 import re
 import statistics
@@ -13,7 +13,7 @@ from ssl_zoo.tables.cells import difference
 from ssl_zoo.tables.documents import insert
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "benchmarks/RIDDLE.md").read_text()
+TEXT = (ROOT / "docs/riddle.md").read_text()
 ROWS = ROOT / "benchmarks/results/ladder-digits.jsonl"
 JPEG = ROOT / "benchmarks/results/ladder-cifar10-jpeg.jsonl"
 PROSE = TEXT.partition("<!-- table")[0]
