@@ -29,20 +29,32 @@ def command(
     argv: Sequence[str] | None,
     measure: Callable[[argparse.Namespace], Figures],
     markdown: Callable[[Figures], str],
+    brief: Callable[[Figures], str] | None = None,
 ) -> int:
-    """Measure or read, keep and show. Returns the exit status: 0, or 2 for bad input."""
+    """Measure or read, keep and show. Returns the exit status: 0, or 2 for bad input.
+
+    Args:
+        p: From `parser`, with the flags of the command's own.
+        argv: The words; those of the process unless given.
+        measure: Makes the figures.
+        markdown: All of them, for a document.
+        brief: Some of them, for another, at a place of its own.
+    """
+    if brief is not None:
+        p.add_argument("--brief", action="store_true", help="few numbers; their place is named 'FILE.json in brief'")
     try:
         flags = p.parse_args(argv)
         if flags.into and not flags.read:
             raise InputError("--into needs --read FILE.json, whose name marks the place")
-        figures = _read(flags.read, p.prog, markdown) if flags.read else measure(flags)
+        shown, place = (brief, f"{flags.read} in brief") if brief and flags.brief else (markdown, str(flags.read))
+        figures = _read(flags.read, p.prog, shown) if flags.read else measure(flags)
         if flags.out:
             files.replace_text(flags.out, json.dumps(figures, indent=1) + "\n")
         if flags.into:
             text = flags.into.read_text(encoding="utf-8")
-            files.replace_text(flags.into, insert(text, str(flags.read), markdown(figures)))
+            files.replace_text(flags.into, insert(text, place, shown(figures)))
         else:
-            print(markdown(figures))
+            print(shown(figures))
     except (InputError, OSError) as error:
         print(f"{p.prog}: {one_line(error)}", file=sys.stderr)
         return 2

@@ -1,7 +1,7 @@
 """What grows with the number of images and of classes: python benchmarks/scale.py --out benchmarks/results/scale.json
 
 Measures what each row costs at sizes that fit here, and computes from that memory and time up to a hundred million images, as
-`benchmarks/SCALE.md` shows them.
+`docs/scale.md` shows them.
 """
 
 import argparse
@@ -103,7 +103,7 @@ def measured() -> dict[str, Any]:
 
 
 def markdown(f: dict[str, Any]) -> str:
-    """The tables of SCALE.md."""
+    """The tables of docs/scale.md."""
     m = f["measured"]
     last_rows = max(map(int, m["epoch"]))
     shuffle = m["epoch"][str(last_rows)] / last_rows

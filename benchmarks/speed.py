@@ -266,7 +266,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty
             return everything(flags.device, flags.short, parts, fast, flags.rounds, keep)
 
-    return figures.command(p, argv, measured, timing.markdown)
+    return figures.command(p, argv, measured, timing.markdown, timing.brief)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""RIDDLE.md says nothing that its rows do not say."""
+"""docs/riddle.md says nothing that its rows do not say."""
 
 import re
 import statistics
@@ -13,11 +13,27 @@ from ssl_zoo.tables.cells import difference
 from ssl_zoo.tables.documents import insert
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "benchmarks/RIDDLE.md").read_text()
+TEXT = (ROOT / "docs/riddle.md").read_text()
 ROWS = ROOT / "benchmarks/results/ladder-digits.jsonl"
 JPEG = ROOT / "benchmarks/results/ladder-cifar10-jpeg.jsonl"
-PROSE = TEXT.partition("<!-- table")[0]
-GAIN = re.compile(r"([SA][\w.-]*) over ([SA][\w.-]*): ([+-][\d.]+) \(([+-][\d.]+) to ([+-][\d.]+)\), n = (\d+)")
+SAID = TEXT.partition("<!-- table")[0]  # all but what is generated as a whole
+CLAIM = re.compile(
+    r"^\| ([SA][\w.-]*) over ([SA][\w.-]*) \| [^|]+ \| ([+-][\d.]+) \| ([+-][\d.]+) to ([+-][\d.]+) \| (\d+) \| (yes|no) \|$",
+    re.MULTILINE,
+)
+QUOTED = re.compile(r"([+-]\d+\.\d+) points \(([SA][\w.-]*) over ([SA][\w.-]*)\)")
+
+
+def cells(line):
+    """Of a line of a table."""
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def gain_of(rungs, one, other):
+    """A paired difference, and whether it is shown, as the page writes them."""
+    found = difference(rungs[one], rungs[other])
+    mean, low, high = (f"{number:+.1f}" for number in (found.mean, found.low, found.high))
+    return mean, low, high, str(found.n), "yes" if float(low) > 0 or float(high) < 0 else "no"
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +61,15 @@ def test_the_rows_are_those_that_the_text_says(found):
 
 def test_the_table_of_weights(found):
     """Accuracy on the splits that all of them have, or how many runs diverged."""
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in PROSE.splitlines() if line.startswith("|")]
+    rows = [cells(line) for line in SAID.splitlines() if line.startswith("|")]
     (head,) = [row for row in rows if row[0] == "weight"]
     lines = [row for row in rows if row[0] in ("logits", "KL divergence", "probabilities")]
     assert len(lines) == 3
     special = {("logits", 1): "A0", ("probabilities", 1): "A1", ("probabilities", 100): "A2"}
     short = {"logits": "-logits", "KL divergence": "-kl", "probabilities": ""}
     shown = set()
-    for space, *cells in lines:
-        for weight, cell in zip(map(float, head[1:]), cells, strict=True):
+    for space, *scores_of in lines:
+        for weight, cell in zip(map(float, head[1:]), scores_of, strict=True):
             name = special.get((space, weight), f"A2{short[space]}-{weight:g}")
             if not cell:
                 assert name not in found.rungs
@@ -68,23 +84,27 @@ def test_the_table_of_weights(found):
     assert shown == {"A0", "A1", *(name for name in found.rungs if name.startswith("A2"))}
 
 
-def test_every_gain_in_the_text_is_that_of_its_rows(rungs):
-    claims = GAIN.findall(PROSE)
-    assert len(claims) == PROSE.count(", n = ") >= 15
+def test_every_gain_is_that_of_its_rows(rungs):
+    """And is said to be shown where its interval excludes 0, and only there."""
+    claims = CLAIM.findall(SAID)
+    assert len(claims) == len({claim[:2] for claim in claims}) == 33
+    assert len(re.findall(r"[+-]\d[\d.]* to [+-]?\d", SAID)) == len(claims), "no interval stands elsewhere"
     for one, other, *numbers in claims:
-        found = ladder.shown(difference(rungs[one], rungs[other]))
-        assert found == f"{numbers[0]} ({numbers[1]} to {numbers[2]}), n = {numbers[3]}", (one, other)
+        assert gain_of(rungs, one, other) == tuple(numbers), (one, other)
+    shown = [claim[-1] for claim in claims]
+    assert shown.count("yes") == 19 and shown.count("no") == 14
 
 
-def test_what_is_said_to_be_shown_has_an_interval_without_zero():
-    """And what is said not to be shown, one with it."""
-    counted = {True: 0, False: 0}
-    for part in re.split(r"\n\n|\n(?=- )", PROSE):
-        shown = "not shown" not in part.casefold()
-        for one, other, _, low, high, _ in GAIN.findall(part):
-            assert (float(low) > 0 or float(high) < 0) == shown, (one, other)
-            counted[shown] += 1
-    assert counted[True] >= 15 and counted[False] >= 10
+def test_every_gain_in_a_sentence_is_in_a_table():
+    known = {(mean, one, other) for one, other, mean, *_ in CLAIM.findall(SAID)}
+    sentences = " ".join(line for line in SAID.splitlines() if not line.startswith("|"))
+    assert {*QUOTED.findall(sentences)} <= known
+    assert len(re.findall(r"[+-]\d+\.\d", sentences)) == len(QUOTED.findall(sentences)) == 2, "a gain that says of what"
+
+
+def test_what_is_not_shown_to_matter_stands_apart():
+    (part,) = re.findall(r"^### What is not shown to matter\n(.*?)^###", SAID, re.DOTALL | re.MULTILINE)
+    assert {claim[-1] for claim in CLAIM.findall(part)} == {"no"} and len(CLAIM.findall(part)) == 11
 
 
 def test_student_and_teacher_are_as_close_as_the_text_says(rungs):
@@ -96,10 +116,20 @@ def test_student_and_teacher_are_as_close_as_the_text_says(rungs):
         )
 
 
-def test_every_measurement_in_the_text_is_in_the_table(found):
-    made = ladder.markdown(found)
-    quoted = re.findall(r"`((?:[\d.]+, ){3}[\d.]+)`", PROSE)
-    assert len(quoted) == 8 and all(f"| {numbers} |" in made for numbers in quoted)
+def test_every_measurement_is_that_of_its_rung(found):
+    """The page shows a part of the generated table of measurements: some rungs, some columns."""
+    made = [cells(line) for line in ladder.markdown(found).partition("| at 10,")[2].splitlines() if line.startswith("|")]
+    head = ["rung", *ladder.MEASURED.values()]
+    whole = {rung: dict(zip(head, [rung, *numbers], strict=True)) for rung, *numbers in made}
+    lines = [cells(line) for line in SAID.splitlines() if line.startswith("|")]
+    (start,) = (number for number, line in enumerate(lines) if line[0] == "rung" and line[1] in head)
+    shown = [line for line in lines[start + 2 :] if re.match(r"[\d.-]+, ", line[1])]
+    assert [line[0] for line in shown] == ["S0", "A0", "A1", "A2", "A2-kl-30", "A10", "A10-logits-1", "A10-logits-50"]
+    for line in shown:
+        assert line == [whole[line[0]][column] for column in lines[start]]
+    assert len(lines[start]) == 4
+    quoted = re.findall(r"(?<=[|`] )(?:[\d.]+, ){3}[\d.]+(?= [|`])", SAID)
+    assert len(quoted) == 8 * 3 - 1, "none stands elsewhere; labels alone have no consistency gradient"
 
 
 def test_the_published_numbers_are_in_their_file():
@@ -108,7 +138,7 @@ def test_the_published_numbers_are_in_their_file():
         for e in yaml.safe_load((ROOT / "ssl_zoo/tables/published.yaml").read_text())
         if e["dataset"] == "cifar10" and e["labels"] == 4000 and e["verified"] and e.get("usable", True)
     }
-    lines = re.findall(r"^\| (supervised|meanteacher) \| (\S+) \| ([\d.]+) \| (.*) \| (.*) \|$", PROSE, re.MULTILINE)
+    lines = re.findall(r"^\| (supervised|meanteacher) \| (\S+) \| ([\d.]+) \| (.*) \| (.*) \|$", SAID, re.MULTILINE)
     assert len(lines) == 9
     for line in lines:
         assert line in known or (line[4] == "the tutorial itself" and any(line[:3] == entry[:3] for entry in known)), line

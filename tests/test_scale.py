@@ -1,4 +1,4 @@
-"""The figures of SCALE.md come from a results file, and the tables say what the figures say."""
+"""The figures of docs/scale.md come from a results file, and the tables say what the figures say."""
 
 import json
 import mmap
@@ -16,7 +16,7 @@ def test_the_document_is_made_from_the_results_file(monkeypatch):
     monkeypatch.chdir(ROOT)
     name = "benchmarks/results/scale.json"
     figures = json.loads(Path(name).read_text())
-    text = Path("benchmarks/SCALE.md").read_text()
+    text = Path("docs/scale.md").read_text()
     assert insert(text, name, scale.markdown(figures)) == text and not figures["commit"].endswith("-dirty")
     memory = figures["measured"]["memory"]
     for classes in scale.CLASSES:

@@ -1,6 +1,7 @@
 """What is timed must be what is claimed. The times themselves are no test's business."""
 
 import json
+import re
 import statistics
 from pathlib import Path
 
@@ -234,15 +235,31 @@ def test_a_short_measurement(monkeypatch, capsys):
     }
 
 
-def test_the_readmes_table_is_made_from_the_results_file(monkeypatch):
+def test_the_tables_of_the_documents_are_made_from_the_results_file(monkeypatch):
     monkeypatch.chdir(ROOT)
     name = "benchmarks/results/speed.json"
     figures = json.loads(Path(name).read_text())
-    text = Path("README.md").read_text()
-    assert insert(text, name, timing.markdown(figures)) == text and not figures["commit"].endswith("-dirty")
+    whole, few = Path("docs/speed.md").read_text(), Path("README.md").read_text()
+    assert insert(whole, name, timing.markdown(figures)) == whole and not figures["commit"].endswith("-dirty")
+    assert insert(few, f"{name} in brief", timing.brief(figures)) == few
 
 
-def test_the_readmes_words_about_precision():
+def test_few_numbers_for_a_readme(tmp_path, capsys):
+    """They stand among all of them, and have a place of their own."""
+    name = ROOT / "benchmarks/results/speed.json"
+    place = tmp_path / "README.md"
+    place.write_text(f"<!-- table {name} -->\nall\n<!-- end -->\n<!-- table {name} in brief -->\nold\n<!-- end -->\n")
+    assert speed.main(["--read", str(name), "--brief", "--into", str(place)]) == 0
+    assert speed.main(["--read", str(name), "--brief"]) == 0
+    few = capsys.readouterr().out.strip()
+    assert few in place.read_text() and "\nall\n" in place.read_text() and "\nold\n" not in place.read_text()
+    numbers = re.findall(r"^\| [a-z].*? \| (.*) \|$", few, re.MULTILINE)
+    whole = timing.markdown(json.loads(name.read_text()))
+    wanted = [f"| {numbers[0]} |", numbers[1].replace(" times ", " times meanteacher "), f"The default run: {numbers[2]} from"]
+    assert len(numbers) == 3 and all(part in whole for part in wanted)
+
+
+def test_the_words_about_precision():
     """In bf16 and in fp32, over the same seeds and splits: means differ by less than their difference's standard error."""
     found = {}
     for name in ("digits", "digits-fp32"):
@@ -252,13 +269,11 @@ def test_the_readmes_words_about_precision():
             errors = [100 * row["error_rate"] for row in rows if row["algorithm"] == alg]
             assert len(errors) == 5
             found[name, alg] = statistics.mean(errors), statistics.variance(errors) / 5
-    text = " ".join((ROOT / "README.md").read_text().split())
-    fp32 = {alg: f"{found['digits-fp32', alg][0]:.1f}" for alg in speed.METHODS}
-    bf16 = f"{found['digits', 'meanteacher'][0]:.1f}"
-    assert (
-        f"in fp32 are {fp32['supervised']} (supervised), {fp32['tempens']} (tempens), {fp32['pimodel']} (pimodel) and "
-        f"{fp32['meanteacher']} % (meanteacher, in bf16 {bf16} %)"
-    ) in text
+    lines = (ROOT / "docs/speed.md").read_text().splitlines()
+    start = lines.index("| error rate, % | bf16 | fp32 |")
+    assert [lines[start + 2 + place] for place in range(len(speed.METHODS))] == [
+        f"| {alg} | {found['digits', alg][0]:.1f} | {found['digits-fp32', alg][0]:.1f} |" for alg in speed.METHODS
+    ]
     for alg in speed.METHODS:
         (one, error), (other, more) = found["digits", alg], found["digits-fp32", alg]
         assert abs(one - other) < (error + more) ** 0.5, alg

@@ -2,7 +2,7 @@
 
 from .contenders import Bare, Ours, peak, plain
 from .parts import LOG_EVERY, PARTS, breakdown
-from .tables import markdown
+from .tables import brief, markdown
 from .turns import interleaved, spread, timed
 from .workloads import Workload, random_data
 
@@ -13,6 +13,7 @@ __all__ = [
     "Ours",
     "Workload",
     "breakdown",
+    "brief",
     "interleaved",
     "markdown",
     "peak",

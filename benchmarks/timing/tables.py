@@ -21,6 +21,26 @@ def markdown(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def brief(found: dict[str, Any]) -> str:
+    """Three of them."""
+    work = found["workloads"]["cifar"]
+    mine = work["methods"]["meanteacher"]
+    lines = [
+        "| | |",
+        "| - | -: |",
+        f"| overhead of a Mean Teacher step over the nets' own passes | {_percent(mine['overhead'])} |",
+    ]
+    if "0" in work["plain"]:
+        gain = work["plain"]["0"]["gain"]
+        more = f"{gain['median']:.2f} times ({gain['min']:.2f} to {gain['max']:.2f})"
+        lines.append(f"| speed against a plain Mean Teacher, which augments with PIL, in fp32 | {more} |")
+    if found["default_run"]:
+        lines.append(f"| the default run above, from the command to its end | {found['default_run']['wall']:.0f} s |")
+    title = work["title"].partition(",")[0]
+    lines += ["", f"{title} in {mine['precision']}, medians (least to most). {found['device']}, {found['cores']} cores."]
+    return "\n".join(lines)
+
+
 def _tables(work: dict[str, Any]) -> list[str]:
     """Of one workload: what a step of each method takes, and where its time goes."""
     lines = [

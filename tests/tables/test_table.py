@@ -113,11 +113,11 @@ def test_the_readmes_table_is_made_from_the_results_file(monkeypatch):
 @pytest.mark.parametrize(
     ("file", "n", "labels"), [("digits-labels", 3, ["20", "50", "100", "all"]), ("cifar10-jpeg", 2, ["4000"])]
 )
-def test_the_readmes_grids_are_made_from_results_files(file, n, labels, monkeypatch):
+def test_the_grids_of_the_documents_are_made_from_results_files(file, n, labels, monkeypatch):
     monkeypatch.chdir(ROOT)
     name = f"benchmarks/results/{file}.jsonl"
     tables, said = make_tables(results.read_rows([Path(name)]))
-    text = Path("README.md").read_text()
+    text = Path("docs/tables.md").read_text()
     assert not said and insert(text, name, render.markdown(tables, False)) == text
     assert tables[0].labels == labels and set(tables[0].cells) == {"supervised", "pimodel", "tempens", "meanteacher"}
     assert all(cell.n == n for cells in tables[0].cells.values() for cell in cells.values())

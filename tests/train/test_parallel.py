@@ -169,7 +169,7 @@ def two_machines():
 
 @pytest.mark.slow
 def test_two_machines_give_what_one_process_gives(two_machines, alone, tmp_path):
-    """As README says it, with the name of the network."""
+    """As docs/parallel.md says it, with the name of the network."""
     argv = [*QUICK, *RUNS["tempens"], "--out", str(tmp_path / "run")]
     more = ["--nnodes=2", "--nproc-per-node=1", "--master-addr=10.77.0.1", "--master-port=29411"]
     started = [

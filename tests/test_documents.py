@@ -1,0 +1,406 @@
+"""What README.md and docs/ show must work as printed: commands, code, paths, links, tables and numbers."""
+
+import argparse
+import json
+import re
+import shlex
+import string
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ssl_zoo
+from benchmarks import figures, scale, soak, speed, timing
+from ssl_zoo import config, plugins
+from ssl_zoo.cli import compare, ladder, new, plot, run, share, sweep, table
+from ssl_zoo.errors import InputError
+from ssl_zoo.ladders import read_ladder
+from ssl_zoo.registry import REGISTRIES
+from ssl_zoo.runs import row as results
+from ssl_zoo.runs.report import summary
+from ssl_zoo.tables import ladder as ladders
+from ssl_zoo.tables import render
+from ssl_zoo.tables.documents import insert
+from ssl_zoo.tables.table import make_tables
+from ssl_zoo.testing.augmentations import AUGMENTATION_CHECKS
+from ssl_zoo.testing.check import CHECKS
+from ssl_zoo.testing.datasets import DATASET_CHECKS
+from ssl_zoo.testing.nets import NET_CHECKS
+from tests.algorithms.mutants import MUTANTS
+from tests.testing.net_mutants import MUTANTS as NET_MUTANTS
+from tests.testing.test_augmentations import MUTANTS as AUGMENTATION_MUTANTS
+from tests.testing.test_datasets import BROKEN
+
+ROOT = Path(__file__).parent.parent
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+README, WIDE = PAGES["README.md"], 120
+KINDS = {"algorithm": "my-method", "net": "my-net", "dataset": "my-data", "augmentation": "my-dim"}  # as the pages call them
+
+
+def in_words(text: str) -> str:
+    """Without line breaks."""
+    return " ".join(text.split())
+
+
+# Form
+
+
+def prose(text: str) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers, but those of tables, of what is generated, and of Python."""
+    generated = fenced = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        generated = (generated or line.startswith("<!-- table")) and not line.startswith("<!-- end")
+        if line.startswith("```"):
+            fenced = not fenced
+        elif not generated and not fenced and not line.startswith("|"):
+            yield number, line
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_lines_are_short(page):
+    assert [f"{page}:{number}" for number, line in prose(PAGES[page]) if len(line) > WIDE] == []
+    blocks = [block for block in re.findall(r"^```.*?\n(.*?)^```", PAGES[page], re.DOTALL | re.MULTILINE) if block != method()]
+    assert [line for block in blocks for line in block.splitlines() if len(line) > WIDE] == []
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 190
+
+
+def test_every_page_is_reached_from_the_readme():
+    assert {page for page in PAGES if page.startswith("docs/")} == set(re.findall(r"\((docs/\w+\.md)", README))
+
+
+# Paths and links
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_paths_that_it_names_exist(page):
+    for path in re.findall(r"`((?:ssl_zoo|benchmarks|tests|configs|docs)/[\w./-]*)`", PAGES[page]):
+        assert (ROOT / path).exists(), path
+    assert not re.search(r"@[A-Z]+@", PAGES[page]), "a placeholder is left"
+
+
+def anchors(text: str) -> set[str]:
+    """What links to the headings of a page end in, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    kept = string.ascii_lowercase + string.digits + "-_ "
+    return {"".join(c for c in heading.lower() if c in kept or c.isalnum()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", PAGES[page]):
+        place, _, anchor = target.partition("#")
+        path = ((ROOT / page).parent / place).resolve() if place else ROOT / page
+        assert not re.match(r"\w+:", target) and path.is_relative_to(ROOT) and path.is_file(), target
+        assert not anchor or anchor in anchors(path.read_text()), target
+
+
+# What is generated
+
+
+def generated(place: str) -> str:
+    """The table that belongs at a place, from its rows or figures."""
+    name, brief = place.removesuffix(" in brief"), place.endswith(" in brief")
+    if name.endswith(".json"):
+        found = json.loads((ROOT / name).read_text())
+        return {"speed": timing.brief if brief else timing.markdown, "scale": scale.markdown}[Path(name).stem](found)
+    if Path(name).stem.startswith("ladder-"):
+        return ladders.markdown(ladders.sound(ladders.read_rows(ROOT / name)))
+    tables, said = make_tables(results.read_rows([ROOT / name]))
+    assert not said
+    return render.markdown(tables, False)
+
+
+PLACES = [(page, place) for page, text in PAGES.items() for place in re.findall(r"<!-- table (benchmarks/.*?) -->", text)]
+
+
+@pytest.mark.parametrize(("page", "place"), PLACES)
+def test_tables_are_made_from_their_files(page, place):
+    assert insert(PAGES[page], place, generated(place)) == PAGES[page]
+
+
+def test_every_kept_result_is_shown():
+    shown = {place.removesuffix(" in brief") for _, place in PLACES}
+    kept = {path.relative_to(ROOT).as_posix() for path in (ROOT / "benchmarks/results").glob("*.json*")}
+    apart = {"benchmarks/results/soak.json", "benchmarks/results/digits-fp32.jsonl"}  # in words
+    assert shown == kept - apart and all(name in "".join(PAGES.values()) for name in apart - {"benchmarks/results/soak.json"})
+
+
+# Commands
+
+
+def commands(text: str) -> list[str]:
+    """Command lines of the blocks of a page, without comments; what a block shows besides is output."""
+    text = re.sub(r"^```python\n.*?^```", "", text, flags=re.DOTALL | re.MULTILINE).replace("\\\n", " ")
+    starts = r"(?:pip install -e \. && )?(?:ssl-zoo|python (?:-m ssl_zoo|benchmarks/)|torchrun)"
+    return re.findall(rf"^ {{4,}}({starts}.*)$", text, re.MULTILINE)
+
+
+COMMANDS = sorted({(page, line) for page, text in PAGES.items() for line in commands(text)})
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A folder with what the commands name; what they register and import is forgotten."""
+    monkeypatch.chdir(tmp_path)
+    for kind, name in KINDS.items():
+        for file, text in new.files(name, kind).items():
+            (tmp_path / file).write_text(text)
+    (tmp_path / "mine.yaml").write_text(config.dump(ssl_zoo.recipe("digits")))
+    (tmp_path / "docs").mkdir()
+    monkeypatch.setattr(plugins, "_loaded", set(plugins._loaded))
+    for registry in REGISTRIES:
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    modules, path = set(sys.modules), list(sys.path)
+    yield
+    for name in set(sys.modules) - modules:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+    sys.path[:] = path
+
+
+def check(line: str) -> None:
+    """Raise unless a command line can be given: its flags exist, and settings, rungs and files are what they should be."""
+    words = shlex.split(line, comments=True)
+    if "&&" in words:
+        words = words[words.index("&&") + 1 :]
+    if words[0] == "torchrun":
+        words = ["python", *words[words.index("benchmarks/run.py") :]]
+    if ">" in words:
+        words = words[: words.index(">")]
+    if words[0] == "python" and words[1].endswith(".py"):
+        name, words = Path(words[1]).stem, words[2:]
+        assert (ROOT / f"benchmarks/{name}.py").is_file(), name
+    else:
+        name, words = words[1 if words[0] == "ssl-zoo" else 3], words[2 if words[0] == "ssl-zoo" else 4 :]
+    CHECKED[name](words)
+
+
+def check_run(words: list[str]) -> None:
+    flags = run.parse(words)
+    plugins.load(flags.plugin)
+    run.read_settings(flags)
+
+
+def check_sweep(words: list[str]) -> None:
+    flags = sweep.parser().parse_args(words)
+    assert sweep.cells_of(flags, Path("out"))
+
+
+def check_ladder(words: list[str]) -> None:
+    flags = ladder.parser().parse_args(words)
+    if flags.read:
+        assert (ROOT / flags.read).is_file() and (ROOT / flags.into).is_file()
+    elif flags.ladder == ladder.LADDER:
+        assert {*(flags.rungs or "").split(",")} - {""} <= {*read_ladder(flags.dataset)}
+
+
+def check_table(words: list[str]) -> None:
+    flags = table.parser("table.py").parse_args(words)
+    committed = [path for path in flags.paths if path.parts[0] == "benchmarks"]
+    assert all((ROOT / path).exists() for path in committed)
+    if flags.into:
+        (place,) = committed
+        assert f"<!-- table {place.as_posix()} -->" in PAGES[flags.into.as_posix()]
+
+
+def check_new(words: list[str]) -> None:
+    for path in Path().iterdir():
+        if path.suffix in (".py", ".yaml"):
+            path.unlink()
+    assert new.main(words) == 0
+
+
+def check_figures(main):
+    """Of a command that measures: its flags, and that it has a place for what it reads."""
+
+    def checked(words: list[str]) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            parsed: list[argparse.Namespace] = []
+
+            def caught(p, argv, measure, markdown, brief=None):
+                if brief is not None:
+                    p.add_argument("--brief", action="store_true")
+                parsed.append(p.parse_args(argv))
+                return 0
+
+            patch.setattr(figures, "command", caught)
+            assert main(words) == 0
+        (flags,) = parsed
+        if flags.into:
+            brief = " in brief" if getattr(flags, "brief", False) else ""
+            assert f"<!-- table {flags.read}{brief} -->" in PAGES[flags.into.as_posix()]
+
+    return checked
+
+
+def check_soak(words: list[str]) -> None:
+    flag, kills, *rest = words
+    assert flag == "--kills" and int(kills) > 0
+    check_run(rest)
+
+
+CHECKED = {
+    "run": check_run,
+    "share": lambda words: share.settings_of(words),
+    "sweep": check_sweep,
+    "ladder": check_ladder,
+    "table": check_table,
+    "plot": lambda words: plot.parser("plot.py").parse_args(words),
+    "compare": lambda words: compare.parser("compare.py").parse_args(words),
+    "new": check_new,
+    "speed": check_figures(speed.main),
+    "scale": check_figures(scale.main),
+    "soak": check_soak,
+}
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS)
+def test_commands_can_be_given(page, line, elsewhere):
+    check(line)
+
+
+def test_commands_in_the_text_can_be_given(elsewhere):
+    """Those between backticks that are whole."""
+    found = re.findall(r"`((?:ssl-zoo|python benchmarks/\w+\.py) [^`]*)`", in_words("\n".join(PAGES.values())))
+    whole = [line for line in found if " " in line.removeprefix("ssl-zoo ").removeprefix("python ")]
+    assert len(whole) >= 4
+    for line in whole:
+        check(line)
+
+
+def test_there_are_commands_and_a_wrong_one_is_found(elsewhere):
+    assert len(COMMANDS) > 40 and {"run", "sweep", "table", "plot", "compare", "ladder", "share", "new"} <= {
+        match[1] for _, line in COMMANDS if (match := re.search(r"ssl-zoo (\w+)", line))
+    }
+    for line in (
+        "ssl-zoo run --stpes 5",
+        "ssl-zoo run --set optimizer.rl=0.1",
+        "ssl-zoo sweep --recipe digits --algs meantaecher",
+        "ssl-zoo table runs/a --fromat html",
+        "ssl-zoo ladder --dataset digits --rungs S0,A99",
+        "python benchmarks/speed.py --raed x.json",
+        "python benchmarks/runs.py",
+        "ssl-zoo rum",
+    ):
+        with pytest.raises((InputError, AssertionError, KeyError)):
+            check(line)
+
+
+def test_the_commands_of_new_are_those_that_are_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert new.main(["my-method"]) == 0
+    for line in capsys.readouterr().out.splitlines():
+        if line.startswith("    "):
+            shown = line.replace("python -m ssl_zoo run", "ssl-zoo run")  # as they are where the command is installed
+            assert shown in README.splitlines() and shown in PAGES["docs/methods.md"].splitlines()
+
+
+# Python
+
+
+def blocks(page: str) -> list[str]:
+    """The Python of a page."""
+    return re.findall(r"^```python\n(.*?)^```", PAGES[page], re.DOTALL | re.MULTILINE)
+
+
+def method() -> str:
+    """The method that the page on methods shows."""
+    return new.files("my-method")["my_method.py"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with photos, and with a run on class folders as the README makes one."""
+    here = tmp_path_factory.mktemp("trained")
+    draw = np.random.default_rng(0)
+    for place in ("train/a/1", "train/b/1", "train/b/2", "test/a/1", "test/b/1", "unlabeled/1"):
+        file = here / "DIR" / f"{place}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 255, (40, 36, 3), dtype=np.uint8)).save(file)
+    (here / "new").mkdir()
+    for name in ("one", "two"):
+        Image.fromarray(draw.integers(0, 255, (50, 70, 3), dtype=np.uint8)).save(here / "new" / f"{name}.jpg")
+    (line,) = (line for line in commands(README) if "--data-root DIR" in line)
+    words = shlex.split(line)[2:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(here)
+        patch.setenv("SSL_ZOO_CACHE", str(here / "cache"))
+        assert run.main([*words, "--net", "smallnet", "--steps", "2", "--set", "batch={labeled: 3, unlabeled: 3}"]) == 0
+    return here
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
+def test_python_runs(page, trained, monkeypatch):
+    """All blocks of a page, one after the other; but a method, which has tests of its own."""
+    monkeypatch.chdir(trained)
+    names: dict = {"__name__": page}
+    for block in blocks(page):
+        if block != method():
+            exec(compile(block, page, "exec"), names)
+
+
+def test_the_method_shown_is_the_one_that_is_written():
+    """tests/cli/test_new.py runs it, its test and its recipe."""
+    assert blocks("docs/methods.md")[0] == method()
+
+
+def test_the_python_interface_without_the_command_line():
+    shown: dict = {}
+    exec(blocks("docs/methods.md")[-1], shown)
+    assert shown["method"].teacher.decay == 0.99
+
+
+# Words and numbers
+
+
+def test_the_numbers_of_checks_and_of_what_they_must_find():
+    said = PAGES["docs/methods.md"]
+    for name, part, checks, broken in (
+        ("algorithm", "MyMethod", CHECKS, MUTANTS),
+        ("net", "MyNet", NET_CHECKS, NET_MUTANTS),
+        ("dataset", "my_data", DATASET_CHECKS, BROKEN),
+        ("augmentation", "MyDim", AUGMENTATION_CHECKS, AUGMENTATION_MUTANTS),
+    ):
+        assert f"| {name} | `check_{name}` | `{part}: {len(checks)} checks passed` | {len(broken)} |" in said
+    for page in ("README.md", "docs/methods.md"):
+        assert f"`MyMethod: {len(CHECKS)} checks passed`" in PAGES[page]
+
+
+def test_what_a_run_prints_at_its_end():
+    """In the words of the code, with the numbers that are shown."""
+    (shown,) = re.findall(r"((?:^    (?:accuracy|result|curves).*\n)+)", README, re.MULTILINE)
+    numbers = re.search(
+        r"accuracy ([\d.]+) % \(its student ([\d.]+) %\), error rate ([\d.]+) %, after (\d+) steps in (\d+) s", shown
+    )
+    accuracy, student, error, steps, seconds = map(float, numbers.groups())
+    row = {"accuracy": accuracy / 100, "accuracy_student": student / 100, "error_rate": error / 100}
+    out = run.folder_of(run.parse([]), ssl_zoo.recipe("digits"))
+    said = summary({**row, "steps": int(steps), "seconds": seconds}, out)
+    assert [line.strip() for line in shown.splitlines()] == said.splitlines() and accuracy + error == 100
+    assert steps == ssl_zoo.recipe("digits").steps and str(ssl_zoo.recipe("digits").labels) in README
+
+
+def test_the_files_of_a_run_are_named(trained):
+    there = {path.name for path in (trained / "runs/mine").iterdir()} - {".lock"}
+    for page in ("README.md", "docs/reliability.md"):
+        named = {name.strip("/") for name in re.findall(r"`([\w.-]+/?)`", PAGES[page])}
+        assert there <= named, page
+
+
+def test_the_figures_of_the_soak():
+    found = json.loads((ROOT / "benchmarks/results/soak.json").read_text())
+    assert found["different"] == [] and found["kills"] >= 50 and not found["commit"].endswith("-dirty")
+    assert soak.sentence(found) in in_words(PAGES["docs/reliability.md"])
+
+
+def test_the_version_to_cite():
+    assert f"version = {{{ssl_zoo.__version__}}}" in README
