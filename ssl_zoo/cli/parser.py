@@ -41,10 +41,13 @@ def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted"
 
     Returns:
         The exit status: that of the work; 1: a run that had begun cannot go on; 2: bad input, or a file that cannot be used;
-        3: another process is at work there; 128 + n: ended by signal n, so 130 by Ctrl-C.
+        3: another process is at work there; 141: nobody reads the output; 128 + n: ended by signal n, so 130 by Ctrl-C.
     """
     try:
         return work()
+    except BrokenPipeError:  # whoever reads the output has read enough, as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed
+        return 128 + signal.SIGPIPE
     except (InputError, RunError, OSError) as error:
         if os.environ.get("SSL_ZOO_TRACEBACK"):
             traceback.print_exc()

@@ -69,6 +69,6 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
     return (
         f"{warned}accuracy {100 * row['accuracy']:.2f} %{student}, error rate {100 * row['error_rate']:.2f} %, "
         f"after {row['steps']} steps in {row['seconds']:.0f} s\n"
-        f"result, settings, split, metrics and checkpoint: {shown}/\n"
+        f"trained net, result, settings, split, metrics and checkpoint: {shown}/\n"
         f"curves: tensorboard --logdir {shown}"
     )

@@ -114,3 +114,15 @@ def test_no_message_of_the_library_names_a_flag():
             texts = [node.value for node in ast.walk(function) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
             flags = [text for text in texts if "--" in text and text != ast.get_docstring(function, clean=False)]
             assert not flags or function.name in commands, (name, function.name, flags)
+
+
+def test_output_that_nobody_reads_is_no_error():
+    import subprocess
+    import sys
+
+    listing = subprocess.Popen(
+        [sys.executable, "-u", "-m", "ssl_zoo", "run", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    listing.stdout.readline()
+    listing.stdout.close()
+    assert listing.stderr.read() == "" and listing.wait() in (0, 141)
