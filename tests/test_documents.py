@@ -134,6 +134,19 @@ def test_every_kept_result_is_shown():
     assert shown == kept - apart and all(name in "".join(PAGES.values()) for name in apart - {"benchmarks/results/soak.json"})
 
 
+def test_what_is_said_of_one_gpu():
+    said = (ROOT / "benchmarks/results/gpu/checks.txt").read_text()
+    for alg in ("supervised", "pimodel", "tempens", "meanteacher"):
+        assert re.search(rf"^{alg} deterministic twice: the same", said, re.MULTILINE)
+        assert re.search(rf"^{alg} deterministic, ended by a signal and gone on with: the same", said, re.MULTILINE)
+    assert "all four methods gave the same bits twice" in in_words(PAGES["docs/reliability.md"])
+    busy = (ROOT / "benchmarks/results/gpu/more.txt").read_text()
+    kernels = float(re.search(r"meanteacher wrn28_2, 16 \+ 112: ([\d.]+) ms a step", busy)[1])
+    speed_there = json.loads((ROOT / "benchmarks/results/gpu/speed.json").read_text())
+    share = kernels / (1000 * speed_there["workloads"]["cifar"]["methods"]["meanteacher"]["step"]["median"])
+    assert 0.15 < share < 0.25 and "its kernels take a fifth of it" in in_words(PAGES["docs/speed.md"])
+
+
 # Commands
 
 
