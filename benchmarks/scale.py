@@ -1,7 +1,7 @@
 """What grows with the number of images and of classes: python benchmarks/scale.py --out benchmarks/results/scale.json
 
-Measures what each row costs at sizes that fit here, and computes from that memory and time up to a hundred million images, as
-`docs/scale.md` shows them.
+Measures what each row costs at sizes that fit here, and computes from that memory and time up to a hundred million
+images, as `docs/scale.md` shows them.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """A run killed again and again, and compared bit for bit with one left alone: python benchmarks/soak.py --kills 50
 
-Each time it is sent SIGKILL at a random moment and started again with the same command, until that many kills are survived; the
-last start goes on to the end. Arguments that are not its own are those of run.py; without any, it is the default run.
+Each time it is sent SIGKILL at a random moment and started again with the same command, until that many kills are
+survived; the last start goes on to the end. Arguments that are not its own are those of run.py; without any, it is the
+default run.
 """
 
 import argparse

@@ -3,13 +3,14 @@
 One run, in which all take turns, so that whatever else the machine does meets all of them alike:
 
 - ours: `Trainer.step`, all of it, with a log point's cost spread over the steps between two;
-- bare: the same nets' forward and backward passes on tensors that were made before; no eager mode can be faster with these.
+- bare: the same nets' forward and backward passes on tensors that were made before; no eager mode can be faster with
+these.
   The overhead is ours over bare, in pairs that follow each other;
 - compiled: the same steps with `--compile`;
 - plain: Mean Teacher as a tutorial writes it (`plain.py`), with the same net, batch and threads.
 
-Besides: where the time goes; what a view costs, beside PIL's of one image after the other; whether a step's cost depends on the
-size of the data set; what a default run takes, and a start.
+Besides: where the time goes; what a view costs, beside PIL's of one image after the other; whether a step's cost
+depends on the size of the data set; what a default run takes, and a start.
 """
 
 import argparse

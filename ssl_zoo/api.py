@@ -45,8 +45,9 @@ def run(
     Args:
         settings: Of the run, from `recipe`.
         folder: Its own; holds the row, the trained net, the settings, the label split, metrics and checkpoints.
-        data: (images, labels, test_images, test_labels) in place of the data set that the settings name: images (n, H, W, C) or
-            (n, H, W), uint8 or floats in [0, 1]; labels (n,), with -1 for an image without one. Or a `Dataset`.
+        data: (images, labels, test_images, test_labels) in place of the data set that the settings name: images (n, H,
+            W, C) or (n, H, W), uint8 or floats in [0, 1]; labels (n,), with -1 for an image without one. Or a
+            `Dataset`.
         fresh: Train anew, if the folder holds this run.
         quiet: Print nothing but warnings, and show no bar.
 

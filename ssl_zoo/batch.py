@@ -1,7 +1,7 @@
 """What passes between the data, the methods and the trainer: named tensors with fixed shapes.
 
-Letters used everywhere: B labelled images of a batch, U unlabelled images of a batch, K classes, N rows of the training set,
-L labelled rows, C x H x W one image, R ranks.
+Letters used everywhere: B labelled images of a batch, U unlabelled images of a batch, K classes, N rows of the training
+set, L labelled rows, C x H x W one image, R ranks.
 """
 
 from collections.abc import Mapping
@@ -43,8 +43,8 @@ class Step(NamedTuple):
 def merge_repeats(index: Tensor, value: Tensor) -> Tensor:
     """Give rows that occur several times in a batch the mean of their values.
 
-    A batch that crosses an epoch can hold a row twice. With all copies equal, writing `memory[index] = ...` no longer depends
-    on which write wins, nor on the order of the batch.
+    A batch that crosses an epoch can hold a row twice. With all copies equal, writing `memory[index] = ...` no longer
+    depends on which write wins, nor on the order of the batch.
 
     Args:
         index: (n,) rows.

@@ -151,8 +151,8 @@ def wait_for(device: torch.device) -> None:
 def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, for its next step, where the C library is GNU's.
 
-    By default that returns large blocks to the system, which hands them out again page by page, each filled with zeros: that is a
-    tenth of a step of Mean Teacher. The most that is held at a time hardly changes.
+    By default that returns large blocks to the system, which hands them out again page by page, each filled with zeros:
+    that is a tenth of a step of Mean Teacher. The most that is held at a time hardly changes.
     """
     with contextlib.suppress(OSError, AttributeError):  # another system, another library
         library = ctypes.CDLL(None)
@@ -177,7 +177,8 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 def deterministic(enabled: bool) -> Iterator[None]:
     """Use only operations that give the same bits every time; one that cannot raises an error which names it.
 
-    On a CPU all that a run uses are so anyway. Must be entered before the first work on a GPU, or matrix products may differ.
+    On a CPU all that a run uses are so anyway. Must be entered before the first work on a GPU, or matrix products may
+    differ.
     """
     if not enabled:  # torch's own call imports its compiler, which takes seconds
         yield

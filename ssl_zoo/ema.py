@@ -43,9 +43,9 @@ def average_(averages: list[Tensor], values: list[Tensor], weight: Tensor) -> No
 class Teacher(nn.Module):
     """A copy of a net whose parameters follow it as an exponential moving average.
 
-    After update t = 1, 2, ...: teacher = d teacher + (1 - d) student with d = min(1 - 1 / (t + 1), decay), so that the first
-    updates are a true average and not 99.9 % of the initial weights (Tarvainen & Valpola 2017, arXiv:1703.01780, and their
-    code). The teacher never receives a gradient. In training mode it normalises by its own batch.
+    After update t = 1, 2, ...: teacher = d teacher + (1 - d) student with d = min(1 - 1 / (t + 1), decay), so that the
+    first updates are a true average and not 99.9 % of the initial weights (Tarvainen & Valpola 2017, arXiv:1703.01780,
+    and their code). The teacher never receives a gradient. In training mode it normalises by its own batch.
 
     Args:
         net: The student; copied now, in its present state.

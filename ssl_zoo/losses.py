@@ -52,7 +52,8 @@ def squared_error(
         values: (U, K) probabilities or logits.
         target: (U, K), the same space.
         reduction: Over classes.
-        row_weight: (U,) factors of the rows; the denominator stays U, so that a batch split over ranks gives the same number.
+        row_weight: (U,) factors of the rows; the denominator stays U, so that a batch split over ranks gives the same
+            number.
 
     Returns:
         0-dim.
@@ -70,8 +71,8 @@ def squared_error(
 def kl_divergence(logits: Tensor, target: Tensor) -> Tensor:
     """KL divergence of predictions from their targets: mean over rows of the sum over k of q_k (log q_k - log p_k), p of logits.
 
-    With q the target's probabilities, as Tarvainen & Valpola 2017 (arXiv:1703.01780) compare it with the squared error. Example:
-    (0.5, 0.5) against the target (1, 0) is log 2.
+    With q the target's probabilities, as Tarvainen & Valpola 2017 (arXiv:1703.01780) compare it with the squared error.
+    Example: (0.5, 0.5) against the target (1, 0) is log 2.
 
     Args:
         logits: (U, K).

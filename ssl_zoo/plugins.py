@@ -1,7 +1,7 @@
 """Methods, nets, data sets and augmentations from outside the package.
 
-Two ways, and no third: a file or module that the user names (`--plugin my_method.py`), and a package that the user has installed
-and that declares an entry point of one of the groups below.
+Two ways, and no third: a file or module that the user names (`--plugin my_method.py`), and a package that the user has
+installed and that declares an entry point of one of the groups below.
 """
 
 import hashlib
@@ -62,7 +62,8 @@ def load_plugin(name: str) -> None:
         name: A path that ends in `.py`, or the dotted name of a module.
 
     Raises:
-        InputError: It is not there, cannot be imported, takes a name that is taken, registers nothing, or registers a method that
+        InputError: It is not there, cannot be imported, takes a name that is taken, registers nothing, or registers a
+        method that
             is no AlgorithmBase. The message names the plug-in; nothing of it stays registered or imported.
     """
     if name.endswith(".py"):
@@ -75,8 +76,8 @@ def load_plugin(name: str) -> None:
 def load_installed() -> None:
     """Load the entry points of every installed package, in the four groups.
 
-    An entry point names a module that registers, or an object, which is registered under the entry point's name unless its
-    module has done so. A second time nothing is loaded again.
+    An entry point names a module that registers, or an object, which is registered under the entry point's name unless
+    its module has done so. A second time nothing is loaded again.
 
     Raises:
         InputError: One of them cannot be loaded; the message names it and its package.
@@ -108,8 +109,8 @@ def blame(error: BaseException, parts: Mapping[str, Entry] | None = None) -> Inp
 
     Args:
         error: Anything that a run ended with. Its traceback tells through whose code it went.
-        parts: The parts of the run, as of `provenance`. If one of them is a plug-in's though the error arose elsewhere, such as
-            in the trainer that is handed a wrong result, the line says so, and how to find out.
+        parts: The parts of the run, as of `provenance`. If one of them is a plug-in's though the error arose elsewhere,
+            such as in the trainer that is handed a wrong result, the line says so, and how to find out.
     """
     if is_ours(error) or not isinstance(error, Exception):
         return None

@@ -1,8 +1,9 @@
 """Presets: every switch on which papers and codes disagree, set as one of them sets it.
 
-A preset is a file `configs/presets/NAME.yaml`, which lies on top of a data set's recipe, so that a disagreement between two codes
-can be made again and explained. It has one entry for each switch below, with its source, and either what it sets or, where
-ssl_zoo does one thing only, what that is. Weights stand in it as its source has them; `effective_weight` converts them.
+A preset is a file `configs/presets/NAME.yaml`, which lies on top of a data set's recipe, so that a disagreement between
+two codes can be made again and explained. It has one entry for each switch below, with its source, and either what it
+sets or, where ssl_zoo does one thing only, what that is. Weights stand in it as its source has them; `effective_weight`
+converts them.
 """
 
 import json
@@ -54,7 +55,8 @@ def read_preset(name: str, folder: Path = FOLDER) -> dict[str, Any]:
         folder: Where presets are.
 
     Raises:
-        InputError: No such preset; not exactly one entry for each switch; an entry that has no source, or says neither what it
+        InputError: No such preset; not exactly one entry for each switch; an entry that has no source, or says neither
+        what it
             sets nor what is ours; or two parts that contradict each other.
     """
     known = names(folder)
@@ -136,9 +138,9 @@ def effective_weight(
 ) -> float | None:
     """A consistency weight in the common unit, in which those of all sources can be compared.
 
-    The unit: of the squared error of probabilities, mean over classes and images, relative to the mean cross-entropy of the
-    labelled images. So 100 L/N, with a cross-entropy that is divided by the whole batch, is 100 where a batch has B = (B + U) L/N
-    labelled images (Laine & Aila 2017, arXiv:1610.02242).
+    The unit: of the squared error of probabilities, mean over classes and images, relative to the mean cross-entropy of
+    the labelled images. So 100 L/N, with a cross-entropy that is divided by the whole batch, is 100 where a batch has B
+    = (B + U) L/N labelled images (Laine & Aila 2017, arXiv:1610.02242).
 
     Args:
         options: Of the method.

@@ -1,7 +1,7 @@
 """Where a number comes from: versions, the commit, and the code that a run executes.
 
-Code is hashed as a syntax tree without docstrings, so a mended comment or a moved line makes no other code, and a half-done
-sweep goes on after it.
+Code is hashed as a syntax tree without docstrings, so a mended comment or a moved line makes no other code, and a
+half-done sweep goes on after it.
 """
 
 import ast
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent
-# The code of a result: the modules that runs/execute.py reaches, and the augmentations, which it reaches by name. Methods and
-# nets are told by `code`, the readers of data by the hash of what they read. A test walks the imports and holds this list to
-# them.
+# The code of a result: the modules that runs/execute.py reaches, and the augmentations, which it reaches by name.
+# Methods and nets are told by `code`, the readers of data by the hash of what they read. A test walks the imports and
+# holds this list to them.
 EXECUTED = (
     *("batch", "device", "ema", "files", "losses", "provenance", "ranks", "registry", "schedules", "seeds", "settings"),
     "algorithms/base",
@@ -28,7 +28,8 @@ EXECUTED = (
     *("train/checkpoint", "train/compile", "train/evaluate", "train/guard", "train/mechanism", "train/optimizer"),
     *("train/parallel", "train/resume", "train/signals", "train/skip", "train/trainer"),
 )
-# Reached too, but what they do changes no number: they read settings, which a result is known by, and write, read and say things.
+# Reached too, but what they do changes no number: they read settings, which a result is known by, and write, read and
+# say things.
 APART = (
     *("config", "errors", "plugins", "presets", "recipes", "trials", "data/form", "data/leakage", "train/logs"),
     *("runs/fields", "runs/folder", "runs/model", "runs/report", "runs/row"),

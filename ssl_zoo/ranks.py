@@ -1,7 +1,8 @@
 """Facts about the whole batch when it is split over ranks. On one rank everything here is the identity.
 
-The trainer calls `gather_rows` for a method's memory and `average_gradients` for its update. A method itself calls a function
-of this file only where *this* step's loss needs this step's whole batch. Functional collectives, because these compile.
+The trainer calls `gather_rows` for a method's memory and `average_gradients` for its update. A method itself calls a
+function of this file only where *this* step's loss needs this step's whole batch. Functional collectives, because these
+compile.
 """
 
 import torch

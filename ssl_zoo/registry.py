@@ -133,7 +133,8 @@ class Registry:
 
         Args:
             template: The canonical spelling, with the pattern's named groups as fields.
-            pattern: Regular expression for the whole lower-case name; its named groups become keyword arguments (numbers as int).
+            pattern: Regular expression for the whole lower-case name; its named groups become keyword arguments
+                (numbers as int).
             example: One name of the family, listed by `names`.
 
         Raises:

@@ -18,8 +18,8 @@ RAMPS = get_args(RampForm)
 def ramp(progress: Tensor, form: RampForm, length: float) -> Tensor:
     """Weight factor that rises to 1 over the first `length` of the run and stays there.
 
-    With t = progress / length: sigmoid exp(-5 (1 - t)^2) starts at 0.0067 (Laine & Aila 2017, arXiv:1610.02242, sec. 3.1);
-    linear t (Berthelot et al. 2019, arXiv:1905.02249); cosine (1 - cos(pi t)) / 2; constant 1.
+    With t = progress / length: sigmoid exp(-5 (1 - t)^2) starts at 0.0067 (Laine & Aila 2017, arXiv:1610.02242, sec.
+    3.1); linear t (Berthelot et al. 2019, arXiv:1905.02249); cosine (1 - cos(pi t)) / 2; constant 1.
 
     Args:
         progress: 0-dim float32, the fraction of the run that is done, 0 at the first step.
@@ -66,8 +66,8 @@ def lr_factor(
         ramp_down: Last fraction of the run, over which exp(-12.5 t^2) is multiplied in (Laine & Aila 2017).
         milestones: Fractions of the run, for `steps`.
         gamma: Factor at each milestone, for `steps`.
-        cosine_fraction: f, the share of the cosine's half period that the run covers, for `cosine`: 300 / 350 where a paper
-            stops a decay over 350 epochs at epoch 300.
+        cosine_fraction: f, the share of the cosine's half period that the run covers, for `cosine`: 300 / 350 where a
+            paper stops a decay over 350 epochs at epoch 300.
     """
     if name == "cosine":
         factor = (1 + math.cos(math.pi * cosine_fraction * progress)) / 2

@@ -24,8 +24,8 @@ def _word(text: str) -> int:
 def mix(*parts: int | str) -> int:
     """Hash a tuple of numbers and words to 64 bits.
 
-    A hash and not a sum: `seed + step + view` gives the same stream to different purposes. The low 32 bits are as good as
-    the rest, which matters because torch's CPU generator uses only those.
+    A hash and not a sum: `seed + step + view` gives the same stream to different purposes. The low 32 bits are as good
+    as the rest, which matters because torch's CPU generator uses only those.
     """
     state = len(parts)
     for part in parts:

@@ -7,8 +7,8 @@ from ssl_zoo.errors import InputError, between
 
 OWN_BATCH = "batch"  # in a method's section of a recipe: {unlabeled: U} in place of what all methods share
 
-# Settings that make no other run: a run may resume with others, and a table holds runs that differ in them. The data are known by
-# their hash, the device and the number of threads by what a row says of them.
+# Settings that make no other run: a run may resume with others, and a table holds runs that differ in them. The data
+# are known by their hash, the device and the number of threads by what a row says of them.
 NO_OTHER_RUN = ("device", "threads", "data_root", "checkpoint_seconds", "strict")
 
 
@@ -107,9 +107,11 @@ class EvaluationSettings:
         last_k: Of how many last evaluations the median is reported beside the last one.
         unlabeled: How many unlabelled images, at most, tell the share of hidden labels that the scored net gets right.
         log_every: Steps between lines of metrics.jsonl and TensorBoard.
-        mechanism: Steps between measurements of what the unsupervised terms do to the net (confidence, lengths of gradients,
-            the share of images that are decided), which cost two more backward passes each; 0: none. Of methods with such terms.
-        net: Which net is scored: the one that the method names (method: a teacher, where there is one), or always the student.
+        mechanism: Steps between measurements of what the unsupervised terms do to the net (confidence, lengths of
+            gradients, the share of images that are decided), which cost two more backward passes each; 0: none. Of
+            methods with such terms.
+        net: Which net is scored: the one that the method names (method: a teacher, where there is one), or always the
+            student.
     """
 
     every: int = 1000
@@ -137,29 +139,31 @@ class RunSettings:
         dataset: Data set, by its registered name.
         data_root: Folder of the data, or an archive for the data set `folder`.
         labels: How many labelled images, drawn with an equal number per class, or `all`.
-        val_fraction: Share of the labelled images that is held out from training and scored at every evaluation; they count as
-            labels.
+        val_fraction: Share of the labelled images that is held out from training and scored at every evaluation; they
+            count as labels.
         selection: Which evaluation is reported: the last, or the best one by the held-out images (validation).
         seed: Of the initial weights, the order of images, augmentation and dropout.
         split_seed: Of the choice of labelled images.
         split_file: JSON file that names the labelled images, as each run writes; null: draw them.
         strict: Refuse data of which test images are also training images; without it they are counted and reported.
-        input: What a net gets of an image: channel (each channel to mean 0 and deviation 1 over the training images), unit
-            (pixels to -1..1), or, before augmentation, image (each image to mean 0 and deviation 1 over all its values) or zca
-            (contrast of each image, then whitening, fitted on the training images).
+        input: What a net gets of an image: channel (each channel to mean 0 and deviation 1 over the training images),
+            unit (pixels to -1..1), or, before augmentation, image (each image to mean 0 and deviation 1 over all its
+            values) or zca (contrast of each image, then whitening, fitted on the training images).
         steps: Updates of the net.
         device: auto (a GPU if there is one), cpu, cuda or cuda:N.
-        threads: Of the processor; auto: one where a step's work is small, otherwise as many as are free, measured at the start.
-        deterministic: Use only operations whose result is the same every time, which on a GPU takes longer; a CPU's always are.
-        compile: Compile the loss and its gradient, which takes up to a minute at the start; on a GPU, replay them as CUDA graphs.
-            Steps that are looked into, at log points, evaluations and measurements, are made without.
-        precision: auto (bf16 where the device is fast in it, otherwise fp32), bf16 or fp32. Parameters and losses stay fp32. On a
-            GPU convolutions in fp32 round to TF32, as torch has them unless it is told otherwise.
-        on_nan: What a loss that is not finite does: stop the run, or skip the step, undo what it wrote and count it, which waits
-            for the device in every step.
+        threads: Of the processor; auto: one where a step's work is small, otherwise as many as are free, measured at
+            the start.
+        deterministic: Use only operations whose result is the same every time, which on a GPU takes longer; a CPU's
+            always are.
+        compile: Compile the loss and its gradient, which takes up to a minute at the start; on a GPU, replay them as
+            CUDA graphs. Steps that are looked into, at log points, evaluations and measurements, are made without.
+        precision: auto (bf16 where the device is fast in it, otherwise fp32), bf16 or fp32. Parameters and losses stay
+            fp32. On a GPU convolutions in fp32 round to TF32, as torch has them unless it is told otherwise.
+        on_nan: What a loss that is not finite does: stop the run, or skip the step, undo what it wrote and count it,
+            which waits for the device in every step.
         checkpoint_seconds: Between checkpoints, beside those before evaluations.
-        eval_ema: Decay of an average of the net's weights that is scored instead of the net, for every method that has no
-            teacher; null: none.
+        eval_ema: Decay of an average of the net's weights that is scored instead of the net, for every method that has
+            no teacher; null: none.
         batch: Images of a step.
         optimizer: The optimiser.
         schedule: The learning rate's course.
@@ -167,8 +171,8 @@ class RunSettings:
         views: What each view means: its name, then augmentations with their options, in order.
         datasets: Options of data sets, by name.
         nets: Options of nets, by name.
-        algorithms: Options of methods, by name. A section may hold batch: {unlabeled: U}, images of a step for this method in
-            place of batch.unlabeled, as some papers use more of them than others.
+        algorithms: Options of methods, by name. A section may hold batch: {unlabeled: U}, images of a step for this
+            method in place of batch.unlabeled, as some papers use more of them than others.
     """
 
     alg: str = "meanteacher"

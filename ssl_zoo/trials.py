@@ -1,7 +1,7 @@
 """What a plug-in makes is tried when it is made, so that what is wrong with it is said in a line and not by the step that breaks.
 
-Quick, and far from complete: that is `ssl_zoo.testing`. Each trial returns what is wrong, to follow the name of the thing; None:
-nothing. What it raises is the plug-in's.
+Quick, and far from complete: that is `ssl_zoo.testing`. Each trial returns what is wrong, to follow the name of the
+thing; None: nothing. What it raises is the plug-in's.
 """
 
 import inspect

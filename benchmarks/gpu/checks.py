@@ -1,6 +1,7 @@
 """What evidence.sh asks of a GPU and of runs that were made there: python benchmarks/gpu/checks.py WHAT ...
 
-parts: in this process, deterministic: images that stay on the host give the batches that images on the device give; a strong view
+parts: in this process, deterministic: images that stay on the host give the batches that images on the device give; a
+    strong view
 is the same twice; every net makes steps. runs: what the runs of a method in a folder say of each other.
 """
 

@@ -25,7 +25,8 @@ class Clock:
     """Seconds spent in parts of a step, by wrapping what the trainer calls. A part within a part counts for itself alone.
 
     Args:
-        device: Where; on a GPU every part waits for the device, so that its time is its own, and all take a little longer.
+        device: Where; on a GPU every part waits for the device, so that its time is its own, and all take a little
+            longer.
     """
 
     def __init__(self, device: torch.device):

@@ -19,9 +19,9 @@ class AlgorithmBase(nn.Module):
     `state_dict()` is the checkpoint. Options are keyword-only constructor parameters with defaults, documented under
     `Args:`. The optimiser receives every parameter that requires a gradient.
 
-    A subclass declares the views that it needs. The first unlabelled view is always "weak", so that every method sees the
-    same. What else it declares is what `ssl_zoo.testing.check_algorithm` holds it to. Where a declaration depends on an
-    option, the constructor sets it on the instance, and everybody reads the instance's.
+    A subclass declares the views that it needs. The first unlabelled view is always "weak", so that every method sees
+    the same. What else it declares is what `ssl_zoo.testing.check_algorithm` holds it to. Where a declaration depends
+    on an option, the constructor sets it on the instance, and everybody reads the instance's.
 
     Attributes:
         views: Names of its views of the unlabelled images.

@@ -21,9 +21,9 @@ from ssl_zoo.schedules import RAMPS, RampForm, ramp
 class TemporalEnsembling(AlgorithmBase):
     """Temporal Ensembling: the net's predictions should agree with the running average of its past ones for that image.
 
-    The average is of probabilities of the training-mode pass. Paper: all rows are updated at the end of an epoch. Ours: a
-    row is updated right after its visit, which is the same, as an epoch visits each row once. What is compared is always
-    probabilities: an average of logits is another method.
+    The average is of probabilities of the training-mode pass. Paper: all rows are updated at the end of an epoch. Ours:
+    a row is updated right after its visit, which is the same, as an epoch visits each row once. What is compared is
+    always probabilities: an average of logits is another method.
 
     Args:
         weight: Of the consistency term. Paper: 30 M/N with its loss divided by the whole batch, which is 30 in this

@@ -1,8 +1,8 @@
 """From one recipe to another, one change a rung: ssl-zoo ladder --dataset digits --rungs S0,A0,A1,A2 --seeds 0-9
 
-Trains every rung of configs/ladder.yaml on every seed, which is also that of the label split, so that rungs are compared over the
-same splits; resumable, as a sweep. Ends in rows.jsonl, ladder.md (what each change gains, and what the consistency term did
-meanwhile) and, where matplotlib is installed, ladder.png, all in --out and of all runs in it.
+Trains every rung of configs/ladder.yaml on every seed, which is also that of the label split, so that rungs are
+compared over the same splits; resumable, as a sweep. Ends in rows.jsonl, ladder.md (what each change gains, and what
+the consistency term did meanwhile) and, where matplotlib is installed, ladder.png, all in --out and of all runs in it.
 """
 
 import argparse

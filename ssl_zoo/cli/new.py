@@ -1,7 +1,7 @@
 """Start a method, net, data set or augmentation of your own: ssl-zoo new my-method, or with --kind net my-net
 
-Writes files into the current folder, and says how to run each: the thing itself (a working one), its test (the conformance
-check), and, but for a net, a recipe.
+Writes files into the current folder, and says how to run each: the thing itself (a working one), its test (the
+conformance check), and, but for a net, a recipe.
 """
 
 import argparse

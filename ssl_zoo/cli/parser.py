@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 from ssl_zoo.errors import InputError, RunError, one_line
 
-# What the library says of its arguments, in the words of a command line. Settings stand in it as Python has them, `steps=600`.
+# What the library says of its arguments, in the words of a command line. Settings stand in it as Python has them,
+# `steps=600`.
 WORDS = {"another folder": "another --out", "the same call": "the same command"}
 SETTING = re.compile(r"`([a-z_]+(?:\.[\w:-]+)*)(?:=([^`]+))?`")
 FLAGS = {  # those with a flag of their own
@@ -40,8 +41,9 @@ def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted"
         interrupted: What is said when a key or a signal ends it, with `{signal}` for the signal's name.
 
     Returns:
-        The exit status: that of the work; 1: a run that had begun cannot go on; 2: bad input, or a file that cannot be used;
-        3: another process is at work there; 141: nobody reads the output; 128 + n: ended by signal n, so 130 by Ctrl-C.
+        The exit status: that of the work; 1: a run that had begun cannot go on; 2: bad input, or a file that cannot be
+        used; 3: another process is at work there; 141: nobody reads the output; 128 + n: ended by signal n, so 130 by
+        Ctrl-C.
     """
     try:
         return work()

@@ -1,8 +1,9 @@
 """Pictures of finished runs: ssl-zoo plot runs/digits-20 --kind curves --out curves.png
 
-curves: test accuracy against step, a panel for each number of labels. labels: error rate against the number of labels, with the
-bound of all of them. confusion: of each method and number of labels, summed over its runs. moons: what nets of runs on the data
-set `moons` have learned, of one seed. Needs matplotlib: pip install -e ".[plot]".
+curves: test accuracy against step, a panel for each number of labels. labels: error rate against the number of labels,
+    with the
+bound of all of them. confusion: of each method and number of labels, summed over its runs. moons: what nets of runs on
+the data set `moons` have learned, of one seed. Needs matplotlib: pip install -e ".[plot]".
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """How many runs should share a device: ssl-zoo share --recipe digits --net smallnet
 
-Lets 1, 2, 4, ... copies of a run make steps at a time, for seconds, until more copies make no more steps between them, or
-one finds no memory. `sweep --jobs-per-device auto` asks this before it begins. Nothing is written.
+Lets 1, 2, 4, ... copies of a run make steps at a time, for seconds, until more copies make no more steps between them,
+or one finds no memory. `sweep --jobs-per-device auto` asks this before it begins. Nothing is written.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """A grid of runs, resumable: ssl-zoo sweep --recipe digits --algs supervised,meanteacher --labels 20,50 --seeds 0-4
 
-Every cell (method, net, number of labels, seed) is a run's folder under --out. Finished cells are skipped, half-done ones resume
-from their checkpoint, failed ones are tried once more, unless their loss was not finite, which is an outcome. Several sweeps, on
-one machine or many, may share an --out. A seed is also the seed of the label split, so at one seed every method gets the same
-labels, batches and first view.
+Every cell (method, net, number of labels, seed) is a run's folder under --out. Finished cells are skipped, half-done
+ones resume from their checkpoint, failed ones are tried once more, unless their loss was not finite, which is an
+outcome. Several sweeps, on one machine or many, may share an --out. A seed is also the seed of the label split, so at
+one seed every method gets the same labels, batches and first view.
 """
 
 import argparse

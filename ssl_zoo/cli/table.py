@@ -1,7 +1,8 @@
 """Run folders or files of rows -> tables: ssl-zoo table runs/sweep-digits --format html --out table.html
 
-Methods down, numbers of labels across, one table for each data set and net. Runs that differ in anything but method, seed and
-number of labels are never put in one table: those that agree with most of the others stay, and the rest is named.
+Methods down, numbers of labels across, one table for each data set and net. Runs that differ in anything but method,
+seed and number of labels are never put in one table: those that agree with most of the others stay, and the rest is
+named.
 """
 
 import argparse

@@ -1,8 +1,9 @@
 """What an augmentation is, and the views that chain them: batched, on the device, with parameters drawn per image.
 
-An augmentation is two functions. `draw` makes the parameters of the whole batch, so that ranks which each hold a slice of it
-agree; `apply` uses those of the images at hand. An augmentation works on pixels in [0, 1], or, where it says `normalized =
-True`, on what the net gets: the image after its normalisation. One that says `scale_free = True` works on either.
+An augmentation is two functions. `draw` makes the parameters of the whole batch, so that ranks which each hold a slice
+of it agree; `apply` uses those of the images at hand. An augmentation works on pixels in [0, 1], or, where it says
+`normalized = True`, on what the net gets: the image after its normalisation. One that says `scale_free = True` works on
+either.
 """
 
 import itertools
@@ -82,7 +83,8 @@ class View:
 
     Args:
         steps: In order; those on pixels stand before those on the normalised image.
-        mean: (C,) taken from the channels of pixels in [0, 1]; None, if the stored images are floats: those are normalised.
+        mean: (C,) taken from the channels of pixels in [0, 1]; None, if the stored images are floats: those are
+            normalised.
         std: (C,) by which the channels are divided then, likewise.
 
     Raises:

@@ -28,27 +28,29 @@ def folder(
 ) -> Dataset:
     """Your images: a folder or archive with train/<class>/, test/<class>/ and an optional unlabeled/.
 
-    Classes are the sorted names of train's folders. Rows are train's images by relative path, then those of unlabeled/, which
-    have class -1. Images may lie at any depth; hidden files and folders are skipped; links are followed. EXIF orientation is
-    applied, transparency is dropped, 16 bits become 8, and of an animation the first frame is taken. What a file is, its content
-    tells; but one whose name ends as no image's does is left out, and said to be. An archive (.zip, .tar, .tar.gz, .tgz, .tar.xz)
-    may have one folder around it all and is never unpacked to disk.
+    Classes are the sorted names of train's folders. Rows are train's images by relative path, then those of unlabeled/,
+    which have class -1. Images may lie at any depth; hidden files and folders are skipped; links are followed. EXIF
+    orientation is applied, transparency is dropped, 16 bits become 8, and of an animation the first frame is taken.
+    What a file is, its content tells; but one whose name ends as no image's does is left out, and said to be. An
+    archive (.zip, .tar, .tar.gz, .tgz, .tar.xz) may have one folder around it all and is never unpacked to disk.
 
-    Sets larger than memory are decoded to the cache and read from there. The decoded arrays are kept in `$SSL_ZOO_CACHE`,
-    `$XDG_CACHE_HOME/ssl_zoo` or `~/.cache/ssl_zoo`, one file for each root and set of options. A file that is added, removed
-    or changed (its size or time) makes that file be written anew.
+    Sets larger than memory are decoded to the cache and read from there. The decoded arrays are kept in
+    `$SSL_ZOO_CACHE`, `$XDG_CACHE_HOME/ssl_zoo` or `~/.cache/ssl_zoo`, one file for each root and set of options. A file
+    that is added, removed or changed (its size or time) makes that file be written anew.
 
     Args:
         root: The folder or archive.
-        image_size: Side, or height and width, to which images are resized so that they just cover it (bilinear, antialiased)
-            and then centre-cropped. Without it, all images must have one size.
+        image_size: Side, or height and width, to which images are resized so that they just cover it (bilinear,
+            antialiased) and then centre-cropped. Without it, all images must have one size.
         mode: RGB for three channels, L for grey.
         skip_broken: Leave out images that cannot be read, and say so, instead of refusing the folder.
         cache: Keep the decoded arrays on disk.
 
     Raises:
-        InputError: No such folder, another layout, a class without images, a broken image, images of several sizes, a link in a
-            circle or twice to one folder, a member of an archive that would lie outside it, an archive of over 4 GiB of images.
+        InputError: No such folder, another layout, a class without images, a broken image, images of several sizes, a
+        link in a
+            circle or twice to one folder, a member of an archive that would lie outside it, an archive of over 4 GiB of
+            images.
     """
     root = Path(os.path.abspath(os.path.expanduser(root)))
     size = _height_and_width(image_size)

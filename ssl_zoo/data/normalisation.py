@@ -1,17 +1,21 @@
 """What a net gets of a stored image: the values of the setting `input`.
 
 channel: each channel to mean 0 and deviation 1 over the training images.
-unit: pixels to [-1, 1], as the code of MixMatch (arXiv:1905.02249) and FixMatch (arXiv:2001.07685), and of Oliver et al. 2018
+unit: pixels to [-1, 1], as the code of MixMatch (arXiv:1905.02249) and FixMatch (arXiv:2001.07685), and of Oliver et
+    al. 2018
 (arXiv:1804.09170) for SVHN.
-image: each image to mean 0 and deviation 1 over all its values, as the code of Laine & Aila 2017 (arXiv:1610.02242) and of
+image: each image to mean 0 and deviation 1 over all its values, as the code of Laine & Aila 2017 (arXiv:1610.02242) and
+    of
 Tarvainen & Valpola 2017 (arXiv:1703.01780, TensorFlow) for SVHN.
-zca: global contrast normalisation, then whitening, as the code of Tarvainen & Valpola (TensorFlow) and of Oliver et al. for
-CIFAR-10: length 55, and 0.1 added to the eigenvalues of the covariance of all training images. The code of Laine & Aila, for
-CIFAR-10 and CIFAR-100, whitens pixels in [0, 1] whose contrast is left as it is, and adds 1e-5; that is not here.
+zca: global contrast normalisation, then whitening, as the code of Tarvainen & Valpola (TensorFlow) and of Oliver et al.
+    for
+CIFAR-10: length 55, and 0.1 added to the eigenvalues of the covariance of all training images. The code of Laine &
+Aila, for CIFAR-10 and CIFAR-100, whitens pixels in [0, 1] whose contrast is left as it is, and adds 1e-5; that is not
+here.
 
-All this was read in the released code; the papers say less. `image` and `zca` come before augmentation, as there, because
-whitening does not commute with moving pixels: a data set of bytes becomes one of floats. The first two are a shift and a scale of
-each channel, which a `View` makes after the augmentations of pixels.
+All this was read in the released code; the papers say less. `image` and `zca` come before augmentation, as there,
+because whitening does not commute with moving pixels: a data set of bytes becomes one of floats. The first two are a
+shift and a scale of each channel, which a `View` makes after the augmentations of pixels.
 """
 
 import math
@@ -43,7 +47,8 @@ class Normalisation:
 
     Args:
         kind: Which of the above.
-        shift: (C,) taken from the channels of pixels in [0, 1], after the augmentations of pixels; None for image and zca.
+        shift: (C,) taken from the channels of pixels in [0, 1], after the augmentations of pixels; None for image and
+            zca.
         scale: (C,) by which the channels are divided then, likewise.
         transformation: What is done before augmentation; None for channel and unit.
     """
@@ -56,8 +61,8 @@ class Normalisation:
     def apply(self, images: Tensor, device: torch.device) -> Tensor:
         """Net inputs without augmentation: (n, H, W, C) uint8, anywhere -> (n, C, H, W) float32 on the device, channels last.
 
-        These are the bits that a run's scores are of. But whitening is a product of matrices, whose last bits may be others for
-        another number of images at a time.
+        These are the bits that a run's scores are of. But whitening is a product of matrices, whose last bits may be
+        others for another number of images at a time.
         """
         return self.plain(self.before(images, device))
 
@@ -101,8 +106,8 @@ class Normalised(Normalisation):
     """A data set made ready for a run, and the normalisation of it.
 
     Args:
-        images: (N, H, W, C), the training set: as stored, on the device or, where it has no room, on the host; for image and zca
-            float32 and transformed, on the device.
+        images: (N, H, W, C), the training set: as stored, on the device or, where it has no room, on the host; for
+            image and zca float32 and transformed, on the device.
         test_images: (T, H, W, C), likewise.
     """
 
@@ -209,9 +214,10 @@ def _centred(images: Tensor) -> Tensor:
 def per_image(images: Tensor) -> Tensor:
     """Each image to mean 0 and deviation 1 over all its values: (m, H, W, C) uint8 -> float32.
 
-    The deviation of an image of n bytes counts as at least 1 / sqrt(n), as in TensorFlow's per_image_standardization, so a
-    constant image becomes 0. (Paper: no guard in Laine & Aila; ours: this one, because they divide 0 by 0. It changes no other
-    image by more than a factor sqrt(1 - 1 / n), since the next smallest deviation is that of one byte that is off by one.)
+    The deviation of an image of n bytes counts as at least 1 / sqrt(n), as in TensorFlow's per_image_standardization,
+    so a constant image becomes 0. (Paper: no guard in Laine & Aila; ours: this one, because they divide 0 by 0. It
+    changes no other image by more than a factor sqrt(1 - 1 / n), since the next smallest deviation is that of one byte
+    that is off by one.)
     """
     values = _centred(images)
     deviation = values.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1 / math.sqrt(values.shape[1]))

@@ -1,8 +1,8 @@
 """From a step number to a batch, as a pure function.
 
 `batch(step)` depends on the seed and the step alone, which gives three promises: at one seed every method sees the same
-labelled batches and the same first unlabelled view; a run resumes exactly with nothing saved; a batch may be split over any
-number of ranks.
+labelled batches and the same first unlabelled view; a run resumes exactly with nothing saved; a batch may be split over
+any number of ranks.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,8 @@ from ssl_zoo.seeds import mix
 class Walk:
     """Places 0..n-1 in random order, one permutation per epoch, none ever dropped.
 
-    Draw j of step s is place `s * size + j` of the epochs laid end to end, so a batch may span epochs, many for a small n.
+    Draw j of step s is place `s * size + j` of the epochs laid end to end, so a batch may span epochs, many for a small
+    n.
 
     Args:
         n: Places.
@@ -108,11 +109,12 @@ class Pipeline:
     """Batches of one training set for one method's declared views.
 
     Args:
-        images: (N, H, W, C) uint8, or float32 and normalised, on the device on which the batches are wanted, or on the host.
+        images: (N, H, W, C) uint8, or float32 and normalised, on the device on which the batches are wanted, or on the
+            host.
         facts: The labelled rows with their classes, and the rows of the unlabelled stream.
         views: What each view's name means.
-        unlabeled: Names of the unlabelled views wanted, such as ("weak", "weak"), of which the first is "weak"; empty: no
-            unlabelled images.
+        unlabeled: Names of the unlabelled views wanted, such as ("weak", "weak"), of which the first is "weak"; empty:
+            no unlabelled images.
         labeled: Names of the labelled views wanted, at least one.
         batch_labeled: B, of the whole batch.
         batch_unlabeled: U, of the whole batch.
@@ -120,10 +122,12 @@ class Pipeline:
         rank: Which slice of each batch to make.
         ranks: R; divides B and U.
         device: Where the batches are wanted; where the images are, unless said otherwise.
-        fetch: Whether the images stay where they are and the rows of each step are fetched; of itself, if they are elsewhere.
+        fetch: Whether the images stay where they are and the rows of each step are fetched; of itself, if they are
+            elsewhere.
 
     Raises:
-        InputError: The first unlabelled view is not "weak", there is no labelled one, a view's name is not defined, R does
+        InputError: The first unlabelled view is not "weak", there is no labelled one, a view's name is not defined, R
+        does
             not divide B or U, or a stream that is wanted is empty.
     """
 

@@ -1,7 +1,8 @@
 """RandAugment and Cutout, the strong views of FixMatch and what came after it, each image with operations of its own.
 
-Cubuk et al. 2019, arXiv:1909.13719, with the operations, ranges and random strengths of Sohn et al. 2020, arXiv:2001.07685,
-table 12. Every operation gives the very bytes that Pillow's of the same name gives, which papers' code calls on one image.
+Cubuk et al. 2019, arXiv:1909.13719, with the operations, ranges and random strengths of Sohn et al. 2020,
+arXiv:2001.07685, table 12. Every operation gives the very bytes that Pillow's of the same name gives, which papers'
+code calls on one image.
 """
 
 import math
@@ -171,8 +172,8 @@ OPERATIONS: dict[str, Operation] = {
 class RandAugment(Augmentation):
     """Operations drawn for each image, one after the other, each of a random strength. Works on bytes, as Pillow does.
 
-    As FixMatch (arXiv:2001.07685) and UDA (arXiv:1904.12848) use it. In Cubuk et al. 2019 (arXiv:1909.13719) all share a
-    strength, which is searched for.
+    As FixMatch (arXiv:2001.07685) and UDA (arXiv:1904.12848) use it. In Cubuk et al. 2019 (arXiv:1909.13719) all share
+    a strength, which is searched for.
 
     Args:
         operations: How many to an image, drawn with replacement out of the fourteen.

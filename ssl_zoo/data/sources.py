@@ -33,7 +33,8 @@ def comes_with(package: str) -> Callable[[Source], Source]:
 def digits(root: Path, *, test_size: int = 500) -> Dataset:
     """scikit-learn's 1,797 handwritten digits, 8x8 grey; comes with scikit-learn, no download.
 
-    The test part is stratified and always the same: no seed of a run moves it. Values 0..16 are scaled to 0..255 and rounded.
+    The test part is stratified and always the same: no seed of a run moves it. Values 0..16 are scaled to 0..255 and
+    rounded.
 
     Args:
         root: Not used.
@@ -150,8 +151,8 @@ def svhn(root: Path, *, download: bool = True, extra: bool = False) -> Dataset:
     Args:
         root: Holds `train_32x32.mat`, `test_32x32.mat` (and `extra_32x32.mat`), or receives them.
         download: Fetch what is missing from the root (250 MB, with extra 1.6 GB).
-        extra: Add the 531,131 easier "extra" images after the training images, as images without labels: the field draws the
-            labelled ones from the training images alone (Sohn et al. 2020, arXiv:2001.07685).
+        extra: Add the 531,131 easier "extra" images after the training images, as images without labels: the field
+            draws the labelled ones from the training images alone (Sohn et al. 2020, arXiv:2001.07685).
 
     Raises:
         InputError: The files are neither there nor to be had.

@@ -1,7 +1,8 @@
 """Which rows of the training set are labelled: a function of (data set, number of labels, split seed) and of nothing else.
 
-Rows are ranked by a hash of their own, written out below in integer arithmetic, so a split is the same under every version of
-numpy, on every platform and whatever was drawn before it. It can be written to a file, read back and checked.
+Rows are ranked by a hash of their own, written out below in integer arithmetic, so a split is the same under every
+version of numpy, on every platform and whatever was drawn before it. It can be written to a file, read back and
+checked.
 """
 
 import hashlib
@@ -42,9 +43,9 @@ def draw_split(
 ) -> Split:
     """Draw labelled rows, the same number of each class.
 
-    Equal numbers are the field's convention (Oliver et al. 2018), also where classes are of unequal size. When `count` is not
-    a multiple of K, the classes that a hash ranks first get one more. Splits of different counts are independent draws, not
-    one inside the other.
+    Equal numbers are the field's convention (Oliver et al. 2018), also where classes are of unequal size. When `count`
+    is not a multiple of K, the classes that a hash ranks first get one more. Splits of different counts are independent
+    draws, not one inside the other.
 
     Args:
         dataset: Name of the data set, part of the draw.
@@ -55,7 +56,8 @@ def draw_split(
         class_names: K names, for messages.
 
     Raises:
-        InputError: `count` is not positive, larger than the number of rows with a class or smaller than K; a class has not enough
+        InputError: `count` is not positive, larger than the number of rows with a class or smaller than K; a class has
+        not enough
             images; a label is not from -1 to K - 1.
     """
     labels = np.asarray(labels)
@@ -83,8 +85,8 @@ def draw_split(
 def hold_out(split: Split, fraction: float) -> np.ndarray:
     """Choose some of the labelled rows for validation: a function of the split and the fraction alone.
 
-    Each class gives the same share, as near as whole images allow; what is left over, the classes give that are furthest below
-    their share, and of equal ones those that a hash ranks first.
+    Each class gives the same share, as near as whole images allow; what is left over, the classes give that are
+    furthest below their share, and of equal ones those that a hash ranks first.
 
     Args:
         split: The labelled rows.

@@ -30,7 +30,8 @@ class Translate(Move):
     """Shift by whole pixels, mirrored at the borders: a random crop of the reflect-padded image.
 
     Args:
-        pixels: The largest shift; each axis is uniform over -pixels..pixels. Field: 4 (2 in Laine & Aila, arXiv:1610.02242).
+        pixels: The largest shift; each axis is uniform over -pixels..pixels. Field: 4 (2 in Laine & Aila,
+            arXiv:1610.02242).
     """
 
     def __init__(self, *, pixels: int = 4):
@@ -73,8 +74,8 @@ class Affine(Augmentation):
         rotate: Largest angle, in degrees either way.
         scale: Largest relative change of size either way.
         shift: Largest shift, in pixels either way, per axis.
-        padding: What lies beyond the border: reflection, the mirrored image, or zeros, black, as around a written digit; of an
-            image that is normalised before (input = image or zca), its mean.
+        padding: What lies beyond the border: reflection, the mirrored image, or zeros, black, as around a written
+            digit; of an image that is normalised before (input = image or zca), its mean.
     """
 
     scale_free = True
@@ -111,8 +112,9 @@ class Affine(Augmentation):
 class ResizedCrop(Augmentation):
     """A random part of the image, stretched to the whole (Szegedy et al. 2015, arXiv:1409.4842).
 
-    Area uniform, aspect ratio log-uniform, place uniform, as torchvision's RandomResizedCrop. There a crop that does not fit is
-    drawn again, up to ten times; here its side is cut to the image's, because a second draw has no place in a batch.
+    Area uniform, aspect ratio log-uniform, place uniform, as torchvision's RandomResizedCrop. There a crop that does
+    not fit is drawn again, up to ten times; here its side is cut to the image's, because a second draw has no place in
+    a batch.
 
     Args:
         scale: Range of the part's area, relative to the image's.

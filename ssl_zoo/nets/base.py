@@ -6,8 +6,8 @@ from torch import Tensor, nn
 class ConvNet(nn.Module):
     """Images to logits by way of a feature map.
 
-    Follows timm: `forward(x)` is `forward_head(forward_features(x))`, and a method that has a head of its own puts it on
-    `forward_head(f, pre_logits=True)`.
+    Follows timm: `forward(x)` is `forward_head(forward_features(x))`, and a method that has a head of its own puts it
+    on `forward_head(f, pre_logits=True)`.
 
     Args:
         features: Images (B, C, H, W) to a map (B, D, h, w).

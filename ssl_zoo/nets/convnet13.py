@@ -31,8 +31,9 @@ class GaussianNoise(nn.Module):
 class MeanOnlyBatchNorm(nn.Module):
     """Subtracts the batch's mean of each channel and adds a bias; does not divide. For weight-normalised layers.
 
-    Salimans & Kingma, NeurIPS 2016, arXiv:1602.07868, section 2.3. Modes are those of torch's batch norm: in training mode the
-    batch's mean is used, and moves the running one unless `track_running_stats` is off; in evaluation mode the running one is.
+    Salimans & Kingma, NeurIPS 2016, arXiv:1602.07868, section 2.3. Modes are those of torch's batch norm: in training
+    mode the batch's mean is used, and moves the running one unless `track_running_stats` is off; in evaluation mode the
+    running one is.
 
     Not a subclass of torch's: `SyncBatchNorm.convert_sync_batchnorm` would silently put a full batch norm in its place.
 
@@ -63,14 +64,16 @@ class MeanOnlyBatchNorm(nn.Module):
 class ConvNet13(ConvNet):
     """The papers' 13-layer net: 3,121,802 parameters at 3 channels and 10 classes. For 32x32 images; 4x4 or more will do.
 
-    Laine & Aila, ICLR 2017, arXiv:1610.02242, appendix A; so used by Mean Teacher (arXiv:1703.01780), VAT and ICT. LeakyReLU
-    after each convolution; two 2x2 max pools, each with dropout.
+    Laine & Aila, ICLR 2017, arXiv:1610.02242, appendix A; so used by Mean Teacher (arXiv:1703.01780), VAT and ICT.
+    LeakyReLU after each convolution; two 2x2 max pools, each with dropout.
 
     Args:
         noise: Standard deviation of Gaussian noise on the input, in training mode.
         drop_rate: Dropout after each of the two max pools.
-        norm: batch: affine batch norm, as in later papers. weight: weight norm with mean-only batch norm, as in the first.
-        conv_bias: Whether the convolutions have a bias before their batch norm. With norm weight, the mean-only norm has it.
+        norm: batch: affine batch norm, as in later papers. weight: weight norm with mean-only batch norm, as in the
+            first.
+        conv_bias: Whether the convolutions have a bias before their batch norm. With norm weight, the mean-only norm
+            has it.
         bn_momentum: Weight of the newest batch in the running statistics. The paper's 0.999 is 0.001 here.
         leaky_slope: Of the LeakyReLU, for negative inputs.
 
@@ -104,12 +107,14 @@ class ConvNet13(ConvNet):
             conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=conv_bias)
             nn.init.kaiming_normal_(conv.weight, a=leaky_slope)
             if norm == "weight":
-                # paper: scale and bias set from the statistics of a first batch; here: from the initial weights, because the
-                # constructor sees no data and a pass that changes parameters could neither be resumed nor split over ranks
+                # paper: scale and bias set from the statistics of a first batch; here: from the initial weights,
+                # because the constructor sees no data and a pass that changes parameters could neither be resumed nor
+                # split over ranks
                 return nn.Sequential(weight_norm(conv), MeanOnlyBatchNorm(outputs, bn_momentum), nn.LeakyReLU(leaky_slope))
             return nn.Sequential(conv, nn.BatchNorm2d(outputs, momentum=bn_momentum), nn.LeakyReLU(leaky_slope))
 
-        # paper: none (8x8 -> 6x6, of 32x32 images); here: one where the map is smaller than the 3x3 kernel, or none would be left
+        # paper: none (8x8 -> 6x6, of 32x32 images); here: one where the map is smaller than the 3x3 kernel, or none
+        # would be left
         padding = 0 if min(image_size) // 4 >= 3 else 1
         features = nn.Sequential(
             GaussianNoise(noise),

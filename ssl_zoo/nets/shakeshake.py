@@ -26,8 +26,9 @@ def shaken(a: Tensor, b: Tensor) -> Tensor:
 class TwoSamplings(nn.Module):
     """Every second pixel from (0, 0) on, and every second from (1, 1) on, side by side as channels.
 
-    Gastaldi: the second takes what lies one pixel before, from (-1, -1) on, so that its border is zeros; here: one pixel after,
-    which at even sizes needs none. At odd sizes zeros stand for what would lie beyond the last row and column.
+    Gastaldi: the second takes what lies one pixel before, from (-1, -1) on, so that its border is zeros; here: one
+    pixel after, which at even sizes needs none. At odd sizes zeros stand for what would lie beyond the last row and
+    column.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,13 +81,15 @@ class Block(nn.Module):
 class ShakeShake26(ConvNet):
     """ResNet-26 with shake-shake regularisation, 2x96d: 26,193,466 parameters at 3 channels and 10 classes. Any image size.
 
-    Gastaldi 2017, arXiv:1705.07485, "shake-shake-image"; so used by Mean Teacher (arXiv:1703.01780). Every residual block has
-    two branches. In training mode they are mixed at random, anew for each image, in the forward pass and, independently, in the
-    backward pass; in evaluation mode the mixture is their mean. A pass without gradients in training mode is random, too.
+    Gastaldi 2017, arXiv:1705.07485, "shake-shake-image"; so used by Mean Teacher (arXiv:1703.01780). Every residual
+    block has two branches. In training mode they are mixed at random, anew for each image, in the forward pass and,
+    independently, in the backward pass; in evaluation mode the mixture is their mean. A pass without gradients in
+    training mode is random, too.
 
-    Three stages of four blocks: w, 2w, 4w channels at strides 1, 2, 2. As in Gastaldi's code, a ReLU precedes the average pool,
-    and convolutions start from normal values over the fan out. Unlike there, the stem has no batch norm, the shortcut of the
-    first block is one 1x1 convolution with batch norm, and the strided shortcuts' convolutions have a bias.
+    Three stages of four blocks: w, 2w, 4w channels at strides 1, 2, 2. As in Gastaldi's code, a ReLU precedes the
+    average pool, and convolutions start from normal values over the fan out. Unlike there, the stem has no batch norm,
+    the shortcut of the first block is one 1x1 convolution with batch norm, and the strided shortcuts' convolutions have
+    a bias.
 
     Args:
         base_width: w, the channels of the first stage: 96, or 32 and 64 for the paper's smaller nets.

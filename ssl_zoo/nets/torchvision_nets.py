@@ -57,7 +57,8 @@ def torchvision_net(
 
     Args:
         name: From the name: torchvision's.
-        pretrained: Start from torchvision's default weights (ImageNet), downloaded if need be. The last layer is new in any case.
+        pretrained: Start from torchvision's default weights (ImageNet), downloaded if need be. The last layer is new in
+            any case.
         bn_momentum: Weight of the newest batch in the running statistics; torchvision's if not given.
         drop_rate: Of every dropout layer; torchvision's if not given.
 
@@ -88,13 +89,14 @@ def resnet(
 ) -> TorchvisionNet:
     """ResNet of 18, 34, 50, 101 or 152 layers, by torchvision, with a stem for large or for small images.
 
-    He et al., CVPR 2016, arXiv:1512.03385. At 3 channels and 10 classes resnet18 has 11,181,642 parameters (11,173,962 with the
-    small stem), resnet50 23,528,522 (23,520,842).
+    He et al., CVPR 2016, arXiv:1512.03385. At 3 channels and 10 classes resnet18 has 11,181,642 parameters (11,173,962
+    with the small stem), resnet50 23,528,522 (23,520,842).
 
     Args:
         depth: From the name: layers.
         stem: imagenet: a 7x7 convolution of stride 2 and a max pool. small: a 3x3 convolution of stride 1 and no pool.
-        pretrained: Start from torchvision's default weights (ImageNet), downloaded if need be. The last layer is new in any case.
+        pretrained: Start from torchvision's default weights (ImageNet), downloaded if need be. The last layer is new in
+            any case.
         bn_momentum: Weight of the newest batch in the running statistics; torchvision's 0.1 if not given.
 
     Returns:
@@ -183,8 +185,9 @@ def _finish(
     """Part the model from its last layer, and try it on images of this size."""
     last = body.classifier[1] if name.startswith("squeezenet") else [m for m in body.modules() if isinstance(m, nn.Linear)][-1]
     path = next(path for path, module in body.named_modules() if module is last)
-    # torchvision: squeezenet rectifies its class maps, then averages; here: averages, then the same linear map, because logits
-    # that cannot be negative give dead classes. The ReLU left in the body sees features that are rectified already
+    # torchvision: squeezenet rectifies its class maps, then averages; here: averages, then the same linear map, because
+    # logits that cannot be negative give dead classes. The ReLU left in the body sees features that are rectified
+    # already
     width, classes = math.prod(last.weight.shape[1:]), last.weight.shape[0]
     head = nn.Linear(width, num_classes if pretrained else classes, bias=last.bias is not None)
     if not pretrained:

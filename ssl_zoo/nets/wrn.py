@@ -1,7 +1,7 @@
 """Wide residual nets, as semi-supervised papers use them: `wrn28_2`, `wrn28_8`, `wrn37_2`.
 
-Zagoruyko & Komodakis, BMVC 2016, arXiv:1605.07146, in the variant of Oliver et al., NeurIPS 2018, arXiv:1804.09170: LeakyReLU for
-ReLU, and the first shortcut starts after the first activation.
+Zagoruyko & Komodakis, BMVC 2016, arXiv:1605.07146, in the variant of Oliver et al., NeurIPS 2018, arXiv:1804.09170:
+LeakyReLU for ReLU, and the first shortcut starts after the first activation.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,8 @@ Norm = Callable[[int], nn.Module]  # channels -> layer
 def groups_and_blocks(depth: int) -> tuple[int, int]:
     """Groups, and residual blocks in each, of a net whose stem, 3x3 and shortcut convolutions number `depth`.
 
-    g groups of n blocks have 1 + 2ng + g convolutions. Three groups: 6n + 4, the paper's. Four: 8n + 5, the field's "WRN-37-2".
+    g groups of n blocks have 1 + 2ng + g convolutions. Three groups: 6n + 4, the paper's. Four: 8n + 5, the field's
+    "WRN-37-2".
 
     Raises:
         InputError: No n gives this depth.
@@ -72,9 +73,9 @@ class Block(nn.Module):
 class WideResNet(ConvNet):
     """Wide ResNet of a depth (6n + 4, or 37 for STL-10) and a width factor: wrn28_2, wrn28_8, wrn37_2.
 
-    Zagoruyko & Komodakis, arXiv:1605.07146, in the variant of Oliver et al., arXiv:1804.09170. Groups of 16k, 32k, 64k channels
-    at strides 1, 2, 2; a depth of 8n + 5, such as 37, has a fourth of 128k, at stride 2. Any image size. At 3 channels and 10
-    classes wrn28_2 has 1,467,610 parameters, wrn37_2 5,929,434.
+    Zagoruyko & Komodakis, arXiv:1605.07146, in the variant of Oliver et al., arXiv:1804.09170. Groups of 16k, 32k, 64k
+    channels at strides 1, 2, 2; a depth of 8n + 5, such as 37, has a fourth of 128k, at stride 2. Any image size. At 3
+    channels and 10 classes wrn28_2 has 1,467,610 parameters, wrn37_2 5,929,434.
 
     Args:
         depth: From the name: convolutions, those of the shortcuts included.

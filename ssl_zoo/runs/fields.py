@@ -22,8 +22,9 @@ def fits(value: Any, kind: Any) -> bool:
 
     Args:
         value: Of dicts, lists, texts, numbers, truth values and None.
-        kind: Those types, `list[...]`, `dict[str, ...]`, a union, a `Literal`, `Annotated` with `Within`, or a TypedDict, of
-            which keys that it does not declare are not looked at. A float may be a whole number; a truth value is no number.
+        kind: Those types, `list[...]`, `dict[str, ...]`, a union, a `Literal`, `Annotated` with `Within`, or a
+            TypedDict, of which keys that it does not declare are not looked at. A float may be a whole number; a truth
+            value is no number.
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:

@@ -22,7 +22,8 @@ def restore(folder: Path) -> tuple[RunSettings, Inputs, Trainer]:
     """Return a run on the CPU: its settings, its data, and a trainer that holds its checkpoint.
 
     Raises:
-        InputError: Not a run's folder, or its data are others now, or its checkpoint does not fit the method and net. Other code
+        InputError: Not a run's folder, or its data are others now, or its checkpoint does not fit the method and net.
+        Other code
             is no hindrance where it fits.
     """
     settings = config.resolve({**recipes.read_recipe(str(RunFolder(folder).config)), "device": "cpu"})

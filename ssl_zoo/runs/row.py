@@ -1,7 +1,7 @@
 """One finished run -> one row: what was run, on what, and how it scored. Of a run that diverged: that it did.
 
-A row is a mapping, as it stands in `result.json` and in a file of rows. Its type is declared once: the writer fills it, the
-reader checks it.
+A row is a mapping, as it stands in `result.json` and in a file of rows. Its type is declared once: the writer fills it,
+the reader checks it.
 """
 
 import functools

@@ -1,7 +1,8 @@
 """How many threads a run takes on a processor: one where the work of a step is small, otherwise as many as are free.
 
-Two threads that wait for each other on a core that somebody else uses are many times slower than one. So it is measured, in under
-a second, before the first step; a run that resumes takes the number that it began with, as another number rounds otherwise.
+Two threads that wait for each other on a core that somebody else uses are many times slower than one. So it is
+measured, in under a second, before the first step; a run that resumes takes the number that it began with, as another
+number rounds otherwise.
 """
 
 import copy

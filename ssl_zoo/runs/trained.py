@@ -43,8 +43,8 @@ class Trained:
         """Return class probabilities.
 
         Args:
-            images: (n, H, W, C) or, of grey images, (n, H, W), uint8 or floats in [0, 1]; or PIL images or paths of image files,
-                one or many.
+            images: (n, H, W, C) or, of grey images, (n, H, W), uint8 or floats in [0, 1]; or PIL images or paths of
+                image files, one or many.
 
         Returns:
             (n, K) float32; rows sum to 1.

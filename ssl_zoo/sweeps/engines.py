@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Protocol
 from ssl_zoo.sweeps.cells import Cell
 
 Make = Callable[[Cell, int], int]  # makes a cell with so many threads, in a process of its own; returns the exit status
-# Children of a process that has imported what a run needs, and has computed nothing: a run starts in a moment, with nothing of
-# the one before it.
+# Children of a process that has imported what a run needs, and has computed nothing: a run starts in a moment, with
+# nothing of the one before it.
 FORKS = multiprocessing.get_context("forkserver")
 PRELOADED = ["ssl_zoo.runs.execute", "jsonargparse", "sklearn.metrics", "tensorboard.summary.writer.record_writer"]
 

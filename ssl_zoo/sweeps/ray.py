@@ -21,8 +21,8 @@ ROOT = Path(__file__).parent.parent.parent
 class RayEngine:
     """Tasks of a Ray cluster, whose nodes see this package and the output folder under the same paths.
 
-    Ray chooses the node, shares out GPUs in fractions, and starts a task again when its worker or node dies; the run then goes on
-    from its checkpoint.
+    Ray chooses the node, shares out GPUs in fractions, and starts a task again when its worker or node dies; the run
+    then goes on from its checkpoint.
 
     Args:
         make: What each task does.

@@ -1,7 +1,7 @@
 """Which rows belong together, and what is said of the others.
 
-A mean over runs that differ in anything but the seed would mean nothing. So those that agree with most of the others stay, and
-the rest is named with what it disagrees on.
+A mean over runs that differ in anything but the seed would mean nothing. So those that agree with most of the others
+stay, and the rest is named with what it disagrees on.
 """
 
 import collections
@@ -72,8 +72,9 @@ def method_of(row: Row) -> dict[str, Any]:
 def sound(rows: Sequence[Row]) -> Sorted:
     """Return the rows that belong together.
 
-    They have the recipe that most of them have. Those of one method have its usual options. Those at one number of labels and
-    one seed have one label split, and no seed is there twice. The others are named, with what they disagree on.
+    They have the recipe that most of them have. Those of one method have its usual options. Those at one number of
+    labels and one seed have one label split, and no seed is there twice. The others are named, with what they disagree
+    on.
     """
     said = Sorted([], [], [])
     kept = agreeing(rows, recipe_of, said)

@@ -25,15 +25,17 @@ class @CLASS@(AlgorithmBase):
     targets = (1,)  # the second view is a target only: no gradient flows through it
     weights = {"consistency": "weight"}  # which option weighs which unsupervised term
 
-    # Options are given by keyword, have a type and a default, and are documented above. `facts` has the number of classes K
-    # and of rows N, the labelled rows with their labels, and the unlabelled rows.
+    # Options are given by keyword, have a type and a default, and are documented above. `facts` has the number of
+    # classes K and of rows N, the labelled rows with their labels, and the unlabelled rows.
     def __init__(self, net, facts, *, weight: float = 30.0, ramp_length: float = 0.3):
         super().__init__(net, facts)
         self.weight, self.ramp_length = weight, ramp_length
-        # A teacher is a submodule: self.teacher = ssl_zoo.ema.Teacher(net, decay). A memory is a buffer with its full shape:
-        # self.register_buffer("memory", torch.zeros(facts.rows, facts.classes)). So state_dict() is the checkpoint.
+        # A teacher is a submodule: self.teacher = ssl_zoo.ema.Teacher(net, decay). A memory is a buffer with its full
+        # shape: self.register_buffer("memory", torch.zeros(facts.rows, facts.classes)). So state_dict() is the
+        # checkpoint.
 
-    # Reads state and writes none; no .item(), no `if` on a tensor's value. `progress` is the fraction of the run that is done.
+    # Reads state and writes none; no .item(), no `if` on a tensor's value. `progress` is the fraction of the run that
+    # is done.
     def loss(self, batch, progress):
         own, other = batch.u  # (U, C, H, W) each: two views of the rows batch.u_index
         labeled, own, other = self.student_logits(batch.x, own, other)  # (B, K), (U, K), (U, K), from one forward pass
@@ -43,9 +45,9 @@ class @CLASS@(AlgorithmBase):
         total = supervised + weight * consistency
         return Step(total, {"supervised": supervised, "consistency": consistency, "weight": weight})
 
-    # `def after_step(self, seen)` writes the state, after the optimiser's step; `seen` is the third part of the Step above, such
-    # as {"index": batch.u_index, "probabilities": own.detach()}. `def eval_net(self)` returns what is scored, if it is not the
-    # net, such as self.teacher.net.
+    # `def after_step(self, seen)` writes the state, after the optimiser's step; `seen` is the third part of the Step
+    # above, such as {"index": batch.u_index, "probabilities": own.detach()}. `def eval_net(self)` returns what is
+    # scored, if it is not the net, such as self.teacher.net.
 '''
 
 TEST = '''"""Is @NAME@ right? Run this file, or pytest."""

@@ -22,14 +22,15 @@ class @CLASS@(Augmentation):
     normalized = False  # it works on pixels in [0, 1]; True: on what the net gets
     scale_free = False  # True: it does the same to values of any range, as what moves pixels does
 
-    # Options are given by keyword, have a type and a default, and are documented above; a recipe has them under the view.
+    # Options are given by keyword, have a type and a default, and are documented above; a recipe has them under the
+    # view.
     def __init__(self, *, least: float = 0.4):
         if not 0 <= least <= 1:
             raise InputError(f"@NAME@.least = {least} is out of range: it must be from 0 to 1")
         self.least = least
 
-    # All that is random is drawn here, for the n images of a whole batch, with the generator and on its device: several processes
-    # draw the same and each takes its part. A tuple of tensors, each with the images as its first axis.
+    # All that is random is drawn here, for the n images of a whole batch, with the generator and on its device: several
+    # processes draw the same and each takes its part. A tuple of tensors, each with the images as its first axis.
     def draw(self, generator, n, shape):
         share = torch.rand(n, generator=generator, device=generator.device)  # of each image, not of the batch
         return (self.least + (1 - self.least) * share,)

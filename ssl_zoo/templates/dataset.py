@@ -25,8 +25,9 @@ def @MODULE@(root: Path, *, count: int = 900) -> Dataset:
     """
     if count < 3 * len(CLASSES):
         raise InputError(f"@NAME@.count = {count} is too small; give {3 * len(CLASSES)} or more")
-    # Images of your own are read from `root` here, always in the same order. Where a file is missing, say which and what to do:
-    # raise InputError(f"there is no {root / 'train.npz'}; download it from ..., or say where it is with --data-root").
+    # Images of your own are read from `root` here, always in the same order. Where a file is missing, say which and
+    # what to do: raise InputError(f"there is no {root / 'train.npz'}; download it from ..., or say where it is with
+    # --data-root").
     images, labels = draw(count, seed=0)
     test_images, test_labels = draw(count // 3, seed=1)
     return Dataset("@NAME@", images, labels, test_images, test_labels, CLASSES)

@@ -20,8 +20,8 @@ class @CLASS@(nn.Module):
         drop_rate: Dropout before the last layer.
     """
 
-    # Classes, channels and (height, width) are given by position. Options are given by keyword, have a type and a default, and
-    # are documented above; a recipe has them under `nets: {@NAME@: {...}}`.
+    # Classes, channels and (height, width) are given by position. Options are given by keyword, have a type and a
+    # default, and are documented above; a recipe has them under `nets: {@NAME@: {...}}`.
     def __init__(self, num_classes, in_chans, image_size, *, width: int = 16, drop_rate: float = 0.0):
         super().__init__()
         if min(image_size) < 4:  # what it cannot take is refused here, in a line that the user can act on

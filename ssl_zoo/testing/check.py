@@ -104,7 +104,8 @@ def iter_checks(algorithm: type[AlgorithmBase] | str, **options: Any) -> Iterato
 
     Args:
         algorithm: A class, or a registered name.
-        options: Of the method, in every check. A gate that is closed on a fresh net must be opened here, such as `threshold=0`.
+        options: Of the method, in every check. A gate that is closed on a fresh net must be opened here, such as
+            `threshold=0`.
 
     Raises:
         InputError: Not a method, no such option, or its `exempt` names no check.
@@ -132,7 +133,8 @@ def check_algorithm(algorithm: type[AlgorithmBase] | str, **options: Any) -> Rep
 
     Args:
         algorithm: A class, or a registered name.
-        options: Of the method, in every check. A gate that is closed on a fresh net must be opened here, such as `threshold=0`.
+        options: Of the method, in every check. A gate that is closed on a fresh net must be opened here, such as
+            `threshold=0`.
 
     Returns:
         What passed, and what the method is exempt from and why.

@@ -45,7 +45,8 @@ def terms(subject: Subject) -> None:
 def total(subject: Subject) -> None:
     """`total` is the sum of the terms that carry a gradient, each unsupervised one times its declared weight.
 
-    In value and in gradient, early and late in a run; and every parameter that the optimiser receives gets a gradient from it.
+    In value and in gradient, early and late in a run; and every parameter that the optimiser receives gets a gradient
+    from it.
     """
     for progress in MOMENTS:
         _total_at(subject, progress)

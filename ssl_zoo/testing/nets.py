@@ -35,7 +35,8 @@ def iter_net_checks(net: Callable[..., Any] | str, *, shapes: Sequence[Shape] = 
     """Every check of a net, to be called one by one. They leave torch's random state and default type as they were.
 
     Args:
-        net: A class or function, or a registered name. Its attribute `exempt` may say which checks cannot hold, and why.
+        net: A class or function, or a registered name. Its attribute `exempt` may say which checks cannot hold, and
+            why.
         shapes: (C, H, W) of images to try. Those that the constructor refuses with an InputError are left out.
         options: Of the net, in every check.
 
@@ -49,7 +50,8 @@ def check_net(net: Callable[..., Any] | str, *, shapes: Sequence[Shape] = SHAPES
     """Run every check of a net.
 
     Args:
-        net: A class or function, or a registered name. Its attribute `exempt` may say which checks cannot hold, and why.
+        net: A class or function, or a registered name. Its attribute `exempt` may say which checks cannot hold, and
+            why.
         shapes: (C, H, W) of images to try. Those that the constructor refuses with an InputError are left out.
         options: Of the net, in every check.
 

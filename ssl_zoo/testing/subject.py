@@ -123,8 +123,8 @@ class Subject(NamedTuple):
     def teachers(self) -> dict[str, bool]:
         """Names of the submodules that are teachers, and whether an ssl_zoo.ema.Teacher holds them.
 
-        A teacher has the parameters of the net, by name and shape, and is a copy of it at first or is not trained. (A second net
-        that is trained, from weights of its own, is none.)
+        A teacher has the parameters of the net, by name and shape, and is a copy of it at first or is not trained. (A
+        second net that is trained, from weights of its own, is none.)
         """
         method = self.make()
         own = dict(method.net.named_parameters())
@@ -203,8 +203,9 @@ def parts(out: Step) -> dict[str, Tensor]:
 def same_number(name: str, one: Step, other: Step, tolerance: float = 1e-5) -> bool:
     """Return whether a term, or `total`, is the same in two steps, up to rounding.
 
-    A term that is never negative is measured by itself. Where parts of opposite sign may have cancelled, the rounding is
-    that of the parts: `total` is measured by the sum of its parts' sizes, and a negative term by at least a tenth of it.
+    A term that is never negative is measured by itself. Where parts of opposite sign may have cancelled, the rounding
+    is that of the parts: `total` is measured by the sum of its parts' sizes, and a negative term by at least a tenth of
+    it.
     """
     a, b = ((out.total if name == "total" else out.terms[name]).detach() for out in (one, other))
     whole = max(float(sum((part.detach().abs() for part in parts(out).values()), torch.zeros(()))) for out in (one, other))

@@ -20,8 +20,8 @@ _DIGEST = "digest"
 class Checkpoints:
     """The last two states of a run, in its folder.
 
-    A file holds tensors and plain values and a digest of them, and is read with `weights_only=True`: it cannot run code, whoever
-    made it, and one that was cut short or changed is noticed.
+    A file holds tensors and plain values and a digest of them, and is read with `weights_only=True`: it cannot run
+    code, whoever made it, and one that was cut short or changed is noticed.
 
     Args:
         folder: Of the run.

@@ -13,10 +13,11 @@ from ssl_zoo.errors import InputError
 def compiled(loss: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
     """The same function, compiled when it is first called, which takes up to a minute. On a GPU it is replayed as CUDA graphs.
 
-    Its result is one node for autograd: what a term counts for cannot be told, and a second backward pass through CUDA graphs
-    ends the process ("invalid device pointer", torch 2.11). So a step that is looked into is made without.
+    Its result is one node for autograd: what a term counts for cannot be told, and a second backward pass through CUDA
+    graphs ends the process ("invalid device pointer", torch 2.11). So a step that is looked into is made without.
 
-    One graph or an error: a loss that falls apart into several would be slower than it looks. Batches must not change in shape.
+    One graph or an error: a loss that falls apart into several would be slower than it looks. Batches must not change
+    in shape.
 
     Raises:
         InputError: It cannot be compiled on this machine.

@@ -103,7 +103,8 @@ class Evaluator:
     Args:
         images: (T, H, W, C) as stored, the test set, on the device or on the host.
         labels: (T,) classes.
-        hidden_images: (T', H, W, C) as stored, some unlabelled training images whose labels are known but hidden; may be empty.
+        hidden_images: (T', H, W, C) as stored, some unlabelled training images whose labels are known but hidden; may
+            be empty.
         hidden_labels: (T',) their classes.
         validation_images: (V, H, W, C) as stored, labelled images that are held out from training; may be empty.
         validation_labels: (V,) their classes.

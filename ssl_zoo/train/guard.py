@@ -18,8 +18,9 @@ ABSENT = 0.5  # of the run, for a term that is no part of total: its weight may 
 class TermGuard:
     """Watches the unsupervised terms that a method declares, at log points.
 
-    A term does nothing if it gives the net no gradient or is no part of total, while its weight is not rising. Its value
-    says nothing alone: a term may be negative, and pass through zero. One whose weight is set to zero is not watched.
+    A term does nothing if it gives the net no gradient or is no part of total, while its weight is not rising. Its
+    value says nothing alone: a term may be negative, and pass through zero. One whose weight is set to zero is not
+    watched.
 
     Args:
         algorithm: Declares in `weights` which terms are unsupervised.
@@ -36,8 +37,8 @@ class TermGuard:
     def look(self, out: Step) -> dict[str, Tensor]:
         """Measure the terms of a step before its backward pass; 0-dim tensors, which the trainer reads with its other numbers.
 
-        The gradient is first taken with respect to the last parameters of the net alone, which is almost free. Only where that
-        is zero for long, and before any warning, is it taken with respect to all.
+        The gradient is first taken with respect to the last parameters of the net alone, which is almost free. Only
+        where that is zero for long, and before any warning, is it taken with respect to all.
         """
         parameters = [p for p in self.algorithm.net.parameters() if p.requires_grad]
         measured = {}

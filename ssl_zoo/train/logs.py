@@ -37,8 +37,8 @@ class NoLog:
 class RunLog:
     """Writes one line per log point to `metrics.jsonl` and the same numbers to TensorBoard.
 
-    What was written after the checkpoint that a run goes on from is dropped, since those steps are done again: so neither holds a
-    step twice. TensorBoard's files are made anew from what is kept.
+    What was written after the checkpoint that a run goes on from is dropped, since those steps are done again: so
+    neither holds a step twice. TensorBoard's files are made anew from what is kept.
 
     Args:
         folder: The run's folder.

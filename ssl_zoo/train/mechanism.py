@@ -19,8 +19,8 @@ class Mechanism:
     """Measures a step. Costs two more backward passes.
 
     Args:
-        algorithm: Declares in `weights` which terms are unsupervised. What concerns single images is known of a method that
-            takes its logits from `student_logits`.
+        algorithm: Declares in `weights` which terms are unsupervised. What concerns single images is known of a method
+            that takes its logits from `student_logits`.
     """
 
     def __init__(self, algorithm: AlgorithmBase):
@@ -50,11 +50,12 @@ class Mechanism:
             out: What `loss` returned.
 
         Returns:
-            0-dim tensors, of the batch of all processes: over the first view of the unlabelled images, `confidence`, the mean of
-            the largest probability, `decided`, the share of images in which it is over 0.95, and `logit_norm`, the mean length
-            of the logits, in training mode; `gradient_ratio`, the length of the unsupervised terms' gradient over that of the
-            rest of the loss, with respect to all parameters; `decided_gradient`, the share that decided images have in the
-            unsupervised gradient with respect to the logits, measured in lengths. Those that cannot be known are left out.
+            0-dim tensors, of the batch of all processes: over the first view of the unlabelled images, `confidence`,
+            the mean of the largest probability, `decided`, the share of images in which it is over 0.95, and
+            `logit_norm`, the mean length of the logits, in training mode; `gradient_ratio`, the length of the
+            unsupervised terms' gradient over that of the rest of the loss, with respect to all parameters;
+            `decided_gradient`, the share that decided images have in the unsupervised gradient with respect to the
+            logits, measured in lengths. Those that cannot be known are left out.
         """
         found: dict[str, Tensor] = {}
         seen, self._logits = self._logits, []  # which are not kept until the next measurement

@@ -30,8 +30,8 @@ def make_optimizer(algorithm: nn.Module, settings: OptimizerSettings) -> torch.o
 def _keep_compiler_out() -> None:
     """Let optimisers be made without torch's compiler, whose import takes seconds.
 
-    Torch keeps it from looking into methods of optimisers, and imports it to say so as they are called. We compile losses alone,
-    so there is nothing to be kept from. Where torch is made otherwise, nothing happens.
+    Torch keeps it from looking into methods of optimisers, and imports it to say so as they are called. We compile
+    losses alone, so there is nothing to be kept from. Where torch is made otherwise, nothing happens.
     """
     for name in ("add_param_group", "load_state_dict", "state_dict"):
         inner = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)

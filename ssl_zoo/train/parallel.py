@@ -4,8 +4,8 @@ Together they compute what one would:
 
     torchrun --nproc-per-node=2 benchmarks/run.py --alg meanteacher --net wrn28_2
 
-Every process holds the whole state, because gradients are averaged and a method's rows are gathered before they change anything.
-So the first one alone writes, and a run may go on with another number of processes.
+Every process holds the whole state, because gradients are averaged and a method's rows are gathered before they change
+anything. So the first one alone writes, and a run may go on with another number of processes.
 """
 
 import contextlib
