@@ -1,4 +1,6 @@
-"""Mean Teacher as a tutorial writes it, to be measured against: images through PIL one by one, a loop over parameters, .item() in
+"""Mean Teacher as a tutorial writes it, to be measured against.
+
+Images through PIL one by one, a loop over parameters, .item() in
 every step. Nothing in it is slow on purpose; it is what one writes first. Nothing else uses it."""
 
 import copy
@@ -16,7 +18,10 @@ from torchvision import transforms
 
 
 def view(side: int, strong: bool = False) -> transforms.Compose:
-    """A random view of a PIL image of so many pixels a side: shifted, mirrored; strong: with RandAugment and Cutout too."""
+    """A random view of a PIL image of so many pixels a side: shifted, mirrored.
+
+    Strong: with RandAugment and Cutout too.
+    """
     steps = [transforms.RandomCrop(side, padding=4, padding_mode="reflect"), transforms.RandomHorizontalFlip()]
     steps += [transforms.RandAugment()] if strong else []
     steps += [transforms.ToTensor()]

@@ -1,4 +1,7 @@
-"""Typed settings of a run, from recipes and what is laid on top. A wrong key, type or value is an error before anything runs."""
+"""Typed settings of a run, from recipes and what is laid on top.
+
+A wrong key, type or value is an error before anything runs.
+"""
 
 import dataclasses
 import inspect
@@ -158,7 +161,7 @@ def gather(
 
 
 def _for_all_methods(given: Mapping[str, Any], key: str) -> None:
-    """Let a number of unlabelled images given on top of a recipe hold for all methods, also those with one of their own."""
+    """Let a number of unlabelled images given on top of a recipe hold for methods with one of their own too."""
     if key in ("batch", "batch.unlabeled") and isinstance(given.get("algorithms"), Mapping):
         for options in given["algorithms"].values():
             if isinstance(options, dict):

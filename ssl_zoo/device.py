@@ -27,7 +27,10 @@ class Machine(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In words: the GPU, or the processor with its threads; how many of them, where several processes share a run."""
+        """In words: the GPU, or the processor with its threads.
+
+        How many of them, where several processes share a run.
+        """
         return f"{ranks()} x {device_name(self.device)}" if ranks() > 1 else device_name(self.device)
 
     def autocast(self) -> contextlib.AbstractContextManager:

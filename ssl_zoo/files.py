@@ -42,7 +42,10 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Flush a folder's list of names to the disk, so that a rename outlives a loss of power. Where the system cannot, nothing."""
+    """Flush a folder's list of names to the disk, so that a rename outlives a loss of power.
+
+    Where the system cannot, nothing.
+    """
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

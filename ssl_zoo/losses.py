@@ -16,7 +16,9 @@ def full_precision(logits: Tensor) -> Tensor:
 
 
 def exact(like: Tensor) -> contextlib.AbstractContextManager:
-    """Within it, matrix products are not rounded to bf16 by autocast: for similarities and logits that a loss makes itself.
+    """Within it, matrix products are not rounded to bf16 by autocast.
+
+    For similarities and logits that a loss makes itself.
 
     Args:
         like: Any tensor on the device at hand.
@@ -43,7 +45,9 @@ def cross_entropy(logits: Tensor, labels: Tensor, denominator: int | None = None
 def squared_error(
     values: Tensor, target: Tensor, reduction: Literal["mean", "sum"] = "mean", row_weight: Tensor | None = None
 ) -> Tensor:
-    """Squared error between two predictions: mean over rows i of the mean (or sum) over classes k of (values_ik - target_ik)^2.
+    """Squared error between two predictions.
+
+    Mean over rows i of the mean (or sum) over classes k of (values_ik - target_ik)^2.
 
     The mean over classes is that of all official code (Laine & Aila 2017, arXiv:1610.02242; Tarvainen & Valpola 2017,
     arXiv:1703.01780); a sum multiplies the term by K. Example: (1, 0) against (0.5, 0.5) is 0.25.
@@ -69,7 +73,9 @@ def squared_error(
 
 
 def kl_divergence(logits: Tensor, target: Tensor) -> Tensor:
-    """KL divergence of predictions from their targets: mean over rows of the sum over k of q_k (log q_k - log p_k), p of logits.
+    """KL divergence of predictions from their targets.
+
+    Mean over rows of the sum over k of q_k (log q_k - log p_k), p of logits.
 
     With q the target's probabilities, as Tarvainen & Valpola 2017 (arXiv:1703.01780) compare it with the squared error.
     Example: (0.5, 0.5) against the target (1, 0) is log 2.

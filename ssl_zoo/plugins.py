@@ -131,7 +131,10 @@ def blame(error: BaseException, parts: Mapping[str, Entry] | None = None) -> Inp
 
 
 def _register(key: object, origin: str, what: str, module: str, load: Callable[[], None]) -> None:
-    """Load, and check what came of it: at least one entry of that origin or from that module, each of the right type."""
+    """Load, and check what came of it.
+
+    At least one entry of that origin or from that module, each of the right type.
+    """
     if key in _loaded:
         return
     modules = dict(sys.modules)

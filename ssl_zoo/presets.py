@@ -163,7 +163,9 @@ def effective_weight(
 def weight_in_words(
     options: Mapping[str, Any], *, classes: int, batch_labeled: int, batch_unlabeled: int, labeled_fraction: float
 ) -> str | None:
-    """A line with a method's consistency weight as coded and in the common unit; None for a method without these options.
+    """A line with a method's consistency weight as coded and in the common unit.
+
+    None for a method without these options.
 
     Args: as of `effective_weight`.
     """

@@ -49,7 +49,10 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def commit() -> str | None:
-    """Return the commit of the checkout that holds this package, `-dirty` where tracked files were changed; None outside one."""
+    """Return the commit of the checkout that holds this package, `-dirty` where tracked files were changed.
+
+    None outside one.
+    """
 
     def git(*words: str) -> str | None:
         try:
@@ -76,7 +79,7 @@ def source() -> str:
 
 
 def code(targets: Iterable[Any]) -> str:
-    """Return 12 hex digits over the code, in this package, of methods and nets, their bases, and the formulas that they share.
+    """Return 12 hex digits over this package's code of methods and nets, their bases, and shared formulas.
 
     Args:
         targets: Classes or functions. Of those from plug-ins `plugins.provenance` tells.
@@ -88,7 +91,10 @@ def code(targets: Iterable[Any]) -> str:
 
 
 def code_of(paths: Iterable[Path]) -> str:
-    """Return 12 hex digits over Python files, without what changes no result: docstrings, comments, the layout of lines."""
+    """Return 12 hex digits over Python files, without what changes no result.
+
+    Docstrings, comments, the layout of lines.
+    """
     digest = hashlib.sha256()
     for path in sorted({*paths}):
         digest.update(path.name.encode())

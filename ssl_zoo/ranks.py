@@ -34,7 +34,10 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 
 def gather_rows_grad(rows: Tensor) -> Tensor:
-    """(n, ...) of each rank -> (R n, ...), in the order of the global batch; gradient reaches the rows of every rank."""
+    """(n, ...) of each rank -> (R n, ...), in the order of the global batch.
+
+    Gradient reaches the rows of every rank.
+    """
     if ranks() == 1:
         return rows
     return _gather_grad(rows.contiguous(), 0, dist.group.WORLD)

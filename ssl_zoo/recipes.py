@@ -79,7 +79,10 @@ def _count(value: Any, where: str) -> None:
 
 
 def _apart(value: Any) -> Any:
-    """The value with no part in two places, as an alias puts it: what is set in one of them must not change the other."""
+    """The value with no part in two places, as an alias puts it.
+
+    What is set in one of them must not change the other.
+    """
     if isinstance(value, dict):
         return {name: _apart(part) for name, part in value.items()}
     return [_apart(part) for part in value] if isinstance(value, list) else value
@@ -127,7 +130,7 @@ def read_mapping(path: Path, what: str, of: str) -> dict[str, Any]:
 
 
 def as_recipe(recipe: dict[str, Any], where: str) -> dict[str, Any]:
-    """A recipe with the canonical names in its sections, so that --set and other recipes meet them, whatever their spelling.
+    """A recipe with the canonical names in its sections, so that all recipes meet them.
 
     Args:
         recipe: A mapping of settings, which is changed in place.
@@ -195,7 +198,10 @@ def put(settings: dict[str, Any], key: str, value: Any) -> None:
 
 
 def put_recipe(settings: dict[str, Any], recipe: Mapping[str, Any], prefix: str = "") -> None:
-    """Lay a recipe on top of settings: mappings are merged, and anything else, or a view, replaces what stands there."""
+    """Lay a recipe on top of settings.
+
+    Mappings are merged, and anything else, or a view, replaces what stands there.
+    """
     for name, value in recipe.items():
         if isinstance(value, Mapping) and isinstance(settings.get(name), dict) and prefix != "views.":
             put_recipe(settings[name], value, f"{prefix}{name}.")
@@ -216,7 +222,7 @@ def put_assignment(settings: dict[str, Any], assignment: str) -> None:
 
 
 def canonical_key(key: str) -> str:
-    """`algorithms.mean-teacher.weight` -> `algorithms.meanteacher.weight`, so that it meets the recipe's own spelling."""
+    """`algorithms.mean-teacher.weight` -> `algorithms.meanteacher.weight`, as recipes spell it."""
     section, *rest = key.split(".")
     if section in SECTIONS and rest:
         rest[0] = SECTIONS[section].resolve(rest[0]).name

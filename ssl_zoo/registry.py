@@ -67,7 +67,7 @@ def raised(kind: str, entry: Entry, error: BaseException) -> InputError:
 
 
 def _place(target: Callable[..., Any], error: BaseException) -> str:
-    """` (file, line n)`: the innermost line of the target's file that an error went through, or where the target begins."""
+    """` (file, line n)`: the last line of the target's file that an error went through, or its first."""
     try:
         file = inspect.getfile(target)
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
@@ -231,7 +231,10 @@ REGISTRIES = (ALGORITHMS, NETS, DATASETS, AUGMENTATIONS)
 
 @contextlib.contextmanager
 def registering(origin: str) -> Iterator[None]:
-    """What is registered within, in any registry, comes from `origin`; if an error leaves the block, nothing of it stays."""
+    """What is registered within, in any registry, comes from `origin`.
+
+    If an error leaves the block, nothing of it stays.
+    """
     before = [(dict(registry._entries), list(registry._families), registry._origin) for registry in REGISTRIES]
     for registry in REGISTRIES:
         registry._origin = origin

@@ -1,4 +1,4 @@
-"""What a plug-in makes is tried when it is made, so that what is wrong with it is said in a line and not by the step that breaks.
+"""What a plug-in makes is tried when it is made, so that one line says what is wrong with it.
 
 Quick, and far from complete: that is `ssl_zoo.testing`. Each trial returns what is wrong, to follow the name of the
 thing; None: nothing. What it raises is the plug-in's.

@@ -230,3 +230,35 @@ def test_a_run_that_compiles_nothing_loads_no_compiler(tmp_path):
     assert loaded(code, ["torch._inductor", "torch._dynamo", "torchvision"]) == "[]"
     again = f"from ssl_zoo.cli.run import main; assert main({words}) == 0"  # it is finished, and is shown
     assert loaded(again, ["torch._inductor", "torch._dynamo", "torchvision", "tensorboard", "sklearn", "scipy"]) == "[]"
+
+
+def test_prose_is_in_short_lines():
+    """Docstrings and comments that stand alone: at most 120 characters."""
+    import io
+    import tokenize
+
+    long = []
+    for path in [*ROOT.rglob("*.py"), *(ROOT.parent / "benchmarks").rglob("*.py")]:
+        text = path.read_text()
+        lines = text.splitlines()
+        prose = {
+            number
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node) is not None
+            for number in range(node.body[0].lineno, node.body[0].end_lineno + 1)
+        }
+        comments = (token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type == tokenize.COMMENT)
+        prose |= {token.start[0] for token in comments if token.line.strip().startswith("#")}
+        long += [f"{path}:{number}" for number in sorted(prose) if len(lines[number - 1]) > 120]
+    assert not long
+
+
+def test_files_and_functions_are_short():
+    """A file that grows past 300 lines, or a function past 50, is usually two ideas."""
+    for path in [*ROOT.rglob("*.py"), *(ROOT.parent / "benchmarks").rglob("*.py")]:
+        text = path.read_text()
+        assert text.count("\n") <= 300, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno - node.lineno + 1 <= 50, f"{path}:{node.lineno} {node.name}"

@@ -1,4 +1,4 @@
-"""The parts of `speed.py`: what is measured with, who is timed, in turns and part by part, and the tables that come of it."""
+"""The parts of `speed.py`: workloads, contenders, turns, parts of a step, and the tables."""
 
 from .contenders import Bare, Ours, peak, plain
 from .parts import LOG_EVERY, PARTS, breakdown

@@ -53,7 +53,7 @@ class Pass(NamedTuple):
 
 
 class Bare:
-    """The passes that a method's step makes, on tensors that are there already, forward and, with a gradient, backward."""
+    """The passes that a method's step makes, on tensors that are there already, forward and backward."""
 
     def __init__(self, ours: Ours):
         self.trainer = ours.trainer

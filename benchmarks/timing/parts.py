@@ -22,7 +22,9 @@ LOG_EVERY = 50  # steps between two log points, as a setting's default
 
 
 class Clock:
-    """Seconds spent in parts of a step, by wrapping what the trainer calls. A part within a part counts for itself alone.
+    """Seconds spent in parts of a step, by wrapping what the trainer calls.
+
+    A part within a part counts for itself alone.
 
     Args:
         device: Where; on a GPU every part waits for the device, so that its time is its own, and all take a little

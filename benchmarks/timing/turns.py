@@ -23,7 +23,10 @@ def timed(step: Callable[[], None], steps: int, device: torch.device) -> float:
 def interleaved(
     contenders: dict[str, Callable[[], None]], rounds: int, steps: int, device: torch.device, bar: tqdm
 ) -> dict[str, list[float]]:
-    """Seconds a step of each contender in each round; one after the other in every round, after a turn that does not count."""
+    """Seconds a step of each contender in each round.
+
+    One after the other in every round, after a turn that does not count.
+    """
     found: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds + 1):
         for name, step in contenders.items():

@@ -159,7 +159,10 @@ def folder_of(flags: argparse.Namespace, settings: RunSettings) -> Path:
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "run.py") -> int:
-    """The command. Returns the exit status: 0; 1: the run cannot go on; 2: bad input; 3: busy; 128 + n: ended by signal n."""
+    """The command. Returns the exit status: 0; 1: the run cannot go on; 2: bad input; 3: busy.
+
+    128 + n: ended by signal n.
+    """
     words = sys.argv[1:] if argv is None else argv
     interrupted = "interrupted; the same command goes on from the last checkpoint, if there is one yet"
     return command(prog, lambda: _run(words, prog), interrupted)

@@ -74,7 +74,10 @@ def _zip_members(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 class _Bounded:
-    """A file that is read in pieces of at most `LARGEST` bytes: tarfile reads a member's headers whole, however long they are."""
+    """A file that is read in pieces of at most `LARGEST` bytes.
+
+    Python's tarfile reads a member's headers whole, however long they are.
+    """
 
     def __init__(self, file: BinaryIO):
         self.seek, self.tell, self._read = file.seek, file.tell, file.read

@@ -134,13 +134,19 @@ class View:
         return values.contiguous(memory_format=torch.channels_last)
 
     def plain(self, images: Tensor) -> Tensor:
-        """Net inputs without augmentation, as for a test image: (m, H, W, C) as stored -> (m, C, H, W) float32, channels last."""
+        """Net inputs without augmentation, as for a test image.
+
+        (m, H, W, C) as stored -> (m, C, H, W) float32, channels last.
+        """
         values = _planes(images)
         values = values.clone() if images.is_floating_point() else self._normalize(values)  # a net may write into its input
         return values.contiguous(memory_format=torch.channels_last)
 
     def _normalize(self, values: Tensor) -> Tensor:
-        """(m, C, H, W) -> the same, by whole lines: with the few channels as the innermost axis no processor is fast."""
+        """(m, C, H, W) -> the same, by whole lines.
+
+        With the few channels as the innermost axis no processor is fast.
+        """
         width = values.shape[3]
         if width not in self._lines:
             self._lines[width] = self.mean.repeat(width), self.std.repeat(width)

@@ -1,4 +1,4 @@
-"""Decoded images kept on disk, one file for each root and set of options, made anew when what it was made from has changed."""
+"""Decoded images kept on disk: one file for each root and set of options, made anew when its source changes."""
 
 import glob
 import hashlib
@@ -29,7 +29,7 @@ def digest(listing: list[tuple[str, int, int]]) -> str:
 
 
 def cache_file(root: Path, *options: Any) -> Path:
-    """The file for a root and the options that its images are made with, below `$SSL_ZOO_CACHE` or the user's cache folder."""
+    """Return the file for a root and options of its images, below `$SSL_ZOO_CACHE` or the user's cache folder."""
     base = os.environ.get("SSL_ZOO_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "ssl_zoo")
     key = hashlib.blake2b(json.dumps([str(root), *options]).encode(), digest_size=8).hexdigest()
     return Path(base).expanduser() / f"{root.name[:40]}-{key}.npz"  # the name is for people, the key tells them apart
@@ -66,7 +66,9 @@ def _mapped(whole: BinaryIO, archive: zipfile.ZipFile, member: str) -> np.ndarra
 
 
 def room(file: Path, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
-    """An array of bytes to decode images into: in memory, or, if it is large, in a file without a name beside the cache's.
+    """An array of bytes to decode images into.
+
+    In memory, or, if it is large, in a file without a name beside the cache's.
 
     Raises:
         MemoryError: There is no room.
@@ -114,7 +116,10 @@ def _remove_left_behind(file: Path) -> None:
 
 
 def _packed(texts: tuple[str, ...]) -> np.ndarray:
-    """As bytes, each ended by NUL, which no file's name contains: an array of texts has the length of the longest for each."""
+    """As bytes, each ended by NUL, which no file's name contains.
+
+    An array of texts has the length of the longest for each.
+    """
     return np.frombuffer("".join(f"{text}\0" for text in texts).encode(errors="surrogateescape"), np.uint8)
 
 

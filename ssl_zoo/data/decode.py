@@ -1,4 +1,7 @@
-"""From image files to pixels: whatever a file is, decoded to bytes of one size and number of channels, by several threads."""
+"""From image files to pixels.
+
+Whatever a file is, decoded to bytes of one size and number of channels, by several threads.
+"""
 
 import io
 import os
@@ -124,7 +127,10 @@ def decoded(read: Callable[[], bytes], size: Size, mode: str) -> np.ndarray:
 
 
 def _explained(work: Callable[[], np.ndarray]) -> np.ndarray:
-    """What it gives, or a ValueError that says why there is nothing: a broken file makes Pillow raise nearly anything."""
+    """What it gives, or a ValueError that says why there is nothing.
+
+    A broken file makes Pillow raise nearly anything.
+    """
     try:
         return work()
     except MemoryError:  # not the file's fault

@@ -9,7 +9,9 @@ VALUES = 16  # of which an image must have more, or two of them are equal by cha
 
 
 def leaks(images: np.ndarray, test_images: np.ndarray, rows: Iterable[int] | None = None) -> list[tuple[int, int]]:
-    """The test images whose pixels are, all of them, those of a training image: labelled, unlabelled, or of another class.
+    """The test images whose pixels are, all of them, those of a training image.
+
+    Labelled, unlabelled, or of another class.
 
     A fifth of a second for 60,000 images of 32x32. Images that were scaled, cropped or compressed anew are not found.
 

@@ -59,7 +59,9 @@ class Normalisation:
     transformation: Transformation | None = None
 
     def apply(self, images: Tensor, device: torch.device) -> Tensor:
-        """Net inputs without augmentation: (n, H, W, C) uint8, anywhere -> (n, C, H, W) float32 on the device, channels last.
+        """Net inputs without augmentation.
+
+        (n, H, W, C) uint8, anywhere -> (n, C, H, W) float32 on the device, channels last.
 
         These are the bits that a run's scores are of. But whitening is a product of matrices, whose last bits may be
         others for another number of images at a time.
@@ -67,7 +69,10 @@ class Normalisation:
         return self.plain(self.before(images, device))
 
     def before(self, images: Tensor, device: torch.device) -> Tensor:
-        """What is stored of images (n, H, W, C) uint8, anywhere: themselves, or floats on the device for image and zca."""
+        """What is stored of images (n, H, W, C) uint8, anywhere.
+
+        Themselves, or floats on the device for image and zca.
+        """
         first = self.transformation
         if first is None:
             return images.to(device)
@@ -160,7 +165,7 @@ def check_steps(kind: str, views: Mapping[str, Mapping[str, Augmentation]]) -> N
 
 
 def shift_and_scale(kind: str, images: Tensor) -> tuple[Tensor, Tensor]:
-    """What a view takes from pixels in [0, 1] and divides them by, (C,) each, for channel and unit, of these training images."""
+    """What a view takes from pixels in [0, 1] and divides them by, (C,) each, for channel and unit."""
     if kind == "channel":
         return channel_statistics(images)
     half = torch.full(images.shape[-1:], 0.5, device=images.device)
@@ -225,21 +230,27 @@ def per_image(images: Tensor) -> Tensor:
 
 
 def contrast_normalized(images: Tensor) -> Tensor:
-    """Each image less its mean, scaled to length 55: (m, H, W, C) uint8 -> (m, K) float64. A constant image becomes 0."""
+    """Each image less its mean, scaled to length 55: (m, H, W, C) uint8 -> (m, K) float64.
+
+    A constant image becomes 0.
+    """
     values = _centred(images)
     length = torch.linalg.vector_norm(values, dim=1, keepdim=True)
     return values * (LENGTH / length.clamp(min=0.5))  # of bytes, that of an image that is not constant is at least sqrt(1/2)
 
 
 class Whitening(NamedTuple):
-    """ZCA: x -> (x - mean) U diag(1 / sqrt(s + 0.1)) U^T, of images x of normalised contrast with covariance U diag(s) U^T."""
+    """ZCA: x -> (x - mean) U diag(1 / sqrt(s + 0.1)) U^T, of x of normalised contrast and covariance U diag(s) U^T."""
 
     mean: Tensor  # (K,) float64
     matrix: Tensor  # (K, K) float32
 
     @classmethod
     def fit(cls, images: Tensor, device: torch.device) -> Self:
-        """Fitted on all of these images (N, H, W, C) uint8, in float64: small eigenvalues are differences of large sums."""
+        """Fitted on all of these images (N, H, W, C) uint8, in float64.
+
+        Small eigenvalues are differences of large sums.
+        """
         size = images[0].numel()
         total = torch.zeros(size, dtype=torch.float64, device=device)
         products = torch.zeros(size, size, dtype=torch.float64, device=device)

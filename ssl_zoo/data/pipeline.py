@@ -55,7 +55,9 @@ class Walk:
 
 
 class Host:
-    """Images that stay on the host, where the device cannot hold them; the rows of a step are read while the one before runs.
+    """Images that stay on the host, where the device cannot hold them.
+
+    The rows of a step are read while the one before runs.
 
     Args:
         images: (N, H, W, C), on the host; may be a file's content, of which only what is asked for is read.

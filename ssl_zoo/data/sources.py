@@ -19,7 +19,10 @@ MOONS = ((-1.5, -1.0), (2.5, 1.5))  # corners of the plane that the two channels
 
 
 def comes_with(package: str) -> Callable[[Source], Source]:
-    """Decorate a source that reads nothing but a package: at one version of it, the same options give the same images."""
+    """Decorate a source that reads nothing but a package.
+
+    At one version of it, the same options give the same images.
+    """
 
     def decorate(source: Source) -> Source:
         source.comes_with = package  # type: ignore[attr-defined]
@@ -60,7 +63,9 @@ def digits(root: Path, *, test_size: int = 500) -> Dataset:
 @DATASETS.register("moons")
 @comes_with("scikit-learn")
 def moons(root: Path, *, noise: float = 0.1) -> Dataset:
-    """Two interleaved half circles, as scikit-learn draws them: 1,000 + 1,000 points, each an image of 1x1 pixel with 2 channels.
+    """Two interleaved half circles, as scikit-learn draws them.
+
+    1,000 + 1,000 points, each an image of 1x1 pixel with 2 channels.
 
     The plane from (-1.5, -1) to (2.5, 1.5) is the range 0..255 of the two channels; see `MOONS`.
 
@@ -205,7 +210,10 @@ def _mnist(name: str, kind: type, root: Path, download: bool) -> Dataset:
 
 
 def _channels_last(*parts: np.ndarray) -> np.ndarray:
-    """Join (n, C, H, W) arrays, in whatever order they lie in memory, into one contiguous (N, H, W, C): one copy in all."""
+    """Join (n, C, H, W) arrays, in whatever order they lie in memory, into one contiguous (N, H, W, C).
+
+    One copy in all.
+    """
     _, channels, height, width = parts[0].shape
     joined = np.empty((sum(map(len, parts)), height, width, channels), np.uint8)
     return np.concatenate([part.transpose(0, 2, 3, 1) for part in parts], out=joined)

@@ -1,4 +1,6 @@
-"""Which rows of the training set are labelled: a function of (data set, number of labels, split seed) and of nothing else.
+"""Which rows of the training set are labelled.
+
+A function of (data set, number of labels, split seed) and of nothing else.
 
 Rows are ranked by a hash of their own, written out below in integer arithmetic, so a split is the same under every
 version of numpy, on every platform and whatever was drawn before it. It can be written to a file, read back and
@@ -188,7 +190,10 @@ def _per_class(dataset: str, count: int, seed: int, available: np.ndarray) -> np
 
 
 def _hash(text: str, n: int) -> np.ndarray:
-    """(n,) uint64: n outputs of splitmix64 (Steele, Lea & Flood 2014) from a base that the text gives. All different."""
+    """(n,) uint64: n outputs of splitmix64 (Steele, Lea & Flood 2014) from a base that the text gives.
+
+    All different.
+    """
     base = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
     z = np.arange(n, dtype=np.uint64) + np.uint64((base + 0x9E3779B97F4A7C15) % 2**64)  # arrays wrap around, as the hash wants
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -62,7 +62,9 @@ class MeanOnlyBatchNorm(nn.Module):
 
 @NETS.register("convnet13", "conv13", "cnn13")
 class ConvNet13(ConvNet):
-    """The papers' 13-layer net: 3,121,802 parameters at 3 channels and 10 classes. For 32x32 images; 4x4 or more will do.
+    """The papers' 13-layer net: 3,121,802 parameters at 3 channels and 10 classes.
+
+    For 32x32 images; 4x4 or more will do.
 
     Laine & Aila, ICLR 2017, arXiv:1610.02242, appendix A; so used by Mean Teacher (arXiv:1703.01780), VAT and ICT.
     LeakyReLU after each convolution; two 2x2 max pools, each with dropout.
@@ -107,14 +109,12 @@ class ConvNet13(ConvNet):
             conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=conv_bias)
             nn.init.kaiming_normal_(conv.weight, a=leaky_slope)
             if norm == "weight":
-                # paper: scale and bias set from the statistics of a first batch; here: from the initial weights,
-                # because the constructor sees no data and a pass that changes parameters could neither be resumed nor
-                # split over ranks
+                # paper: scale and bias set from the statistics of a first batch; here: from the initial weights, since
+                # a pass that changes parameters could neither be resumed nor split over ranks
                 return nn.Sequential(weight_norm(conv), MeanOnlyBatchNorm(outputs, bn_momentum), nn.LeakyReLU(leaky_slope))
             return nn.Sequential(conv, nn.BatchNorm2d(outputs, momentum=bn_momentum), nn.LeakyReLU(leaky_slope))
 
-        # paper: none (8x8 -> 6x6, of 32x32 images); here: one where the map is smaller than the 3x3 kernel, or none
-        # would be left
+        # paper: none (8x8 -> 6x6, of 32x32 images); here: one where the map is smaller than the 3x3 kernel
         padding = 0 if min(image_size) // 4 >= 3 else 1
         features = nn.Sequential(
             GaussianNoise(noise),

@@ -1,4 +1,7 @@
-"""The residual net of 26 layers with shake-shake regularisation, `shakeshake26`: the large CIFAR-10 net of Mean Teacher."""
+"""The residual net of 26 layers with shake-shake regularisation, `shakeshake26`.
+
+The large CIFAR-10 net of Mean Teacher.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +16,9 @@ BLOCKS = 4  # in each of three stages: 1 + 3 * 4 * 2 convolutions in a row and t
 
 
 def shaken(a: Tensor, b: Tensor) -> Tensor:
-    """alpha a + (1 - alpha) b, whose gradient is that of beta a + (1 - beta) b; alpha, beta ~ U(0, 1), drawn for each image.
+    """alpha a + (1 - alpha) b, whose gradient is that of beta a + (1 - beta) b.
+
+    Both alpha and beta are drawn from U(0, 1), drawn for each image.
 
     Args:
         a: (B, D, h, w), as is the result.
@@ -79,7 +84,9 @@ class Block(nn.Module):
 
 @NETS.register("shakeshake26")
 class ShakeShake26(ConvNet):
-    """ResNet-26 with shake-shake regularisation, 2x96d: 26,193,466 parameters at 3 channels and 10 classes. Any image size.
+    """ResNet-26 with shake-shake regularisation, 2x96d: 26,193,466 parameters at 3 channels and 10 classes.
+
+    Any image size.
 
     Gastaldi 2017, arXiv:1705.07485, "shake-shake-image"; so used by Mean Teacher (arXiv:1703.01780). Every residual
     block has two branches. In training mode they are mixed at random, anew for each image, in the forward pass and,

@@ -85,7 +85,7 @@ def scaling_of(normalised: Normalised) -> tuple[torch.Tensor, ...]:
 
 
 def make_evaluator(settings: RunSettings, inputs: Inputs, normalised: Normalised, machine: Machine) -> Evaluator:
-    """Return what scores on the test set, on held-out images, and on some unlabelled ones whose labels training never sees."""
+    """Return what scores on the test set, held-out images, and unlabelled ones whose labels stay hidden."""
     data, _, held_out, facts = inputs
     images = normalised.images
     hidden = np.setdiff1d(facts.unlabeled.numpy(), facts.labeled.numpy())

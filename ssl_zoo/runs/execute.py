@@ -40,7 +40,9 @@ def execute(
     quiet: bool = False,
     warn: Callable[[str], None] = lambda line: print(f"WARNING: {line}", file=sys.stderr),
 ) -> Row:
-    """Train and score one run in its folder, from its checkpoint if there is one. Of several processes the first has the folder.
+    """Train and score one run in its folder, from its checkpoint if there is one.
+
+    Of several processes the first has the folder.
 
     Args:
         settings: Of the run.
@@ -179,7 +181,9 @@ class _Run:
 
 
 def trainer_of(settings: RunSettings, inputs: Inputs, folder: Path, identity: dict[str, str] | None = None) -> Trainer:
-    """Return a trainer that begins anew, on the machine of the settings, with threads as they are. Nothing is written yet.
+    """Return a trainer that begins anew, on the machine of the settings, with threads as they are.
+
+    Nothing is written yet.
 
     Args:
         settings: Of the run.
@@ -212,7 +216,10 @@ def go_on(trainer: Trainer, state: dict[str, Any] | None) -> None:
 
 
 def of_this_data(settings: RunSettings, row: Row) -> bool:
-    """Return whether a finished run is of these settings' data for certain, without a look at them: they come with a package."""
+    """Return whether a finished run is of these settings' data for certain, without a look at them.
+
+    They come with a package.
+    """
     package = getattr(DATASETS.resolve(settings.dataset).target, "comes_with", None)
     return package is not None and settings.split_file is None and row["versions"].get(package) == provenance.versions()[package]
 

@@ -41,7 +41,9 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep the folder to this process. The lock is the operating system's, so a process that dies leaves none behind.
+        """Keep the folder to this process.
+
+        The lock is the operating system's, so a process that dies leaves none behind.
 
         Raises:
             BusyError: Another process has it.
@@ -143,7 +145,10 @@ class RunFolder:
         return None if row is None or is_lost(row) else row  # type: ignore[return-value]
 
     def diverged(self) -> str | None:
-        """Return what was not finite in a run that diverged. That is an outcome: to try until it gets through would choose."""
+        """Return what was not finite in a run that diverged.
+
+        That is an outcome: to try until it gets through would choose.
+        """
         row = self.outcome()
         return row["diverged"] if row is not None and is_lost(row) else None  # type: ignore[typeddict-item]
 

@@ -62,13 +62,19 @@ def plugins_of(settings: RunSettings) -> str:
 
 
 def names_differing(then: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
-    """Return what two runs that should be one do not agree on, the likeliest first. What neither knows is no difference."""
+    """Return what two runs that should be one do not agree on, the likeliest first.
+
+    What neither knows is no difference.
+    """
     names = sorted(now, key=lambda name: [*KINDS, name].index(name))
     return [name for name in names if (then.get(name) or "") != now[name]]
 
 
 def differing(then: Mapping[str, Any], now: Mapping[str, str]) -> str:
-    """Return in words what two runs that should be one do not agree on; "" if they do. What neither knows is no difference."""
+    """Return in words what two runs that should be one do not agree on; "" if they do.
+
+    What neither knows is no difference.
+    """
     return ", ".join(
         f"{KINDS.get(name, f'another {name}')} ({name} {then.get(name) or 'none'}, now {now[name] or 'none'})"
         for name in names_differing(then, now)

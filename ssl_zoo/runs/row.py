@@ -136,7 +136,7 @@ def write_json(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def read_rows(paths: Sequence[Path]) -> list[Row]:
-    """Return the rows of finished runs, from run folders (every result.json below them) and from files with a row per line.
+    """Return the rows of finished runs, from run folders, those below them too, and files with a row per line.
 
     Those of runs that diverged are left out.
 

@@ -75,7 +75,9 @@ def scored(known: Known, settings: RunSettings, data: Dataset, trainer: Trainer,
 
 
 def headline(evaluations: Sequence[Mapping[str, float]], last_k: int, chosen: int = -1) -> dict[str, float]:
-    """Return the reported scores: those of one evaluation; the median of the last k beside them; the best on the test set marked.
+    """Return the reported scores: those of one evaluation; the median of the last k beside them.
+
+    The best on the test set marked.
 
     Args:
         evaluations: In order.

@@ -38,7 +38,10 @@ class Cell(NamedTuple):
 
     @property
     def diverged(self) -> str | None:
-        """What was not finite, if it diverged. That is an outcome: to try until it gets through would choose among runs."""
+        """What was not finite, if it diverged.
+
+        That is an outcome: to try until it gets through would choose among runs.
+        """
         return self.folder.diverged()
 
     @property

@@ -19,7 +19,10 @@ START = 3  # seconds of the start of a run
 
 
 def seconds_per_step(settings: RunSettings, inputs: Inputs) -> float:
-    """Return what a step costs on this machine now, evaluations included: two short runs, of which the second counts."""
+    """Return what a step costs on this machine now, evaluations included.
+
+    Two short runs, of which the second counts.
+    """
     data = inputs.data
     few = data._replace(test_images=data.test_images[:64], test_labels=data.test_labels[:64])
     for steps in (1, 3):

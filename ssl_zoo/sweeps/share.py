@@ -1,4 +1,7 @@
-"""How many runs should share a device: copies of one make steps at a time, until more copies make no more between them."""
+"""How many runs should share a device.
+
+Copies of one make steps at a time, until more copies make no more between them.
+"""
 
 import contextlib
 import dataclasses
@@ -121,7 +124,10 @@ def _copy(settings: RunSettings, names: Sequence[str], device: str, asking: int,
 
 
 def _end_with(asking: int) -> None:
-    """End this process when the one that asks is no more: its own parent is a server of processes, which may live longer."""
+    """End this process when the one that asks is no more.
+
+    Its own parent is a server of processes, which may live longer.
+    """
 
     def watch() -> None:
         while True:

@@ -79,7 +79,9 @@ def _check(where: Where, gpus: int) -> None:
 
 
 def jobs_of(dry_run: bool, todo: Sequence[Cell], devices: Sequence[str], gpu: bool) -> int:
-    """Return how many runs share a device: for each method and net what was found before in this folder, or what is measured now.
+    """Return how many runs share a device.
+
+    For each method and net what was found before in this folder, or what is measured now.
 
     All of them share devices, so the smallest number counts; also that of one with no cell left, so that the others go
     on as they began: on a CPU another number of threads would be another rounding.

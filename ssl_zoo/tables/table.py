@@ -35,7 +35,9 @@ class Table(NamedTuple):
                     yield method, labels, cell, lost
 
     def published_rows(self) -> list[list[str]]:
-        """Return the published numbers, a row for each method, protocol and source: its name, then a number for each column.
+        """Return the published numbers, a row for each method, protocol and source.
+
+        Its name, then a number for each column.
 
         A second number in a place gets a row of its own, so that none hides the other.
         """

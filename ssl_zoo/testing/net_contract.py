@@ -33,7 +33,10 @@ class NetSubject:
     shapes: tuple[Shape, ...]  # of images that are tried
 
     def make(self, shape: Shape | None = None, classes: int = K, seed: int = 0) -> nn.Module:
-        """A fresh net in training mode, from the seed; for the first of the shapes that it takes, unless said otherwise."""
+        """A fresh net in training mode, from the seed.
+
+        For the first of the shapes that it takes, unless said otherwise.
+        """
         channels, *size = shape or self.shape
         seed_global(mix(seed, "net"))
         net = self.entry.target(classes, channels, tuple(size), **{**self.entry.fixed, **self.options})

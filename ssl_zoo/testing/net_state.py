@@ -103,7 +103,10 @@ def draws(subject: NetSubject) -> None:
 
 
 def state_dict(subject: NetSubject) -> None:
-    """Everything that a trained net has learnt is in its state_dict: a fresh net that loads it gives the same logits."""
+    """Everything that a trained net has learnt is in its state_dict.
+
+    A fresh net that loads it gives the same logits.
+    """
     net = trained(subject).eval()
     fresh = subject.make(seed=1).eval()
     held = {tensor.data_ptr() for tensor in fresh.state_dict().values()}

@@ -11,7 +11,9 @@ from ssl_zoo.errors import InputError
 
 
 def compiled(loss: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
-    """The same function, compiled when it is first called, which takes up to a minute. On a GPU it is replayed as CUDA graphs.
+    """The same function, compiled when it is first called, which takes up to a minute.
+
+    On a GPU it is replayed as CUDA graphs.
 
     Its result is one node for autograd: what a term counts for cannot be told, and a second backward pass through CUDA
     graphs ends the process ("invalid device pointer", torch 2.11). So a step that is looked into is made without.

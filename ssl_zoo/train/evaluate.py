@@ -15,7 +15,9 @@ from ssl_zoo.losses import full_precision
 def predict(
     net: nn.Module, images: Tensor, prepare: Callable[[Tensor], Tensor], batch: int, context: contextlib.AbstractContextManager
 ) -> np.ndarray:
-    """Class probabilities of images, in eval mode. Leaves `net` in eval mode: the caller knows which parts were training.
+    """Class probabilities of images, in eval mode.
+
+    Leaves `net` in eval mode: the caller knows which parts were training.
 
     Args:
         net: Images (n, C, H, W) -> logits (n, K).
@@ -132,7 +134,7 @@ class Evaluator:
         self._settings: dict[str, Any] = {"prepare": prepare, "batch": batch, "context": context}
 
     def __call__(self, net: nn.Module, student: nn.Module) -> tuple[dict[str, float], list[list[int]]]:
-        """Scores of `net`, the student's accuracy, those on the other images, and the confusion matrix on the test images."""
+        """Return scores of `net`, with the student's accuracy, and the confusion matrix on the test images."""
         probabilities = predict(net, self.images, **self._settings)
         scores = score(probabilities, self.labels)
         if student is net:

@@ -1,4 +1,4 @@
-"""Run-time guards: against a loss term that does nothing, as two toolkits shipped for years, and one that is not finite."""
+"""Guards while a run goes on: against a loss term that does nothing, and one that is not finite."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -35,7 +35,9 @@ class TermGuard:
         self.warnings: list[str] = []
 
     def look(self, out: Step) -> dict[str, Tensor]:
-        """Measure the terms of a step before its backward pass; 0-dim tensors, which the trainer reads with its other numbers.
+        """Measure the terms of a step before its backward pass.
+
+        0-dim tensors, which the trainer reads with its other numbers.
 
         The gradient is first taken with respect to the last parameters of the net alone, which is almost free. Only
         where that is zero for long, and before any warning, is it taken with respect to all.

@@ -78,7 +78,10 @@ class RunLog:
                 raise RunError(f"{path} has a line that no run has written; {by_hand}") from error
 
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Log numbers after `step` updates. Names are TensorBoard tags, such as `loss/total`. What is not finite is null."""
+        """Log numbers after `step` updates. Names are TensorBoard tags, such as `loss/total`.
+
+        What is not finite is null.
+        """
         entry = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
         self._file.write(json.dumps({"step": step, **entry}).encode() + b"\n")
         self._show(step, entry)

@@ -28,7 +28,9 @@ class Skips:
             self._before = [(buffer, buffer.clone()) for name, buffer in self._algorithm.named_buffers() if "." in name]
 
     def usable(self, total: Tensor) -> bool:
-        """Return whether the loss and all gradients are finite. If not, the step is undone and counted. Waits for the device.
+        """Return whether the loss and all gradients are finite. If not, the step is undone and counted.
+
+        Waits for the device.
 
         Args:
             total: The loss, 0-dim.

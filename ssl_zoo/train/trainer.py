@@ -113,7 +113,7 @@ class Trainer:
         return self.algorithm.eval_net() if self.average is None else self.average.net
 
     def reported_state(self) -> dict[str, Tensor]:
-        """The state of the net that is reported: as it is now, or as it was at the evaluation that held-out images chose."""
+        """The state of the net that is reported: as it is now, or as it was when held-out images chose it."""
         return self.selected or self.eval_net().state_dict()
 
     def run(self) -> Outcome:

@@ -1,4 +1,7 @@
-"""What nets of runs on the data set `moons` have learned: their class regions. The one picture that asks a trained net."""
+"""What nets of runs on the data set `moons` have learned: their class regions.
+
+The one picture that asks a trained net.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

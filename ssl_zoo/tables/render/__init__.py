@@ -1,4 +1,7 @@
-"""A table as Markdown, CSV, LaTeX or one HTML page. Each takes tables, and whether the oracle is shown, and returns a text."""
+"""A table as Markdown, CSV, LaTeX or one HTML page.
+
+Each takes tables, and whether the oracle is shown, and returns a text.
+"""
 
 from ssl_zoo.tables.render.comma_separated import as_csv
 from ssl_zoo.tables.render.latex import latex

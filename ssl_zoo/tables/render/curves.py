@@ -10,7 +10,10 @@ At = Callable[[float, float], str]  # step and percent -> place in the picture
 
 
 def figure(table: Table, labels: str, colors: Mapping[str, str]) -> str:
-    """Return the learning curves of every method at one number of labels: the mean with a band of one standard deviation."""
+    """Return the learning curves of every method at one number of labels.
+
+    The mean with a band of one standard deviation.
+    """
     curves = {method: cells[labels].curve for method, cells in table.cells.items() if labels in cells}
     points = [point for curve in curves.values() for point in curve]
     if not points:

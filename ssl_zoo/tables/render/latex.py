@@ -7,7 +7,10 @@ from ssl_zoo.tables.table import Table
 
 
 def latex(tables: Sequence[Table], oracle: bool) -> str:
-    """Return a tabular for each table; below a method, in a smaller size, its median, number of runs and paired differences."""
+    """Return a tabular for each table.
+
+    Below a method, in a smaller size, its median, number of runs and paired differences.
+    """
     blocks = []
     for table in tables:
         lines = [r"\begin{tabular}{l" + "r" * len(table.labels) + "}", r"\toprule"]
