@@ -63,8 +63,7 @@ def load_plugin(name: str) -> None:
 
     Raises:
         InputError: It is not there, cannot be imported, takes a name that is taken, registers nothing, or registers a
-        method that
-            is no AlgorithmBase. The message names the plug-in; nothing of it stays registered or imported.
+            method that is no AlgorithmBase. The message names the plug-in; nothing of it stays registered or imported.
     """
     if name.endswith(".py"):
         path = Path(name)

@@ -56,8 +56,7 @@ def read_preset(name: str, folder: Path = FOLDER) -> dict[str, Any]:
 
     Raises:
         InputError: No such preset; not exactly one entry for each switch; an entry that has no source, or says neither
-        what it
-            sets nor what is ours; or two parts that contradict each other.
+            what it sets nor what is ours; or two parts that contradict each other.
     """
     known = names(folder)
     if name not in known:

@@ -42,35 +42,37 @@ def attempt(what: str, work: Callable[[], str]) -> None:
         print(f"{what}: FAILED: {type(error).__name__}: {words} ({Path(place.filename).name}:{place.lineno})", flush=True)
 
 
+def host(w: timing.Workload, data: Any, device: str) -> str:
+    """Whether images that stay on the host give the batches that images on the device give."""
+    ours = timing.Ours(w, "meanteacher", data, device)
+    there: Pipeline = ours.trainer.batches  # type: ignore[assignment]
+    here = Pipeline(
+        torch.from_numpy(data.images),
+        there.facts._replace(
+            labeled=there.facts.labeled.cpu(), labels=there.facts.labels.cpu(), unlabeled=there.facts.unlabeled.cpu()
+        ),
+        there.views,
+        unlabeled=there.names["unlabeled"],
+        labeled=there.names["labeled"],
+        batch_labeled=there.sizes["labeled"],
+        batch_unlabeled=there.sizes["unlabeled"],
+        seed=there.seed,
+        device=pick_device(device),
+        fetch=True,
+    )
+    same = []
+    for step in (*range(20), 7, 8):
+        a, b = there.batch(step), here.batch(step)
+        same.append(all(map(torch.equal, (a.x, a.y, a.x_index, *a.u, a.u_index), (b.x, b.y, b.x_index, *b.u, b.u_index))))
+    return "the same batches" if all(same) else f"DIFFERENT batches at {same.count(False)} of {len(same)} steps"
+
+
 def parts(device: str, short: bool) -> None:
-    where = pick_device(device)
+    """What is asked in this process."""
     w = speed.CIFAR._replace(rows=200, net="smallnet", views=speed.VIEWS["weak"])
     data = timing.random_data(w)
 
-    def host() -> str:
-        ours = timing.Ours(w, "meanteacher", data, device)
-        there: Pipeline = ours.trainer.batches  # type: ignore[assignment]
-        here = Pipeline(
-            torch.from_numpy(data.images),
-            there.facts._replace(
-                labeled=there.facts.labeled.cpu(), labels=there.facts.labels.cpu(), unlabeled=there.facts.unlabeled.cpu()
-            ),
-            there.views,
-            unlabeled=there.names["unlabeled"],
-            labeled=there.names["labeled"],
-            batch_labeled=there.sizes["labeled"],
-            batch_unlabeled=there.sizes["unlabeled"],
-            seed=there.seed,
-            device=where,
-            fetch=True,
-        )
-        same = []
-        for step in (*range(20), 7, 8):
-            a, b = there.batch(step), here.batch(step)
-            same.append(all(map(torch.equal, (a.x, a.y, a.x_index, *a.u, a.u_index), (b.x, b.y, b.x_index, *b.u, b.u_index))))
-        return "the same batches" if all(same) else f"DIFFERENT batches at {same.count(False)} of {len(same)} steps"
-
-    attempt("images on the host", host)
+    attempt("images on the host", lambda: host(w, data, device))
 
     def strong() -> str:
         made = []

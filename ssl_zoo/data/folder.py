@@ -47,10 +47,8 @@ def folder(
         cache: Keep the decoded arrays on disk.
 
     Raises:
-        InputError: No such folder, another layout, a class without images, a broken image, images of several sizes, a
-        link in a
-            circle or twice to one folder, a member of an archive that would lie outside it, an archive of over 4 GiB of
-            images.
+        InputError: No such folder, another layout, a class without images, a broken image, several sizes, a link in a
+            circle or twice to one folder, an archive with a member outside it or over 4 GiB of images.
     """
     root = Path(os.path.abspath(os.path.expanduser(root)))
     size = _height_and_width(image_size)

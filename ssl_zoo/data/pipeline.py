@@ -129,8 +129,7 @@ class Pipeline:
 
     Raises:
         InputError: The first unlabelled view is not "weak", there is no labelled one, a view's name is not defined, R
-        does
-            not divide B or U, or a stream that is wanted is empty.
+            does not divide B or U, or a stream that is wanted is empty.
     """
 
     def __init__(

@@ -59,8 +59,7 @@ def draw_split(
 
     Raises:
         InputError: `count` is not positive, larger than the number of rows with a class or smaller than K; a class has
-        not enough
-            images; a label is not from -1 to K - 1.
+            not enough images; a label is not from -1 to K - 1.
     """
     labels = np.asarray(labels)
     if len(labels) and not -1 <= labels.min() <= labels.max() < num_classes:

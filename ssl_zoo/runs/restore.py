@@ -23,8 +23,7 @@ def restore(folder: Path) -> tuple[RunSettings, Inputs, Trainer]:
 
     Raises:
         InputError: Not a run's folder, or its data are others now, or its checkpoint does not fit the method and net.
-        Other code
-            is no hindrance where it fits.
+            Other code is no hindrance where it fits.
     """
     settings = config.resolve({**recipes.read_recipe(str(RunFolder(folder).config)), "device": "cpu"})
     inputs = choose_labels(settings, load_data(settings))

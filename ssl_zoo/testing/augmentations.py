@@ -14,8 +14,8 @@ from ssl_zoo.data.augment import Augmentation, Move
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import AUGMENTATIONS, Entry
 from ssl_zoo.seeds import mix
-from ssl_zoo.testing.check import Report
-from ssl_zoo.testing.part import PartCheck, checks_of, declared_options, described, entry_of, refuses_misspelt, run_all
+from ssl_zoo.testing.check import Report, run_all
+from ssl_zoo.testing.part import PartCheck, checks_of, declared_options, described, entry_of, refuses_misspelt
 from ssl_zoo.testing.subject import CheckFailed, close, explained, fail
 
 Shape = tuple[int, int, int]  # (C, H, W)

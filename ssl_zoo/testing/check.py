@@ -3,7 +3,7 @@
 import inspect
 import traceback
 import unittest
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -117,14 +117,7 @@ def iter_checks(algorithm: type[AlgorithmBase] | str, **options: Any) -> Iterato
         if option not in entry.options:
             known = list(entry.options)
             raise InputError(f"{entry.name} has no option '{option}'; {near_miss(option, known)}options: {', '.join(known)}")
-    exempt = dict(entry.target.exempt)
-    for name, reason in exempt.items():
-        if name not in CHECKS:
-            raise InputError(
-                f"{entry.name}.exempt names a check '{name}'; {near_miss(name, list(CHECKS))}checks: {', '.join(CHECKS)}"
-            )
-        if not isinstance(reason, str) or not reason.strip():
-            raise InputError(f"{entry.name}.exempt gives no reason for '{name}'; say why the method cannot satisfy it")
+    exempt = exempt_of(entry, list(CHECKS))
     return iter([Check(name, Subject(entry, options), exempt.get(name)) for name in CHECKS])
 
 
@@ -143,8 +136,20 @@ def check_algorithm(algorithm: type[AlgorithmBase] | str, **options: Any) -> Rep
         CheckFailed: Some did not pass; the message holds those of all.
         InputError: Not a method, or its `exempt` names no check.
     """
+    return run_all(list(iter_checks(algorithm, **options)), last="seed")  # or most others would fail for that reason alone
+
+
+def run_all(checks: Sequence[Any], last: str = "") -> Report:
+    """Run checks one after the other.
+
+    Args:
+        checks: With a name, a subject and, where it need not hold, a reason.
+        last: The name of the one after whose failure there is nothing to run the others on; the first, unless said.
+
+    Raises:
+        CheckFailed: Some did not pass; the message holds those of all.
+    """
     passed, exempt, failures = [], {}, []
-    checks = list(iter_checks(algorithm, **options))
     for check in checks:
         if check.exempt is not None:
             exempt[check.name] = check.exempt
@@ -153,7 +158,7 @@ def check_algorithm(algorithm: type[AlgorithmBase] | str, **options: Any) -> Rep
             check()
         except CheckFailed as failure:
             failures.append(failure)
-            if check.name == "seed":  # no two runs agree, so most other checks would fail for that reason alone
+            if check.name == (last or checks[0].name):
                 break
         else:
             passed.append(check.name)
@@ -161,6 +166,22 @@ def check_algorithm(algorithm: type[AlgorithmBase] | str, **options: Any) -> Rep
         many = f"{len(failures)} of {len(checks)} checks failed\n"
         raise CheckFailed("\n".join([many, *map(str, failures)]) if len(failures) > 1 else str(failures[0])) from failures[0]
     return Report(checks[0].subject.entry.name, tuple(passed), exempt)
+
+
+def exempt_of(entry: Entry, known: Sequence[str]) -> dict[str, str]:
+    """Return the checks that a registered thing is exempt from, each with the reason.
+
+    Raises:
+        InputError: There is no such check, or no reason.
+    """
+    exempt = dict(getattr(entry.target, "exempt", {}))
+    for name, reason in exempt.items():
+        if name not in known:
+            near = near_miss(name, list(known))
+            raise InputError(f"{entry.name}.exempt names a check '{name}'; {near}checks: {', '.join(known)}")
+        if not isinstance(reason, str) or not reason.strip():
+            raise InputError(f"{entry.name}.exempt gives no reason for '{name}'; say why it cannot hold")
+    return exempt
 
 
 def _name(target: Any) -> str:

@@ -16,8 +16,8 @@ from ssl_zoo.data.dataset import Dataset, fingerprint
 from ssl_zoo.data.leakage import leaks
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import DATASETS, Entry
-from ssl_zoo.testing.check import Report
-from ssl_zoo.testing.part import PartCheck, checks_of, declared_options, described, entry_of, refuses_misspelt, run_all
+from ssl_zoo.testing.check import Report, run_all
+from ssl_zoo.testing.part import PartCheck, checks_of, declared_options, described, entry_of, refuses_misspelt
 from ssl_zoo.testing.subject import CheckFailed, fail
 
 

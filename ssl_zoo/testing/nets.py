@@ -5,9 +5,9 @@ from typing import Any
 
 from ssl_zoo.registry import NETS
 from ssl_zoo.testing import net_contract, net_execution, net_state
-from ssl_zoo.testing.check import Report
+from ssl_zoo.testing.check import Report, run_all
 from ssl_zoo.testing.net_contract import SHAPES, NetSubject, Shape
-from ssl_zoo.testing.part import PartCheck, checks_of, entry_of, run_all
+from ssl_zoo.testing.part import PartCheck, checks_of, entry_of
 
 NET_CHECKS: tuple[Callable[[NetSubject], None], ...] = (
     net_contract.builds,

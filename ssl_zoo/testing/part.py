@@ -13,7 +13,7 @@ from docstring_parser import parse
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import Entry, Registry, near_miss
-from ssl_zoo.testing.check import Report
+from ssl_zoo.testing.check import exempt_of
 from ssl_zoo.testing.subject import CheckFailed, fail
 
 
@@ -93,41 +93,8 @@ def checks_of(subject: Any, functions: Sequence[Callable[[Any], None]]) -> list[
     Raises:
         InputError: `exempt` names no check, or gives no reason.
     """
-    exempt = dict(getattr(subject.entry.target, "exempt", {}))
-    known = [function.__name__ for function in functions]
-    for name, reason in exempt.items():
-        if name not in known:
-            raise InputError(
-                f"{subject.entry.name}.exempt names a check '{name}'; {near_miss(name, known)}checks: {', '.join(known)}"
-            )
-        if not isinstance(reason, str) or not reason.strip():
-            raise InputError(f"{subject.entry.name}.exempt gives no reason for '{name}'; say why it cannot hold")
+    exempt = exempt_of(subject.entry, [function.__name__ for function in functions])
     return [PartCheck(function, subject, exempt.get(function.__name__)) for function in functions]
-
-
-def run_all(checks: Sequence[PartCheck]) -> Report:
-    """Run checks one after the other. After the first of the list has failed there is nothing to run the others on.
-
-    Raises:
-        CheckFailed: Some did not pass; the message holds those of all.
-    """
-    passed, exempt, failures = [], {}, []
-    for check in checks:
-        if check.exempt is not None:
-            exempt[check.name] = check.exempt
-            continue
-        try:
-            check()
-        except CheckFailed as failure:
-            failures.append(failure)
-            if check is checks[0]:
-                break
-        else:
-            passed.append(check.name)
-    if failures:
-        many = f"{len(failures)} of {len(checks)} checks failed\n"
-        raise CheckFailed("\n".join([many, *map(str, failures)]) if len(failures) > 1 else str(failures[0])) from failures[0]
-    return Report(checks[0].subject.entry.name, tuple(passed), exempt)
 
 
 def declared_options(entry: Entry, first: Sequence[str]) -> None:
