@@ -6,7 +6,7 @@ from ssl_zoo.api import load, recipe, run
 from ssl_zoo.batch import Batch, Facts, Step
 from ssl_zoo.data.augment import Augmentation
 from ssl_zoo.data.dataset import Dataset
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, RunError
 from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS
 
 __version__ = "0.1.0"
@@ -22,6 +22,7 @@ __all__ = [
     "Dataset",
     "Facts",
     "InputError",
+    "RunError",
     "Step",
     "algorithms",
     "data",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssl_zoo import config, plugins, recipes
+from ssl_zoo.errors import InputError
 from ssl_zoo.settings import RunSettings
 
 if TYPE_CHECKING:  # a run's and a net's parts are imported when they are asked for
@@ -28,8 +29,11 @@ def recipe(
     Raises:
         InputError: A name, a setting or a value that is unknown or of the wrong type; it names the near miss.
     """
+    odd = next((name for name in names if not isinstance(name, str | os.PathLike)), None)
+    if odd is not None:
+        raise InputError(f"a {type(odd).__name__} is no name of a recipe; give names, and settings as steps=600")
     plugins.load([plugin] if isinstance(plugin, str) else plugin)
-    return config.settle(config.gather(names or ("digits",), preset=preset, budget=budget), values)
+    return config.settle(config.gather([str(name) for name in names] or ["digits"], preset=preset, budget=budget), values)
 
 
 def run(
@@ -64,6 +68,8 @@ def run(
     from ssl_zoo.data.dataset import Dataset
     from ssl_zoo.runs.execute import execute
 
+    if not isinstance(settings, RunSettings):
+        raise InputError(f"settings are a {type(settings).__name__}; give ssl_zoo.recipe(...)")
     if data is not None:
         data = data if isinstance(data, Dataset) else as_dataset(*_four(data))
         settings = dataclasses.replace(settings, dataset=NAME, datasets={NAME: {}})
@@ -71,8 +77,6 @@ def run(
 
 
 def _four(data: Any) -> Sequence[Any]:
-    from ssl_zoo.errors import InputError
-
     if not isinstance(data, Sequence) or len(data) not in (4, 5):
         raise InputError("data must be (images, labels, test_images, test_labels), with -1 where an image has no label")
     return data

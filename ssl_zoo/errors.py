@@ -14,10 +14,11 @@ class FolderError(InputError):
 
     Args:
         what: What is wrong with it.
+        more: What can be done besides.
     """
 
-    def __init__(self, what: str):
-        super().__init__(f"{what}; choose another folder")
+    def __init__(self, what: str, more: str = ""):
+        super().__init__(f"{what}; choose another folder{more}")
 
 
 class StaleError(InputError):

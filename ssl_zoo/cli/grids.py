@@ -6,14 +6,16 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_zoo import plugins
+from ssl_zoo import plugins, recipes
 from ssl_zoo.cli.display import Display
-from ssl_zoo.cli.parser import Parser, command, in_words, warn
+from ssl_zoo.cli.parser import GRID, Parser, command, in_words, warn
 from ssl_zoo.errors import InputError, StaleError
+from ssl_zoo.registry import DATASETS
+from ssl_zoo.settings import RunSettings
 from ssl_zoo.sweeps.cells import Cell, sort
 from ssl_zoo.sweeps.clock import Clock
 from ssl_zoo.sweeps.drive import Drive, plan
@@ -26,6 +28,9 @@ MOST_SEEDS = 10_000  # in a range
 def add_engine_flags(p: Parser) -> None:
     """Add what says where and how cells are run."""
     p.add_argument("--data-root", metavar="PATH", help="as for run")
+    p.add_argument("--image-size", metavar="N", help="as for run")
+    p.add_argument("--skip-broken", action="store_true", help="as for run")
+    p.add_argument("--strict", action="store_true", help="as for run")
     p.add_argument(
         "--device", default="auto", choices=("auto", "cpu", "cuda"), help="auto: every GPU, or the CPU if there is none"
     )
@@ -152,7 +157,7 @@ def many(prog: str, work: Callable[[contextlib.ExitStack], int]) -> int:
             _handle(signal.SIG_IGN)  # all has ended, and a second signal comes too late
             raise
 
-    status = command(prog, within, "ended by {signal}; the same command goes on")
+    status = command(prog, within, "ended by {signal}; the same command goes on", GRID)
     return 2 if status == 3 else status  # of a folder that is another's, which no cell is
 
 
@@ -173,7 +178,7 @@ def run_cells(cells: Sequence[Cell], flags: argparse.Namespace, engines: context
         engines.callback(close, slots.engine)
     clock = Clock(found.done, slots.threads)
     for line in plan(cells, found, clock, slots.count):
-        print(in_words(line), flush=True)
+        print(in_words(line, GRID), flush=True)
     if found.stale:
         print("--rerun-stale trains anew what other code has made", flush=True)
     if slots.engine is None:
@@ -185,6 +190,26 @@ def run_cells(cells: Sequence[Cell], flags: argparse.Namespace, engines: context
         display.close()
 
 
+def shared_values(flags: argparse.Namespace, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what flags set for all cells, by dotted key.
+
+    Args:
+        flags: As `add_engine_flags` has them.
+        given: Settings of the recipes, which name the data set.
+    """
+    dataset = DATASETS.resolve(str(given.get("dataset", RunSettings.dataset))).name
+    values: dict[str, Any] = {}
+    if flags.data_root is not None:
+        values["data_root"] = flags.data_root
+    if flags.device != "auto":
+        values["device"] = flags.device
+    if flags.image_size is not None:
+        values[f"datasets.{dataset}.image_size"] = recipes.parse_yaml(flags.image_size, "--image-size")
+    if flags.skip_broken:
+        values[f"datasets.{dataset}.skip_broken"] = True
+    return values | ({"strict": True} if flags.strict else {})
+
+
 def where_of(flags: argparse.Namespace) -> Where:
     """Return where cells run, as flags ask for it."""
     return Where(flags.device, flags.engine, flags.address, flags.jobs_per_device, flags.dry_run)
@@ -193,7 +218,7 @@ def where_of(flags: argparse.Namespace) -> Where:
 def say_missing(missing: dict[str, str]) -> int:
     """Name the cells that have no outcome. Returns the exit status: 0 where all have one, otherwise 1."""
     for name, reason in missing.items():
-        print(f"not finished: {name}: {in_words(reason)}", file=sys.stderr)
+        print(f"not finished: {name}: {in_words(reason, GRID)}", file=sys.stderr)
     return 1 if missing else 0
 
 

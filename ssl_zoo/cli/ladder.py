@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ssl_zoo import config, files, plugins, recipes
-from ssl_zoo.cli.grids import add_engine_flags, check_out, listed, many, run_cells, say_missing, seeds
+from ssl_zoo.cli.grids import add_engine_flags, check_out, listed, many, run_cells, say_missing, seeds, shared_values
 from ssl_zoo.cli.parser import Parser, description, flag, say
 from ssl_zoo.errors import InputError
 from ssl_zoo.ladders import LADDER, Rung, check_set, read_ladder, shortened
@@ -65,14 +65,12 @@ def cells_of(flags: argparse.Namespace, rungs: Sequence[Rung], kept: Path, out: 
                 f"{path} is another recipe than {rung.name} has now, by its steps or its ladder; choose another --out"
             )
         files.replace_text(path, f"# {rung.name}: {rung.change}\n{text}")
-    shared = {"data_root": flags.data_root} if flags.data_root is not None else {}
-    shared |= {"device": flags.device} if flags.device != "auto" else {}
     cells = []
     for seed in seeds(flags.seeds):
         for rung in rungs:  # so that all rungs of the first seeds are there early
             name = f"{rung.name}-s{seed}"
             given = config.gather([str(kept / f"{rung.name}.yaml")], assignments=flags.set)
-            settings = config.settle(given, {**shared, "seed": seed, "split_seed": seed})
+            settings = config.settle(given, {**shared_values(flags, given), "seed": seed, "split_seed": seed})
             log = out / "logs" / f"{name}.txt"
             cells.append(Cell(name, settings, out / name, log, tuple(flags.plugin), flags.rerun_stale))
     return cells
@@ -146,7 +144,7 @@ def end(out: Path, known: Mapping[str, Rung], flags: argparse.Namespace, said: s
     picture = importlib.util.find_spec("matplotlib") is not None
     if picture:
         draw(kept, out / "ladder.png")
-    also = f", {out}/ladder.png" if picture else '; for the picture, pip install "ssl_zoo[plot]" and give the command again'
+    also = f", {out}/ladder.png" if picture else "; for the picture, pip install matplotlib and give the command again"
     print(f"\n{said}. All that is in {out}: {out}/rows.jsonl, {out}/ladder.md{also}")
 
 

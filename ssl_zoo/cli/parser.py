@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NoReturn
 
 from ssl_zoo.errors import InputError, RunError, one_line
@@ -32,13 +32,18 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; --help shows what can be given")
 
 
-def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted") -> int:
+BARE = {"data_root", "image_size"}  # those that a message may name without a value
+GRID = {"data_root", "device", "labels", "steps", "image_size", "skip_broken", "strict"}  # those of a command that runs many
+
+
+def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted", flags: Collection[str] = FLAGS) -> int:
     """Do the work of a command. What goes wrong is one line on stderr.
 
     Args:
         prog: Says the line.
         work: Returns the exit status where nothing goes wrong.
         interrupted: What is said when a key or a signal ends it, with `{signal}` for the signal's name.
+        flags: Settings that have a flag of their own there.
 
     Returns:
         The exit status: that of the work; 1: a run that had begun cannot go on; 2: bad input, or a file that cannot be
@@ -53,7 +58,7 @@ def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted"
     except (InputError, RunError, OSError) as error:
         if os.environ.get("SSL_ZOO_TRACEBACK"):
             traceback.print_exc()
-        say(prog, [in_words(str(error))])
+        say(prog, [in_words(str(error), flags)])
         return exit_status(error)
     except KeyboardInterrupt as stopped:
         number = getattr(stopped, "number", signal.SIGINT)  # of a command that makes one of its own of other signals
@@ -66,16 +71,20 @@ def exit_status(error: InputError | RunError | OSError) -> int:
     return getattr(error, "status", 2)
 
 
-def in_words(text: str) -> str:
-    """Return what the library says with the names of flags."""
+def in_words(text: str, flags: Collection[str] = FLAGS) -> str:
+    """Return what the library says with the names of flags, or of --set where there is none."""
     for said, flag_said in WORDS.items():
         text = text.replace(said, flag_said)
-    return SETTING.sub(_as_flag, text)
+    return SETTING.sub(lambda found: _as_flag(found, flags), text)
 
 
-def _as_flag(found: re.Match[str]) -> str:
+def _as_flag(found: re.Match[str], flags: Collection[str]) -> str:
     name, value = found[1], found[2]
-    if name not in FLAGS:
+    if name == "fresh" and name not in flags:
+        return "--rerun-stale"
+    if value is None and name not in BARE:
+        return found[0]  # the field of a data set, perhaps
+    if name not in flags:
         return f"--set {name}={value}" if value is not None else found[0]
     flag_name = f"--{name.replace('_', '-')}"
     return flag_name if value in (None, "True") else f"{flag_name} {value}"

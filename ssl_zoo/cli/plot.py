@@ -3,7 +3,7 @@
 curves: test accuracy against step, a panel for each number of labels. labels: error rate against the number of labels,
     with the
 bound of all of them. confusion: of each method and number of labels, summed over its runs. moons: what nets of runs on
-the data set `moons` have learned, of one seed. Needs matplotlib: pip install -e ".[plot]".
+the data set `moons` have learned, of one seed. Needs matplotlib: pip install matplotlib.
 """
 
 import argparse

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_zoo import config, plugins, presets, recipes
-from ssl_zoo.cli.grids import add_engine_flags, check_out, listed, many, run_cells, say_missing, seeds
+from ssl_zoo.cli.grids import add_engine_flags, check_out, listed, many, run_cells, say_missing, seeds, shared_values
 from ssl_zoo.cli.parser import Parser, called, description
 from ssl_zoo.errors import InputError
 from ssl_zoo.sweeps.cells import Cell, grid, named
@@ -54,12 +54,10 @@ def cells_of(flags: argparse.Namespace, out: Path) -> list[Cell]:
     shared: dict[str, Any] = {}
     if flags.steps is not None:
         shared["steps"] = recipes.parse_yaml(flags.steps, "--steps")
-    shared |= {"data_root": flags.data_root} if flags.data_root is not None else {}
-    shared |= {"device": flags.device} if flags.device != "auto" else {}
 
     def settings(own: dict[str, Any]) -> Any:
         given = config.gather(flags.recipe, preset=flags.preset, budget=flags.budget, assignments=flags.set)
-        return config.settle(given, shared | own)
+        return config.settle(given, {**shared, **shared_values(flags, given), **own})
 
     default = settings({})
     nets = listed(flags.nets, "--nets") if flags.nets is not None else [default.net]

@@ -73,6 +73,8 @@ def as_pixels(images: Any, name: str) -> np.ndarray:
         array = array[..., None]
     if array.ndim != 4 or 0 in array.shape[1:]:
         raise InputError(f"{name} has the shape {array.shape}; give (n, height, width, channels), or (n, height, width)")
+    if array.shape[1] in (1, 3) and array.shape[3] > 4 and array.shape[2] > 4:
+        raise InputError(f"{name} has the shape {array.shape}; channels come last, so give images.transpose(0, 2, 3, 1)")
     if array.dtype == np.uint8:
         return array
     if not np.issubdtype(array.dtype, np.floating):
@@ -85,6 +87,8 @@ def as_pixels(images: Any, name: str) -> np.ndarray:
 def _classes(labels: Any, name: str, least: int) -> np.ndarray:
     """(n,) int64."""
     array = np.asarray(labels)
+    if array.dtype.kind in "UO":
+        raise InputError(f"{name} are no numbers; give classes, {name} = np.unique(names, return_inverse=True)")
     if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
         raise InputError(f"{name} has the shape {array.shape} and is of {array.dtype}; give (n,) whole numbers")
     if array.size and array.min() < least:

@@ -225,7 +225,7 @@ def of_this_data(settings: RunSettings, row: Row) -> bool:
 
 
 def of_other_code(folder: RunFolder, row: Row, identity: dict[str, str], settings: RunSettings) -> list[str]:
-    """Return a line where a finished run was made with other code.
+    """Return lines where a finished run was made with other code, or its net is gone.
 
     Raises:
         FolderError: It is of other data, another split or another plug-in.
@@ -234,4 +234,6 @@ def of_other_code(folder: RunFolder, row: Row, identity: dict[str, str], setting
     if differs:
         raise FolderError(f"{folder.result} is of a run with {differs}")
     other = other_code(row, settings)
-    return [f"{folder.result} was made with {other}; `fresh=True` trains it anew"] if other else []
+    lines = [f"{folder.result} was made with {other}; `fresh=True` trains it anew"] if other else []
+    gone = [] if folder.model.exists() else [f"{folder.model} is not there; `fresh=True` trains the net anew"]
+    return lines + gone

@@ -122,7 +122,7 @@ class RunFolder:
         if differ:
             shown = ", ".join(f"{key} {before.get(key, 'not')} there and {now.get(key, 'not')} here" for key in differ[:3])
             more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
-            raise FolderError(f"{self} holds a run with other settings ({shown}{more})")
+            raise FolderError(f"{self} holds a run with other settings ({shown}{more})", ", or remove this one")
 
     def _refuse_what_is_no_folder(self) -> None:
         if any(place.exists() and not place.is_dir() for place in (self.path, *self.path.parents)):

@@ -103,7 +103,17 @@ def check_data(settings: RunSettings, inputs: Inputs) -> tuple[int, list[str]]:
     found = find_leaks(inputs)
     if settings.strict and found.said:
         raise InputError(f"{found.said[0]}; remove them from the training set, or go on without `strict=True`")
-    return found.of_test, [*_left_out(inputs.data), *(_flattering(line) for line in found.said)]
+    return found.of_test, [*_unread(settings), *_left_out(inputs.data), *(_flattering(line) for line in found.said)]
+
+
+def _unread(settings: RunSettings) -> Iterator[str]:
+    """A folder of data that is given to a data set which reads none: somebody's own images, perhaps."""
+    package = getattr(DATASETS.resolve(settings.dataset).target, "comes_with", None)
+    if package is not None and settings.data_root != RunSettings.data_root:
+        yield (
+            f"the data set {settings.dataset} comes with {package} and reads nothing from '{settings.data_root}'; "
+            "to train on images of your own, give `dataset=folder`"
+        )
 
 
 def _left_out(data: Dataset) -> Iterator[str]:

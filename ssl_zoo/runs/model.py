@@ -126,7 +126,9 @@ def read_model(path: Path) -> Model:
             about = _about(path, text)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} cannot be read as a model ({one_line(error)}); copy it again, or train it again") from error
+        raise InputError(
+            f"{path} cannot be read as a model ({one_line(error)}); copy it again, or train it again with `fresh=True`"
+        ) from error
     net = {name.removeprefix(NET): value for name, value in tensors.items() if name.startswith(NET)}
     more = {name.removeprefix(INPUT): value for name, value in tensors.items() if name.startswith(INPUT)}
     return Model(about, net, _normalisation(path, about, more))

@@ -1,7 +1,7 @@
 """A trained net that is used: `load` needs one file, no training set, no recipe, and not the source that made it."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import nn
 from ssl_zoo.data.arrays import as_pixels
 from ssl_zoo.data.decode import read_image
 from ssl_zoo.device import autocast, pick_device, pick_precision
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, one_of
 from ssl_zoo.registry import NETS
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.model import About, Model, read_model
@@ -34,6 +34,14 @@ class Trained:
         self.net, self.classes, self.about = net, tuple(model.about["classes"]), model.about
         self._normalisation, self._device, self._precision = model.normalisation, device, precision
 
+    def __repr__(self) -> str:
+        net, row = self.about["net"], self.about["row"]
+        size = f"{net['height']} x {net['width']} x {net['channels']}"
+        return (
+            f"<{net['name']} trained by {row.get('algorithm')}: images {size}, {len(self.classes)} classes, "
+            f"test accuracy {100 * (self.about['scores'].get('accuracy') or 0):.2f} %>"
+        )
+
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images that it takes."""
@@ -43,8 +51,8 @@ class Trained:
         """Return class probabilities.
 
         Args:
-            images: (n, H, W, C) or, of grey images, (n, H, W), uint8 or floats in [0, 1]; or PIL images or paths of
-                image files, one or many.
+            images: (n, H, W, C), or one (H, W, C), or, of grey images, (n, H, W), uint8 or floats in [0, 1]; or PIL
+                images or paths of image files, one or many.
 
         Returns:
             (n, K) float32; rows sum to 1.
@@ -62,6 +70,9 @@ class Trained:
     def _pixels(self, images: Any) -> np.ndarray:
         """(n, H, W, C) uint8 of the size that the net takes."""
         channels = self.about["net"]["channels"]
+        images = list(images) if isinstance(images, Iterator) else images
+        if isinstance(images, np.ndarray) and images.shape == (*self.image_size, channels):
+            images = images[None]
         if _is_one(images):
             pixels = self._read([images], channels)
         elif isinstance(images, Sequence) and all(map(_is_one, images[:1])):
@@ -101,7 +112,12 @@ def load(path: str | os.PathLike, device: str = "auto", precision: str = "auto")
     Raises:
         InputError: The run is not finished, or diverged; or the file cannot be used.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a {type(path).__name__} is no path; give a run's folder, or its model.safetensors")
     given = Path(os.path.expanduser(path))
+    if not given.exists():
+        raise InputError(f"there is no '{given}'; give a run's folder, or its model.safetensors")
+    one_of("precision", precision, "auto", "bf16", "fp32")
     model = read_model(_file_of(RunFolder(given)) if given.is_dir() else given)
     where = pick_device(device)
     used = model.about["row"].get("precision", "fp32") if precision == "auto" else precision
@@ -121,7 +137,7 @@ def _file_of(folder: RunFolder) -> Path:
             "with `fresh=True`"
         )
     if folder.config.exists():
-        raise InputError(f"the run in {folder} is not finished; the same call goes on with it")
+        raise InputError(f"the run in {folder} is not finished; what began it resumes it")
     raise InputError(f"{folder} is not the folder of a run; give one, or a model.safetensors")
 
 

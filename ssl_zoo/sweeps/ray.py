@@ -39,7 +39,7 @@ class RayEngine:
         try:
             import ray
         except ImportError as error:
-            raise InputError('--engine ray needs Ray: pip install "ssl_zoo[ray]"') from error
+            raise InputError("--engine ray needs Ray: pip install ray") from error
         self.ray, self._make = ray, make
         self._ours = not ray.is_initialized()
         self._active: set[Any] = set()

@@ -83,10 +83,23 @@ def test_the_example_is_the_command_as_it_was_called(prog, shown):
         ("start one with `ray start --head`", "start one with `ray start --head`"),
         ("such as `labels: 20`", "such as `labels: 20`"),
         ("the data set `moons`", "the data set `moons`"),
+        ("`labels` is float64", "`labels` is float64"),
     ],
 )
 def test_what_the_library_says_names_flags_on_a_command_line(said, shown):
     assert in_words(said) == shown
+
+
+def test_a_sweep_s_words_are_flags_that_it_has():
+    from ssl_zoo.cli import ladder, sweep
+    from ssl_zoo.cli.parser import GRID
+
+    for p in (sweep.parser(), ladder.parser()):
+        known = {option for action in p._actions for option in action.option_strings}
+        assert {f"--{name.replace('_', '-')}" for name in GRID - {"labels", "steps"}} <= known, p.prog
+    assert in_words("give `image_size`, or `fresh=True`, or `on_nan=skip`", GRID) == (
+        "give --image-size, or --rerun-stale, or --set on_nan=skip"
+    )
 
 
 def test_every_setting_with_a_flag_is_known():

@@ -233,7 +233,7 @@ def test_files_that_are_no_model_and_folders_without_one(tmp_path):
         ("short.safetensors", "cannot be read as a model"),
         ("noise.safetensors", "cannot be read as a model"),
         ("empty.safetensors", "cannot be read as a model"),
-        ("none.safetensors", "cannot be read as a model"),
+        ("none.safetensors", "there is no 'none.safetensors'"),
         (str(tmp_path), "is not the folder of a run"),
     ]:
         with pytest.raises(InputError, match=re.escape(said)) as error:

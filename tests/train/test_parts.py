@@ -63,7 +63,7 @@ def test_the_host_holds_what_a_file_holds_and_half_of_its_memory_anew(monkeypatc
 
 def test_cuda_where_there_is_none(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(InputError, match="torch sees 0 CUDA devices; use --device cpu"):
+    with pytest.raises(InputError, match="torch sees 0 CUDA devices; use `device=cpu`"):
         pick_device("cuda")
 
 

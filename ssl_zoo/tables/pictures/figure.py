@@ -15,7 +15,7 @@ def open_pyplot() -> Any:
     try:
         import matplotlib
     except ImportError as error:
-        raise InputError('pictures need matplotlib: pip install -e ".[plot]"') from error
+        raise InputError("pictures need matplotlib: pip install matplotlib") from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
