@@ -24,7 +24,7 @@ from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.device import deterministic, pick_device
 from ssl_zoo.ladders import read_ladder
 from ssl_zoo.sweeps import share
-from ssl_zoo.sweeps.engines import FORKS, child
+from ssl_zoo.sweeps.engines import FORKS, child, without_main
 from ssl_zoo.tables.ladder import markdown, sound
 from ssl_zoo.tables.ladder_rows import collect
 
@@ -240,7 +240,8 @@ def rungs(root: Path, names: Sequence[str], device: str, seconds: float, share_o
     for cell in ladder.cells_of(flags, [known[name] for name in names], out / "rungs", out):
         environment = {"CUDA_VISIBLE_DEVICES": "0" if device == "cuda" else ""}
         running[cell.name] = FORKS.Process(target=child, args=(grids.make, cell, 4, environment))
-        running[cell.name].start()
+        with without_main():
+            running[cell.name].start()
     while running:
         time.sleep(1)
         late = time.perf_counter() - began > seconds

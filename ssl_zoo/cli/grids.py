@@ -132,12 +132,12 @@ def stop(number: int, frame: Any) -> None:
     raise stopped
 
 
-def _handle(handler: Any) -> None:
-    """Let a process's main thread handle signals that end a sweep so."""
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), handler)
+def _handle(handler: Any) -> dict[signal.Signals, Any]:
+    """Let a process's main thread handle signals that end a sweep so. Returns how each was handled before."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+    return {number: signal.signal(number, handler) for number in numbers}
 
 
 def many(prog: str, work: Callable[[contextlib.ExitStack], int]) -> int:
@@ -147,15 +147,18 @@ def many(prog: str, work: Callable[[contextlib.ExitStack], int]) -> int:
         prog: Says what is said.
         work: Given what is to be left at the end, whatever happens.
     """
-    _handle(stop)  # a shell lets its background jobs, and their runs, ignore SIGINT
+    before = _handle(stop)  # a shell lets its background jobs, and their runs, ignore SIGINT
 
     def within() -> int:
         try:
             with contextlib.ExitStack() as engines:
-                return work(engines)
+                status = work(engines)
         except KeyboardInterrupt:
             _handle(signal.SIG_IGN)  # all has ended, and a second signal comes too late
             raise
+        for number, handler in before.items():  # of a program that goes on
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        return status
 
     status = command(prog, within, "ended by {signal}; the same command goes on", GRID)
     return 2 if status == 3 else status  # of a folder that is another's, which no cell is

@@ -10,7 +10,7 @@ from ssl_zoo import config
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.folder import RunFolder
-from ssl_zoo.runs.identity import other_code
+from ssl_zoo.runs.identity import differing, other_code, plugins_of
 from ssl_zoo.runs.inputs import Inputs, choose_labels, load_data
 from ssl_zoo.runs.row import Row
 from ssl_zoo.settings import RunSettings
@@ -51,9 +51,9 @@ class Cell(NamedTuple):
 
     @property
     def stale(self) -> bool:
-        """Whether other code than this made its result."""
+        """Whether other code than this made its result, of ssl_zoo or of a plug-in."""
         row = self.folder.outcome()
-        return row is not None and bool(other_code(row, self.settings))
+        return row is not None and bool(other_code(row, self.settings) or differing(row, {"plugins": plugins_of(self.settings)}))
 
 
 class Sorted(NamedTuple):

@@ -62,7 +62,7 @@ class Clock:
         if key not in self._seconds:
             try:
                 self._seconds[key] = [self._measure(cell.settings)]
-            except Exception as error:  # a method's own, which its cell will report; the others are still planned
+            except (Exception, SystemExit) as error:  # a method's own, which its cell will report; the others are still planned
                 self._seconds[key] = [0.0]
                 self.unknown[f"{cell.settings.alg} with {cell.settings.net}"] = one_line(error)
         known = sorted(self._seconds[key])

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from ssl_zoo.errors import BusyError, InputError
+from ssl_zoo.errors import BusyError, InputError, RunError
 from ssl_zoo.sweeps.cells import Cell, Sorted
 from ssl_zoo.sweeps.clock import Clock, shown
 from ssl_zoo.sweeps.engines import Ended, Engine
@@ -82,7 +82,7 @@ class Drive:
             assert row is not None
             said = f"accuracy {100 * row['accuracy']:.2f} % in {shown(row['seconds'])}"
             self.screen.say(f"{self.done}/{self.total} {cell.name}: {said}")
-        elif cell.diverged is not None:
+        elif ended.status == RunError.status and cell.diverged is not None:
             self.done += 1
             self.screen.say(f"{self.done}/{self.total} {cell.name} diverged: {cell.diverged} (all of it: {cell.log})")
         else:

@@ -8,7 +8,9 @@ import queue
 import signal
 import sys
 import threading
+import types
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -95,9 +97,15 @@ class LocalEngine:
         device = self._devices.get()
         try:
             before = cell.log.stat().st_size if cell.log.exists() else 0  # of what it printed before
-            process = FORKS.Process(target=child, args=(self._make, cell, self._threads, {"CUDA_VISIBLE_DEVICES": device}))
-            with self._starting:
+            ours, theirs = FORKS.Pipe(duplex=False)
+            given = (self._make, cell, self._threads, {"CUDA_VISIBLE_DEVICES": device}, theirs)
+            process = FORKS.Process(target=child, args=given)
+            with self._starting, without_main():
                 process.start()
+            theirs.close()
+            with contextlib.suppress(EOFError):  # until it listens: a signal before that is lost in the server of processes
+                ours.recv()
+            ours.close()
             self._processes.add(process)
             if self._closing.is_set():  # it was started while the others were being stopped
                 os.kill(process.pid, signal.SIGINT)
@@ -108,8 +116,8 @@ class LocalEngine:
             self._devices.put(device)
 
 
-def child(make: Make, cell: Cell, threads: int, environment: dict[str, str]) -> None:
-    """Make a cell in this process, which prints into the cell's log."""
+def child(make: Make, cell: Cell, threads: int, environment: dict[str, str], channel: Connection | None = None) -> None:
+    """Make a cell in this process, which prints into the cell's log. Says on the channel that signals are heard."""
     os.setsid()  # Ctrl-C comes to the sweep alone, which passes it on once
     os.environ |= environment
     _no_semaphores()
@@ -118,9 +126,23 @@ def child(make: Make, cell: Cell, threads: int, environment: dict[str, str]) -> 
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if channel is not None:
+        channel.send(None)
+        channel.close()
     status = make(cell, threads)
     sys.stdout.flush()
     sys.exit(status)
+
+
+@contextlib.contextmanager
+def without_main() -> Iterator[None]:
+    """Keep a new process from running the program that asks for it again: it needs nothing of that."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _no_semaphores() -> None:

@@ -24,7 +24,7 @@ from ssl_zoo.errors import InputError, RunError, one_line
 from ssl_zoo.runs.execute import trainer_of
 from ssl_zoo.runs.inputs import choose_labels, load_data
 from ssl_zoo.settings import RunSettings
-from ssl_zoo.sweeps.engines import FORKS, PRELOADED
+from ssl_zoo.sweeps.engines import FORKS, PRELOADED, without_main
 from ssl_zoo.train.evaluate import predict
 from ssl_zoo.train.trainer import Trainer
 
@@ -62,7 +62,8 @@ class Process:
         FORKS.set_forkserver_preload(PRELOADED)
         self._ours, theirs = FORKS.Pipe()
         self._process = FORKS.Process(target=_copy, args=(settings, tuple(names), device, os.getpid(), theirs))
-        self._process.start()
+        with without_main():
+            self._process.start()
         theirs.close()
 
     def prepare(self, threads: int) -> None:

@@ -3,12 +3,13 @@
 import json
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 
 from ssl_zoo.device import cores
 from ssl_zoo.errors import InputError, one_line
+from ssl_zoo.runs.fields import Within, fits
 from ssl_zoo.runs.row import write_json
 from ssl_zoo.sweeps import share
 from ssl_zoo.sweeps.cells import Cell
@@ -97,6 +98,8 @@ def jobs_of(dry_run: bool, todo: Sequence[Cell], devices: Sequence[str], gpu: bo
         known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     except ValueError as error:
         raise InputError(f"{kept} is not JSON ({error}); remove it, and it is measured again") from error
+    if not fits(known, dict[str, Annotated[int, Within(1)]]):
+        raise InputError(f"{kept} does not hold numbers of runs by kind; remove it, and they are measured again")
     before = [number for kind, number in known.items() if kind.endswith(f" on {name}")]
     most, works = min([share.MOST, *(before or [-(-len(todo) // len(devices))])]), bool(before)
     kinds = {f"{cell.settings.alg} with {cell.settings.net} on {name}": cell for cell in reversed(todo)}

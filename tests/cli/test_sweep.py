@@ -337,3 +337,41 @@ def test_a_dry_run_measures_nothing(monkeypatch, capsys):
     monkeypatch.setattr(slots.share, "measured_with", lambda *args: pytest.fail("measured"))
     assert sweep.main(grid("--jobs-per-device", "auto", "--dry-run")) == 0
     assert "is measured at the start; this plan is for one" in capsys.readouterr().out and not Path("grid").exists()
+
+
+@pytest.mark.slow
+def test_a_program_that_calls_a_sweep_is_not_run_again_by_its_cells():
+    """A new process would otherwise begin with the program's own file, and that with another sweep."""
+    Path("program.py").write_text(
+        "import sys\nfrom ssl_zoo.cli import sweep\n"
+        "open('ran.txt', 'a').write('once ')\n"
+        f"sys.exit(sweep.main({grid('--device', 'cpu', algs='supervised', steps=4)!r}))\n"
+    )
+    done = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True)
+    assert done.returncode == 0 and "2 of 2 cells are finished" in done.stdout, done.stderr
+    assert Path("ran.txt").read_text() == "once "
+
+
+@pytest.mark.slow
+def test_other_code_of_a_plug_in_is_stale_too():
+    command = [*SWEEP, *grid("--plugin", "failing.py", "--device", "cpu", algs="failing", seeds="0", steps=4)]
+    whole = FAILING.replace("progress > 0.5", "False")
+    Path("failing.py").write_text(whole)
+    subprocess.run(command, check=True, capture_output=True)
+    before = rows("grid")["failing-smallnet-20-s0"]
+    Path("failing.py").write_text(f"{whole}# changed\n")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "1 finished, of these 1 with other code" in done.stdout and "--rerun-stale" in done.stdout
+    assert rows("grid")["failing-smallnet-20-s0"] == before
+    anew = subprocess.run([*command, "--rerun-stale"], capture_output=True, text=True)
+    assert anew.returncode == 0 and "1 of 1 cells are finished" in anew.stdout, anew.stderr
+    after = rows("grid")["failing-smallnet-20-s0"]
+    assert after["plugins"] != before["plugins"] and after["evaluations"] == before["evaluations"]
+
+
+def test_a_file_of_jobs_that_holds_something_else_is_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "grid").mkdir()
+    for content in ("[]", '{"supervised with smallnet on cpu": "two"}', '{"supervised with smallnet on cpu": 0}'):
+        (tmp_path / "grid" / slots.JOBS).write_text(content)
+        assert sweep.main(grid("--device", "cpu", "--jobs-per-device", "auto", algs="supervised")) == 2
+        assert "does not hold numbers of runs by kind; remove it" in capsys.readouterr().err
