@@ -5,11 +5,13 @@ metadata key `ssl_zoo` is one JSON text: the net and its options, classes in ord
 where it all comes from. It is read without the training set, the recipe or the source that made it.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 
+import torch
 from torch import Tensor
 
 from ssl_zoo import files
@@ -54,6 +56,7 @@ class About(TypedDict):
     scores: dict[str, float | int | None]
     row: dict[str, Any]  # of the run, without its curves: method, recipe, seeds, hashes, versions
     plugins: NotRequired[str]
+    digest: NotRequired[str]  # of the tensors
 
 
 class Model(NamedTuple):
@@ -99,6 +102,7 @@ def write_model(path: Path, row: Row, state: Mapping[str, Tensor], normalisation
     )
     tensors = {f"{NET}{name}": _own(value) for name, value in state.items()}
     tensors |= {f"{INPUT}{name}": _own(value) for name, value in normalisation.tensors().items()}
+    about["digest"] = _digest(tensors)
     content = save(tensors, {KEY: json.dumps(about)})
     files.replace(path, lambda file: file.write(content))
 
@@ -106,6 +110,15 @@ def write_model(path: Path, row: Row, state: Mapping[str, Tensor], normalisation
 def _own(tensor: Tensor) -> Tensor:
     """A tensor as the format wants it: on the host, its numbers in order, in memory of its own."""
     return tensor.detach().cpu().contiguous().clone()
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes, in hex digits."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.flatten().view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def read_model(path: Path) -> Model:
@@ -129,6 +142,8 @@ def read_model(path: Path) -> Model:
         raise InputError(
             f"{path} cannot be read as a model ({one_line(error)}); copy it again, or train it again with `fresh=True`"
         ) from error
+    if about.get("digest", "") not in ("", _digest(tensors)):
+        raise InputError(f"{path} is damaged: its weights are not those that were written; copy it again")
     net = {name.removeprefix(NET): value for name, value in tensors.items() if name.startswith(NET)}
     more = {name.removeprefix(INPUT): value for name, value in tensors.items() if name.startswith(INPUT)}
     return Model(about, net, _normalisation(path, about, more))
@@ -157,9 +172,13 @@ def _about(path: Path, text: str) -> About:
 def _normalisation(path: Path, about: About, tensors: Mapping[str, Tensor]) -> Normalisation:
     values, net = about["images"]["input"], about["net"]
     numbers = net["height"] * net["width"] * net["channels"]
+
+    def scaled() -> bool:
+        return all(fits(values.get(name), kind) and len(values[name]) == net["channels"] for name, kind in _SCALING.items())
+
     known = {
-        "channel": lambda: all(fits(values.get(name), list[float]) and len(values[name]) == net["channels"] for name in _SCALING),
-        "unit": lambda: all(fits(values.get(name), list[float]) and len(values[name]) == net["channels"] for name in _SCALING),
+        "channel": scaled,
+        "unit": scaled,
         "image": lambda: True,
         "zca": lambda: (
             {name: tuple(part.shape) for name, part in tensors.items()} == {"mean": (numbers,), "matrix": (numbers, numbers)}
@@ -171,4 +190,4 @@ def _normalisation(path: Path, about: About, tensors: Mapping[str, Tensor]) -> N
     return Normalisation.from_values(values, tensors)
 
 
-_SCALING = ("shift", "scale")
+_SCALING = {"shift": list[float], "scale": list[Annotated[float, Within(1e-12)]]}

@@ -60,12 +60,15 @@ class Trained:
         Raises:
             InputError: They are not such images, or not of the size that the net takes.
         """
-        pixels = torch.from_numpy(np.ascontiguousarray(self._pixels(images)))
+        pixels = torch.from_numpy(np.require(self._pixels(images), requirements=["C", "W"]))  # torch wants to write
         if not len(pixels):
             return np.empty((0, len(self.classes)), np.float32)
         stored = pixels if self._normalisation.transformation is None else self._normalisation.before(pixels, self._device)
         context = autocast(self._device, self._precision)
-        return predict(self.net, stored, self._normalisation.plain, self.about["batch"], context)
+        try:
+            return predict(self.net, stored, self._normalisation.plain, self.about["batch"], context)
+        except FloatingPointError as error:
+            raise InputError(f"{error}: the file of the net is damaged; copy it again") from error
 
     def _pixels(self, images: Any) -> np.ndarray:
         """(n, H, W, C) uint8 of the size that the net takes."""
@@ -172,3 +175,5 @@ def _check(net: nn.Module, model: Model) -> None:
     for name, value in own.items():
         if value.shape != model.state[name].shape:
             raise ValueError(f"{name} is {tuple(model.state[name].shape)} in the file and {tuple(value.shape)} in the net")
+        if value.dtype != model.state[name].dtype:
+            raise ValueError(f"{name} is of {model.state[name].dtype} in the file and of {value.dtype} in the net")

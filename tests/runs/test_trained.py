@@ -184,6 +184,7 @@ def rewritten(path, change=lambda about: None, tensors=lambda found: None):
     found = load_file(path)
     change(about)
     tensors(found)
+    about["digest"] = model._digest(found)
     save_file(found, "changed.safetensors", {model.KEY: json.dumps(about)})
     return "changed.safetensors"
 
@@ -203,9 +204,11 @@ BROKEN = {
     "an unknown net": (lambda a: a["net"].update(name="os.system"), None, "is of the net 'os.system', which is not registered"),
     "an unknown option": (lambda a: a["net"].update(options={"x": 1}), None, "do not fit the net 'smallnet'"),
     "no scale": (lambda a: a["images"]["input"].pop("scale"), None, "how its images are normalised does not fit"),
+    "a scale of nothing": (lambda a: a["images"]["input"].update(scale=[0.0]), None, "how its images are normalised does not"),
     "an unknown input": (lambda a: a["images"]["input"].update(kind="eval"), None, "how its images are normalised"),
     "a tensor too few": (None, lambda t: t.pop(next(iter(t))), "do not fit the net 'smallnet'"),
     "a tensor too many": (None, lambda t: t.update({"net.x": torch.zeros(1)}), "do not fit the net 'smallnet'"),
+    "another type": (None, lambda t: t.update({next(iter(t)): next(iter(t.values())).double()}), "do not fit the net"),
     "another shape": (None, lambda t: t.update({next(iter(t)): torch.zeros(1, 2)}), "do not fit the net 'smallnet'"),
 }
 
@@ -277,3 +280,36 @@ def test_loading_draws_nothing():
     drawn = torch.rand(1)
     torch.manual_seed(3)
     assert torch.equal(drawn, torch.rand(1))
+
+
+def test_a_weight_that_was_changed_on_the_way_is_seen():
+    trained("--alg", "supervised")
+    content = bytearray(Path("o/model.safetensors").read_bytes())
+    content[-2] ^= 1
+    Path("o/model.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match="its weights are not those that were written; copy it again"):
+        ssl_zoo.load("o")
+
+
+def test_the_precision_of_the_run_is_taken_where_the_device_is_fast_in_it(monkeypatch):
+    from ssl_zoo.runs import trained as module
+
+    trained("--alg", "supervised", "--set", "precision=bf16")
+    assert ssl_zoo.load("o")._precision == module.pick_precision(torch.device("cpu"), "auto")
+    assert ssl_zoo.load("o", precision="bf16")._precision == "bf16" and ssl_zoo.load("o", precision="fp32")._precision == "fp32"
+    monkeypatch.setattr(module, "pick_precision", lambda device, asked: "bf16")
+    assert ssl_zoo.load("o")._precision == "bf16"
+
+
+def test_arrays_that_are_not_in_order_or_may_not_be_written(tmp_path):
+    import warnings
+
+    trained("--alg", "supervised")
+    net = ssl_zoo.load("o")
+    wanted = net.predict_proba(DIGITS.test_images[:8])
+    other = np.asfortranarray(DIGITS.test_images[:8])
+    fixed = DIGITS.test_images[:8].copy()
+    fixed.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (net.predict_proba(other) == wanted).all() and (net.predict_proba(fixed) == wanted).all()
