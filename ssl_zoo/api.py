@@ -15,7 +15,11 @@ if TYPE_CHECKING:  # a run's and a net's parts are imported when they are asked 
 
 
 def recipe(
-    *names: str, preset: str | None = None, budget: str = recipes.SHORT, plugin: str | Sequence[str] = (), **values: Any
+    *names: str,
+    preset: str | None = None,
+    budget: str = recipes.SHORT,
+    plugin: str | os.PathLike | Sequence[str | os.PathLike] = (),
+    **values: Any,
 ) -> RunSettings:
     """Return the settings of a run, all checked.
 
@@ -23,7 +27,7 @@ def recipe(
         names: Of recipes, such as "digits", or YAML files, each on top of those before it.
         preset: A source's conventions on top, such as "tutorial".
         budget: Of the recipe: short, or full.
-        plugin: Files or modules that register methods, nets, data sets or augmentations.
+        plugin: One, or many, files or modules that register methods, nets, data sets or augmentations.
         values: Settings on top of all: alg="meanteacher", steps=600, **{"optimizer.lr": 0.01}.
 
     Raises:
@@ -32,8 +36,10 @@ def recipe(
     odd = next((name for name in names if not isinstance(name, str | os.PathLike)), None)
     if odd is not None:
         raise InputError(f"a {type(odd).__name__} is no name of a recipe; give names, and settings as steps=600")
-    plugins.load([plugin] if isinstance(plugin, str) else plugin)
-    return config.settle(config.gather([str(name) for name in names] or ["digits"], preset=preset, budget=budget), values)
+    named = [plugin] if isinstance(plugin, str | os.PathLike) else plugin
+    plugins.load([str(name) for name in named])
+    plain = {key: value.item() if getattr(value, "shape", None) == () else value for key, value in values.items()}  # of numpy
+    return config.settle(config.gather([str(name) for name in names] or ["digits"], preset=preset, budget=budget), plain)
 
 
 def run(
@@ -49,9 +55,9 @@ def run(
     Args:
         settings: Of the run, from `recipe`.
         folder: Its own; holds the row, the trained net, the settings, the label split, metrics and checkpoints.
-        data: (images, labels, test_images, test_labels) in place of the data set that the settings name: images (n, H,
-            W, C) or (n, H, W), uint8 or floats in [0, 1]; labels (n,), with -1 for an image without one. Or a
-            `Dataset`.
+        data: In place of the data set that the settings name: (images, labels, test_images, test_labels), or with the
+            classes' names fifth. Images are (n, H, W, C) or (n, H, W), uint8 or floats in [0, 1]; labels (n,), with -1
+            for an image without one. Or a `Dataset`.
         fresh: Train anew, if the folder holds this run.
         quiet: Print nothing but warnings, and show no bar.
 
@@ -73,6 +79,7 @@ def run(
     if data is not None:
         data = data if isinstance(data, Dataset) else as_dataset(*_four(data))
         settings = dataclasses.replace(settings, dataset=NAME, datasets={NAME: {}})
+    settings = config.resolve(config.plain(settings))  # changed by hand, perhaps
     return execute(settings, Path(os.path.expanduser(folder)), data=data, fresh=fresh, quiet=quiet)
 
 

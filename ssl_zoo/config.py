@@ -3,6 +3,7 @@
 A wrong key, type or value is an error before anything runs.
 """
 
+import copy
 import dataclasses
 import inspect
 import json
@@ -155,14 +156,17 @@ def gather(
     on_top = [] if preset is None else [(f"preset {preset}", presets.read_preset(preset))]
     given = recipes.read_recipes(names, budget=budget, on_top=on_top)
     for assignment in assignments:
+        key, _, value = assignment.partition("=")
+        _for_all_methods(given, key.strip(), value)
+    for assignment in assignments:
         recipes.put_assignment(given, assignment)
-        _for_all_methods(given, assignment.partition("=")[0].strip())
     return given
 
 
-def _for_all_methods(given: Mapping[str, Any], key: str) -> None:
+def _for_all_methods(given: Mapping[str, Any], key: str, value: Any) -> None:
     """Let a number of unlabelled images given on top of a recipe hold for methods with one of their own too."""
-    if key in ("batch", "batch.unlabeled") and isinstance(given.get("algorithms"), Mapping):
+    named = key == "batch.unlabeled" or (key == "batch" and isinstance(value, str | Mapping) and "unlabeled" in value)
+    if named and isinstance(given.get("algorithms"), Mapping):
         for options in given["algorithms"].values():
             if isinstance(options, dict):
                 options.pop(OWN_BATCH, None)
@@ -171,12 +175,18 @@ def _for_all_methods(given: Mapping[str, Any], key: str) -> None:
 def settle(given: dict[str, Any], values: Mapping[str, Any]) -> RunSettings:
     """Return settings with values laid on top, by dotted key such as `optimizer.lr`, all checked.
 
+    A section that is given whole is merged, as one of a recipe is.
+
     Raises:
         InputError: As `resolve`.
     """
     for key, value in values.items():
-        recipes.put(given, recipes.canonical_key(key), value)
-        _for_all_methods(given, key)
+        _for_all_methods(given, key, value)
+    for key, value in copy.deepcopy(dict(values)).items():
+        if isinstance(value, Mapping) and "." not in key:
+            recipes.put_recipe(given, recipes.as_recipe({key: value}, key))
+        else:
+            recipes.put(given, recipes.canonical_key(key), value)
     return resolve(given)
 
 

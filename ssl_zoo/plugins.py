@@ -252,10 +252,17 @@ def _qualname(target: Any) -> str:
 
 
 def _files(target: Any) -> set[str]:
-    """The file that holds a class or function, or, in a package, those of all loaded modules of the package."""
+    """The file that holds a class or function, and those beside it that hold its bases.
+
+    In a package, the files of all loaded modules of the package.
+    """
     package, dot, _ = getattr(target, "__module__", "").partition(".")
     modules = [m for name, m in sorted(sys.modules.items()) if dot and f"{name}.".startswith(f"{package}.")]
-    return {*filter(None, (getattr(module, "__file__", None) for module in modules)), inspect.getfile(target)}
+    own = inspect.getfile(target)
+    bases = inspect.getmro(target) if inspect.isclass(target) else ()
+    files = {getattr(sys.modules.get(base.__module__), "__file__", None) for base in bases}
+    beside = {file for file in files if file is not None and Path(file).parent == Path(own).parent}
+    return {*filter(None, (getattr(module, "__file__", None) for module in modules)), own} | beside
 
 
 def _holds(target: Any, file: str) -> bool:

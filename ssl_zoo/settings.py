@@ -7,8 +7,8 @@ from ssl_zoo.errors import InputError, between
 
 OWN_BATCH = "batch"  # in a method's section of a recipe: {unlabeled: U} in place of what all methods share
 
-# Settings that make no other run: a run may resume with others, and a table holds runs that differ in them. The data
-# are known by their hash, the device and the number of threads by what a row says of them.
+# Settings that make no other run: it may resume with others of them. Of two rows a table compares what stands there:
+# the hash of the data, and the device with its number of threads.
 NO_OTHER_RUN = ("device", "threads", "data_root", "checkpoint_seconds", "strict")
 
 

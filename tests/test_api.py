@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -217,3 +219,69 @@ assert trained.classes == tuple("0123456789") and not trained.net.training
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
+
+
+def test_a_section_that_is_given_whole_is_merged_as_one_of_a_recipe_is():
+    given = {"lr": 0.01}
+    made = quick(optimizer=given)
+    assert made.optimizer.lr == 0.01 and made.optimizer == dataclasses.replace(quick().optimizer, lr=0.01)
+    assert quick(algorithms={"mean-teacher": {"weight": 7}}, alg="meanteacher").options["weight"] == 7
+    views = {"weak": {"flip": {}}}
+    assert {*quick(views=views).views} == {*quick().views} and [*quick(views=views).views["weak"]] == ["flip"]
+    assert given == {"lr": 0.01} and views == {"weak": {"flip": {}}}, "what is passed stays as it was"
+    with pytest.raises(InputError, match="optimizer"):
+        quick(optimizer=3)
+
+
+def test_numbers_of_numpy_and_paths_are_taken(tmp_path):
+    (tmp_path / "nothing.py").write_text("from ssl_zoo import ALGORITHMS\n")
+    assert quick(steps=np.int64(7), **{"optimizer.lr": np.float64(0.5)}) == quick(steps=7, **{"optimizer.lr": 0.5})
+    with pytest.raises(InputError, match="registers nothing"):
+        ssl_zoo.recipe("digits", plugin=tmp_path / "nothing.py")
+
+
+def test_settings_that_were_changed_by_hand_are_checked():
+    with pytest.raises(InputError, match="meanteecher"):
+        ssl_zoo.run(dataclasses.replace(quick(), alg="meanteecher"), "o", quiet=True)
+    row = ssl_zoo.run(dataclasses.replace(quick(), alg="pimodel"), "o", quiet=True)
+    assert row["algorithm"] == "pimodel" and "pimodel" in row["config"]["algorithms"]
+
+
+def test_names_of_classes():
+    settings = quick(alg="supervised", labels="all", **{"batch.labeled": 4, "views.weak": {}})
+    row = ssl_zoo.run(settings, "o", data=(*arrays(), np.array(["dark", "bright"])), quiet=True)
+    assert row["classes"] == ["dark", "bright"]
+    for names, said in ((["dark", "dark"], "classes names one twice"), ([], "two or more")):
+        with pytest.raises(InputError, match=said):
+            ssl_zoo.run(settings, "p", data=(*arrays(), names), quiet=True)
+
+
+def test_another_version_of_the_package_of_the_data_is_other_data(monkeypatch):
+    """A finished run is shown without a look at the data only where these are the same for certain."""
+    from ssl_zoo.runs import execute
+
+    row = ssl_zoo.run(quick(alg="supervised"), "o", quiet=True)
+    settings = quick(alg="supervised")
+    package = ssl_zoo.DATASETS.resolve("digits").target.comes_with
+    assert execute.of_this_data(settings, row)
+    assert not execute.of_this_data(settings, {**row, "versions": {**row["versions"], package: "0.0"}})
+    assert not execute.of_this_data(dataclasses.replace(settings, split_file="o/split.json"), row)
+
+
+@pytest.mark.parametrize(("fresh", "said"), [(False, "; the same call goes on"), (True, "; without `fresh=True` the same call")])
+def test_a_run_that_is_ended_says_how_it_goes_on(fresh, said, monkeypatch):
+    """A second call with `fresh` would train it anew once more."""
+    target = ssl_zoo.ALGORITHMS.resolve("supervised").target
+    inner, calls = target.loss, []
+
+    def ended(self, batch, progress):
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return inner(self, batch, progress)
+
+    monkeypatch.setattr(target, "loss", ended)
+    with pytest.raises(RunError, match=re.escape(said)):
+        ssl_zoo.run(quick(alg="supervised", threads=1), "o", quiet=True, fresh=fresh)
+    assert ssl_zoo.run(quick(alg="supervised", threads=1), "o", quiet=True)["steps"] == 6
+    assert len(calls) == 6, "it went on"

@@ -62,3 +62,13 @@ def test_a_run_sees_as_many_and_its_row_says_so(capsys):
     made = capsys.readouterr()
     assert "| pimodel |" in made.out and "| meanteacher |" in made.out and made.err == ""
     assert "Unlabelled images a step, where a method has its own number: pimodel 28." in made.out
+
+
+def test_the_order_of_what_is_given_on_top_does_not_matter():
+    own, all_of_them = "algorithms.pimodel.batch", "batch.unlabeled"
+    for assignments in (["a", "b"], ["b", "a"]):
+        words = [{"a": f"{own}={{unlabeled: 5}}", "b": f"{all_of_them}=9"}[name] for name in assignments]
+        assert settled("pimodel", words).unlabeled == 5, words
+    for values in ({f"{own}.unlabeled": 5, all_of_them: 9}, {all_of_them: 9, f"{own}.unlabeled": 5}):
+        assert settled("pimodel", **values).unlabeled == 5, values
+    assert settled("pimodel", batch={"labeled": 2}).unlabeled == 28, "nothing is said of the unlabelled ones"

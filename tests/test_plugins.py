@@ -398,3 +398,13 @@ def test_a_trial_draws_nothing_and_moves_nothing():
     torch.manual_seed(0)
     net = NETS.create("my-net", 3, 1, (8, 8))
     assert torch.equal(torch.rand(3), wanted) and net.training and int(net.norm.num_batches_tracked) == 0
+
+
+def test_a_change_of_a_base_class_beside_the_file_is_seen():
+    write("mine_base.py", METHOD.format(name="mine-base", cls="Base"))
+    write("mine.py", "from mine_base import Base\nfrom ssl_zoo import ALGORITHMS\n\n@ALGORITHMS.register('mine')\n")
+    write("mine.py", Path("mine.py").read_text() + "class Mine(Base):\n    'A method.'\n")
+    plugins.load_plugin("mine.py")
+    before = plugins.provenance({"algorithm mine": ALGORITHMS.resolve("mine")})
+    write("mine_base.py", Path("mine_base.py").read_text() + "\n# changed")
+    assert before != plugins.provenance({"algorithm mine": ALGORITHMS.resolve("mine")})

@@ -14,7 +14,11 @@ from ssl_zoo.errors import InputError, RunError, one_line
 
 # What the library says of its arguments, in the words of a command line. Settings stand in it as Python has them,
 # `steps=600`.
-WORDS = {"another folder": "another --out", "the same call": "the same command"}
+WORDS = {
+    "use another folder": "use another --out",
+    "choose another folder": "choose another --out",
+    "the same call goes on": "the same command goes on",
+}
 SETTING = re.compile(r"`([a-z_]+(?:\.[\w:-]+)*)(?:=([^`]+))?`")
 FLAGS = {  # those with a flag of their own
     *("alg", "net", "dataset", "data_root", "image_size", "skip_broken", "strict", "labels", "val_fraction", "seed"),

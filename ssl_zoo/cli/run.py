@@ -164,7 +164,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "run.py") -> int:
     128 + n: ended by signal n.
     """
     words = sys.argv[1:] if argv is None else argv
-    interrupted = "interrupted; the same command goes on from the last checkpoint, if there is one yet"
+    same = "without --fresh the same command" if "--fresh" in words else "the same command"
+    interrupted = f"interrupted; {same} goes on from the last checkpoint, if there is one yet"
     return command(prog, lambda: _run(words, prog), interrupted)
 
 

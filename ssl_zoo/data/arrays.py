@@ -1,5 +1,6 @@
 """Images and labels that are there already, as arrays."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def arrays(root: Path) -> Dataset:
     raise InputError(f"the data set '{NAME}' is what Python passes as data=; to train on files, use the data set folder")
 
 
-def as_dataset(images: Any, labels: Any, test_images: Any, test_labels: Any, classes: tuple[str, ...] | None = None) -> Dataset:
+def as_dataset(images: Any, labels: Any, test_images: Any, test_labels: Any, classes: Iterable[str] | None = None) -> Dataset:
     """Return a data set of arrays.
 
     Args:
@@ -49,10 +50,13 @@ def as_dataset(images: Any, labels: Any, test_images: Any, test_labels: Any, cla
         raise InputError(f"images are {pixels.shape[1:]} and test_images {test_pixels.shape[1:]}; make them of one shape")
     if not (known >= 0).any():
         raise InputError("no row of labels is labelled; give some images a class from 0 on")
-    count = max(int(known.max()), int(test_known.max())) + 1 if classes is None else len(classes)
-    if count < 2:
+    count = max(int(known.max()), int(test_known.max())) + 1
+    names = tuple(map(str, range(count) if classes is None else classes))
+    if len(names) < 2:
         raise InputError("labels have one class; a classifier needs two or more")
-    return Dataset(NAME, pixels, known, test_pixels, test_known, classes or tuple(map(str, range(count))))
+    if len({*names}) < len(names):
+        raise InputError(f"classes names one twice: {', '.join(names)}; give each class a name of its own")
+    return Dataset(NAME, pixels, known, test_pixels, test_known, names)
 
 
 def as_pixels(images: Any, name: str) -> np.ndarray:
@@ -67,7 +71,7 @@ def as_pixels(images: Any, name: str) -> np.ndarray:
     """
     try:
         array = np.asarray(images)
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # of torch: on a GPU, or with a gradient
         raise InputError(f"{name} are not one array ({error}); give (n, height, width, channels)") from error
     if array.ndim == 3:
         array = array[..., None]

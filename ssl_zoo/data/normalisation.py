@@ -2,16 +2,13 @@
 
 channel: each channel to mean 0 and deviation 1 over the training images.
 unit: pixels to [-1, 1], as the code of MixMatch (arXiv:1905.02249) and FixMatch (arXiv:2001.07685), and of Oliver et
-    al. 2018
-(arXiv:1804.09170) for SVHN.
+    al. 2018 (arXiv:1804.09170) for SVHN.
 image: each image to mean 0 and deviation 1 over all its values, as the code of Laine & Aila 2017 (arXiv:1610.02242) and
-    of
-Tarvainen & Valpola 2017 (arXiv:1703.01780, TensorFlow) for SVHN.
+    of Tarvainen & Valpola 2017 (arXiv:1703.01780, TensorFlow) for SVHN.
 zca: global contrast normalisation, then whitening, as the code of Tarvainen & Valpola (TensorFlow) and of Oliver et al.
-    for
-CIFAR-10: length 55, and 0.1 added to the eigenvalues of the covariance of all training images. The code of Laine &
-Aila, for CIFAR-10 and CIFAR-100, whitens pixels in [0, 1] whose contrast is left as it is, and adds 1e-5; that is not
-here.
+    for CIFAR-10: length 55, and 0.1 added to the eigenvalues of the covariance of all training images. The code of
+    Laine & Aila, for CIFAR-10 and CIFAR-100, whitens pixels in [0, 1] whose contrast is left as it is, and adds 1e-5;
+    that is not here.
 
 All this was read in the released code; the papers say less. `image` and `zca` come before augmentation, as there,
 because whitening does not commute with moving pixels: a data set of bytes becomes one of floats. The first two are a

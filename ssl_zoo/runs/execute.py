@@ -29,6 +29,8 @@ from ssl_zoo.train.checkpoint import Checkpoints
 from ssl_zoo.train.parallel import from_first, one_after_the_others, own_device
 from ssl_zoo.train.trainer import Trainer
 
+AGAIN = "the same call goes on"  # what errors of a run say
+
 
 def execute(
     settings: RunSettings,
@@ -67,7 +69,11 @@ def execute(
         stack.enter_context(_threads_given_back())
         try:
             return _Run(settings, plain, folder, here, fresh, threads, quiet, warn).row(data)
-        except (InputError, RunError):
+        except RunError as error:
+            if fresh:  # which would train it anew once more
+                error.args = tuple(str(part).replace(AGAIN, f"without `fresh=True` {AGAIN}") for part in error.args)
+            raise
+        except InputError:
             raise
         except Exception as error:
             told = _told(error, settings)
@@ -133,8 +139,7 @@ class _Run:
             return done
         assembly = assemble(self.settings, inputs, self.machine)
         trainer = self._trainer(assembly, identity)
-        if rank() == 0:
-            self._begin(inputs, trainer)
+        from_first(lambda: self._begin(inputs, trainer))
         known = made_with(self.settings, self.plain, identity, trainer)
         try:
             outcome = trainer.run()
@@ -143,10 +148,7 @@ class _Run:
                 self.folder.end({**known, "diverged": error.what})
             raise
         row = scored(known, self.settings, inputs.data, trainer, outcome, leaked)
-        if rank() == 0:
-            with self.folder.writing():
-                write_model(self.folder.model, row, trainer.reported_state(), assembly.normalised, inputs.data)
-            self.folder.end(row)
+        from_first(lambda: self._end(row, trainer, assembly, inputs))
         return row
 
     def _trainer(self, assembly: Assembly, identity: dict[str, str]) -> Trainer:
@@ -173,6 +175,11 @@ class _Run:
             for line in beginning(self.settings, inputs, trainer):
                 print(line, flush=True)
         self._warn(unsettled(self.settings, trainer))
+
+    def _end(self, row: Row, trainer: Trainer, assembly: Assembly, inputs: Inputs) -> None:
+        with self.folder.writing():
+            write_model(self.folder.model, row, trainer.reported_state(), assembly.normalised, inputs.data)
+        self.folder.end(row)
 
     def _warn(self, lines: Iterable[str]) -> None:
         if rank() == 0:
@@ -204,7 +211,7 @@ def go_on(trainer: Trainer, state: dict[str, Any] | None) -> None:
     """
     if state is not None:
         differs = differing(state["identity"], trainer.identity)
-        if differs and {*names_differing(state["identity"], trainer.identity)} <= CODE:
+        if differs and {*names_differing(state["identity"], trainer.identity)} <= {*CODE, "plugins"}:
             raise StaleError(f"{trainer.folder} holds a run with {differs}; use another folder, or `fresh=True` to train it anew")
         if differs:
             raise InputError(f"{trainer.folder} holds a run with {differs}; use another folder")

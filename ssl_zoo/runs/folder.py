@@ -15,7 +15,7 @@ from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.row import LOST, RESULT, LostRow, Row, is_lost, read_all_rows, write_json
 from ssl_zoo.settings import NO_OTHER_RUN
 from ssl_zoo.train.checkpoint import LAST, PREVIOUS
-from ssl_zoo.train.logs import EVENTS, METRICS
+from ssl_zoo.train.logs import METRICS
 
 LOCK = ".lock"  # of the process that is at work there
 
@@ -31,7 +31,7 @@ class RunFolder:
         self.path = Path(path)
         self.lock, self.config, self.split = self.path / LOCK, self.path / "config.yaml", self.path / "split.json"
         self.result, self.lost, self.model = self.path / RESULT, self.path / LOST, self.path / "model.safetensors"
-        self.metrics, self.events = self.path / METRICS, self.path / EVENTS
+        self.metrics = self.path / METRICS
         self.checkpoints = (self.path / LAST, self.path / PREVIOUS)
 
     def __str__(self) -> str:
@@ -63,9 +63,11 @@ class RunFolder:
         try:
             yield
         finally:
+            refused = not there and not self.config.exists()  # before anything was written
+            if refused:
+                self.lock.unlink(missing_ok=True)  # while it is ours: a moment later it could be another's
             lock.release()
-            if not there and not self.config.exists():  # refused before anything was written
-                self.lock.unlink(missing_ok=True)
+            if refused:
                 for folder in made:
                     with contextlib.suppress(OSError):  # somebody else has put something there
                         folder.rmdir()

@@ -15,6 +15,7 @@ from ssl_zoo import files
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import near_miss
 from ssl_zoo.runs.fields import Within, declared, fits, missing_fields
+from ssl_zoo.settings import OWN_BATCH
 
 RESULT, LOST = "result.json", "diverged.json"  # files of a run's folder, each with one row
 Share = Annotated[float, Within(0, 1)]
@@ -259,10 +260,21 @@ def _numbers(points: Sequence[Mapping[str, Any]]) -> bool:
     return all(fits(value, float) and math.isfinite(value) for point in points for value in point.values())
 
 
+def _settings(config: Mapping[str, Any]) -> bool:
+    """Whether what tables look at is there, and of its type."""
+    methods = config.get("algorithms")
+    own = [options.get(OWN_BATCH, {}) for options in methods.values()] if fits(methods, dict[str, dict[str, Any]]) else [None]
+    return (
+        all(fits(part, dict[str, int]) for part in own)
+        and fits(config.get("evaluation", {}), dict[str, Any])
+        and fits(config.get("val_fraction", 0), Share)
+    )
+
+
 _ODD = {  # what a type cannot say
     "confusion": lambda matrix: len(matrix) > 0 and all(len(line) == len(matrix) for line in matrix),
     "evaluations": _scores,
     "mechanism": _numbers,
     "versions": functools.partial(fits, kind=dict[str, str]),
-    "config": lambda config: isinstance(config.get("algorithms"), dict),
+    "config": _settings,
 }

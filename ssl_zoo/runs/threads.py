@@ -29,7 +29,7 @@ def settle(machine: Machine, assembly: Assembly, asked: int | str) -> Machine:
     Args:
         machine: As it is.
         assembly: Of the run, which is left as it is.
-        asked: A number, or auto.
+        asked: A number, or auto: measured, or one for a method that cannot be copied.
     """
     if isinstance(asked, int):
         return machine.with_threads(asked)
@@ -38,7 +38,10 @@ def settle(machine: Machine, assembly: Assembly, asked: int | str) -> Machine:
     most = min(machine.threads, free_cores())
     if most == 1:
         return machine.with_threads(1)
-    method = copy.deepcopy(assembly.algorithm)  # batch norm's statistics move
+    try:
+        method = copy.deepcopy(assembly.algorithm)  # batch norm's statistics move
+    except Exception:  # a plug-in's may hold what has no copy, as a lock or an open file
+        return machine.with_threads(1)
     batch = assembly.pipeline.batch(0)
     progress = torch.zeros((), device=machine.device)
 

@@ -90,3 +90,12 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(FolderError, match="cannot be written"), RunFolder(tmp_path / "o").taken(SETTINGS):
         pass
+
+
+def test_what_is_trained_anew_begins_with_nothing_but_its_settings():
+    folder = RunFolder(Path("o"))
+    Path("o").mkdir()
+    for path in (folder.result, folder.lost, *folder.checkpoints, folder.model, folder.metrics, folder.config):
+        path.write_text("x")
+    folder.clear()
+    assert [path.name for path in Path("o").iterdir()] == [folder.config.name]

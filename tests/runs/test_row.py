@@ -24,3 +24,21 @@ def test_reading_rows(tmp_path):
     for path, message in {"half.jsonl": "half.jsonl:1 is not the row of a run", "none": "holds no finished run"}.items():
         with pytest.raises(InputError, match=message):
             results.read_rows([tmp_path / path])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"algorithms": {"x": 3}},
+        {"algorithms": {"x": {"batch": 3}}},
+        {"algorithms": {"x": {"batch": {"unlabeled": "many"}}}},
+        {"algorithms": {}, "evaluation": 3},
+        {"algorithms": {}, "val_fraction": "some"},
+        {"algorithms": {}, "val_fraction": 2},
+    ],
+)
+def test_settings_that_no_table_can_read_are_refused(config, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row(config=config)))
+    with pytest.raises(InputError, match="its config cannot be"):
+        results.read_all_rows([path])

@@ -107,3 +107,21 @@ def test_one_core_is_one_thread(tmp_path):
     words = ["--alg", "supervised", "--net", "smallnet", "--steps", "2", "--device", "cpu", "--out", str(tmp_path / "o")]
     subprocess.run(["taskset", "-c", "0", sys.executable, "-m", "ssl_zoo", "run", *words], check=True, capture_output=True)
     assert json.loads(Path(tmp_path / "o/result.json").read_text())["threads"] == 1
+
+
+def test_more_threads_are_not_timed_beyond_the_budget():
+    """Rounds end when the time is spent, whatever they would still say."""
+    _, spent, steps = choice(lambda n, k: 0.2 if n == 1 else 0.19)
+    assert len(steps) == 4 and spent > threads.BUDGET
+
+
+def test_a_method_that_cannot_be_copied_takes_one(monkeypatch):
+    import threading
+    from types import SimpleNamespace
+
+    from ssl_zoo.device import machine
+
+    monkeypatch.setattr(threads, "free_cores", lambda: 4)
+    torch.set_num_threads(4)
+    parts = SimpleNamespace(algorithm=threading.Lock(), pipeline=None)
+    assert threads.settle(machine("cpu", "fp32"), parts, "auto").threads == 1
