@@ -28,10 +28,10 @@ from tqdm import tqdm
 from ssl_zoo import files, provenance
 from ssl_zoo.cli import run
 from ssl_zoo.cli.parser import Parser
-from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.sweeps.engines import last_line
 from ssl_zoo.train.checkpoint import Checkpoints
+from ssl_zoo.train.trainer import Trainer
 
 EARLY = 0.15  # of the kills fall in the start of a process
 TIMES = ("seconds", "seconds_training", "images_per_second", "peak_memory")  # what may differ between two equal runs
@@ -43,13 +43,13 @@ _FORKS.set_forkserver_preload(
 
 def _child(argv: Sequence[str], log: str, reached: Any) -> None:
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
-    batch = Pipeline.batch
+    step = Trainer.step
 
-    def counted(self: Pipeline, step: int) -> Any:
-        reached.value = step
-        return batch(self, step)
+    def counted(self: Trainer, number: int, *more: Any, **named: Any) -> Any:
+        reached.value = number
+        return step(self, number, *more, **named)
 
-    Pipeline.batch = counted  # type: ignore[method-assign]
+    Trainer.step = counted  # type: ignore[method-assign]
     with open(log, "a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         status = run.main(argv)
     sys.exit(status)

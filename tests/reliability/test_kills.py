@@ -50,16 +50,18 @@ def test_random_kills_change_no_bit(name, alone, tmp_path):
     draw = random.Random(name)
     argv = ["--alg", name, *QUICK, "--set", "checkpoint_seconds=0", "--out", str(tmp_path / "run")]
     whole = alone(name)
+    begins = 1
     for kill in range(4):
         shot, target = soak.Run(argv, tmp_path / "log"), draw.randrange(5 * kill, 5 * kill + 5)
         while shot.step < target:
             assert shot.wait(0.0005) is None, (tmp_path / "log").read_text()
         if shot.wait(draw.uniform(0, 0.01)) is None:
             shot.send(signal.SIGKILL)
+        begins += not (tmp_path / "run" / "result.json").exists()  # a busy machine may let the last one finish before it is shot
     assert soak.Run(argv, tmp_path / "log").wait() == 0
     assert soak.differences(whole, tmp_path / "run") == []
     begun = [int(step) for step in re.findall(r"from step (\d+), ", (tmp_path / "log").read_text())]
-    assert len(begun) == 5 and begun == sorted(begun) and begun[-1] > 0, "nothing was gone on with"
+    assert len(begun) == begins >= 4 and begun == sorted(begun) and begun[-1] > 0, "nothing was gone on with"
 
 
 def die_at(owner, name, number, counts=lambda *args: True, first=lambda *args: None):
