@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ssl_zoo.cli.parser import Parser, command, description
+from ssl_zoo.cli.parser import Parser, command, description, path
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.row import read_rows
 from ssl_zoo.tables.differences import differences
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "compare.py") -> int:
 def parser(prog: str) -> Parser:
     """Return the command line."""
     p = Parser(prog=prog, description=description(__doc__, prog))
-    p.add_argument("runs", nargs=2, type=Path, metavar="RUN", help="a run's folder, or its result.json")
+    p.add_argument("runs", nargs=2, type=path, metavar="RUN", help="a run's folder, or its result.json")
     return p
 
 

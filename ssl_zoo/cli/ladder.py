@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ssl_zoo import config, files, plugins, recipes
 from ssl_zoo.cli.grids import add_engine_flags, check_out, listed, many, run_cells, say_missing, seeds, shared_values
-from ssl_zoo.cli.parser import Parser, description, flag, say
+from ssl_zoo.cli.parser import Parser, description, flag, path, say
 from ssl_zoo.errors import InputError
 from ssl_zoo.ladders import LADDER, Rung, check_set, read_ladder, shortened
 from ssl_zoo.registry import near_miss
@@ -32,7 +32,7 @@ def parser(prog: str = "ladder.py") -> Parser:
     """Return the command line."""
     p = Parser(prog=prog, description=description(__doc__, prog), formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument(
-        "--ladder", type=Path, metavar="FILE.yaml", default=LADDER, help="the ladders, configs/ladder.yaml unless said otherwise"
+        "--ladder", type=path, metavar="FILE.yaml", default=LADDER, help="the ladders, configs/ladder.yaml unless said otherwise"
     )
     p.add_argument("--dataset", metavar="NAME", default="digits", help="which of them: digits (as now), cifar10, cifar10-folder")
     p.add_argument("--rungs", metavar="R,...", help="such as S0,A0,A2; all of it unless said otherwise")
@@ -42,16 +42,16 @@ def parser(prog: str = "ladder.py") -> Parser:
     )
     add_engine_flags(p)
     p.add_argument(
-        "--out", type=Path, metavar="DIR", help="holds the runs; runs/<ladder>-<dataset>[-<scale>] unless said otherwise"
+        "--out", type=path, metavar="DIR", help="holds the runs; runs/<ladder>-<dataset>[-<scale>] unless said otherwise"
     )
     p.add_argument(
         "--read",
-        type=Path,
+        type=path,
         metavar="FILE.jsonl|DIR",
         help="run nothing; show the rows of a ladder that was run before, or of its --out",
     )
-    p.add_argument("--into", type=Path, metavar="FILE.md", help="put the tables into a Markdown file, at the place of --read")
-    p.add_argument("--picture", type=Path, metavar="FILE.png|.svg", help="draw the picture of --read there")
+    p.add_argument("--into", type=path, metavar="FILE.md", help="put the tables into a Markdown file, at the place of --read")
+    p.add_argument("--picture", type=path, metavar="FILE.png|.svg", help="draw the picture of --read there")
     return p
 
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ssl_zoo.errors import InputError, RunError, one_line
@@ -68,6 +69,11 @@ def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted"
         number = getattr(stopped, "number", signal.SIGINT)  # of a command that makes one of its own of other signals
         say(prog, [interrupted.format(signal=number.name)])
         return 128 + number
+
+
+def path(text: str) -> Path:
+    """Return the path that a flag gives; `~` is the home folder, which a shell does not say for it after `=`."""
+    return Path(os.path.expanduser(text))
 
 
 def exit_status(error: InputError | RunError | OSError) -> int:

@@ -8,11 +8,10 @@ the data set `moons` have learned, of one seed. Needs matplotlib: pip install ma
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ssl_zoo import plugins
-from ssl_zoo.cli.parser import Parser, command, description, say
+from ssl_zoo.cli.parser import Parser, command, description, path, say
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.row import read_sound_rows
 from ssl_zoo.tables.pictures.confusion import picture_confusion
@@ -38,10 +37,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "plot.py") -> int:
 def parser(prog: str) -> Parser:
     """Return the command line."""
     p = Parser(prog=prog, description=description(__doc__, prog), formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("paths", nargs="+", type=Path, help="run folders, folders of them, or .jsonl files of rows")
+    p.add_argument("paths", nargs="+", type=path, help="run folders, folders of them, or .jsonl files of rows")
     p.add_argument("--kind", choices=(*OF_ROWS, "moons"), default="curves", help="which picture")
     p.add_argument("--seed", type=int, default=0, help="of the runs shown by --kind moons")
-    p.add_argument("--out", type=Path, required=True, metavar="FILE.png|.svg", help="the picture")
+    p.add_argument("--out", type=path, required=True, metavar="FILE.png|.svg", help="the picture")
     return p
 
 

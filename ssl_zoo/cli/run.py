@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ssl_zoo import config, plugins, presets, recipes
-from ssl_zoo.cli.parser import Parser, command, description, in_words, say, warn
+from ssl_zoo.cli.parser import Parser, command, description, in_words, path, say, warn
 from ssl_zoo.errors import InputError, Interrupted, RunError
 from ssl_zoo.ranks import rank
 from ssl_zoo.registry import DATASETS, NETS, REGISTRIES, near_miss
@@ -32,7 +32,7 @@ def parser(prog: str = "run.py") -> Parser:
     p.add_argument(
         "--out",
         metavar="DIR",
-        type=Path,
+        type=path,
         help="the run's folder; runs/<dataset>-<labels>[-<preset>][-<budget>]/<alg>-<net>-s<seed> unless said otherwise",
     )
     p.add_argument("--fresh", action="store_true", help="train anew what is in the folder, if it is this run")

@@ -15,7 +15,7 @@ from typing import Any
 
 from ssl_zoo import config, plugins, presets, recipes
 from ssl_zoo.cli.grids import add_engine_flags, check_out, listed, many, run_cells, say_missing, seeds, shared_values
-from ssl_zoo.cli.parser import Parser, called, description
+from ssl_zoo.cli.parser import Parser, called, description, path
 from ssl_zoo.errors import InputError
 from ssl_zoo.sweeps.cells import Cell, grid, named
 from ssl_zoo.sweeps.drive import outcomes
@@ -36,7 +36,7 @@ def parser(prog: str = "sweep.py") -> Parser:
     p.add_argument("--steps", metavar="N", help="as for run")
     add_engine_flags(p)
     p.add_argument(
-        "--out", type=Path, metavar="DIR", help="holds the cells; runs/sweep-<recipe>[-<preset>][-<budget>] unless said otherwise"
+        "--out", type=path, metavar="DIR", help="holds the cells; runs/sweep-<recipe>[-<preset>][-<budget>] unless said otherwise"
     )
     return p
 

@@ -8,9 +8,8 @@ named.
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
-from ssl_zoo.cli.parser import Parser, command, description, flag, say
+from ssl_zoo.cli.parser import Parser, command, description, flag, path, say
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.row import read_sound_rows
 from ssl_zoo.tables.documents import insert_into
@@ -26,14 +25,14 @@ def main(argv: Sequence[str] | None = None, prog: str = "table.py") -> int:
 def parser(prog: str) -> Parser:
     """Return the command line."""
     p = Parser(prog=prog, description=description(__doc__, prog), formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("paths", nargs="+", type=Path, help="run folders, folders of them, or .jsonl files of rows")
+    p.add_argument("paths", nargs="+", type=path, help="run folders, folders of them, or .jsonl files of rows")
     p.add_argument("--format", choices=FORMATS, help="Markdown (unless said otherwise), CSV, LaTeX (booktabs), HTML")
-    p.add_argument("--out", type=Path, metavar="FILE", help="write it there instead of showing it")
+    p.add_argument("--out", type=path, metavar="FILE", help="write it there instead of showing it")
     p.add_argument("--published", action="store_true", help="numbers of papers beside ours, with protocol and source")
     p.add_argument("--oracle", action="store_true", help="also the best score on the test set, which is not a result")
-    p.add_argument("--jsonl", type=Path, metavar="FILE", help="also write the rows to a file, one a line")
+    p.add_argument("--jsonl", type=path, metavar="FILE", help="also write the rows to a file, one a line")
     p.add_argument(
-        "--into", type=Path, metavar="FILE", help="put the table into a Markdown file, at the place named after the first path"
+        "--into", type=path, metavar="FILE", help="put the table into a Markdown file, at the place named after the first path"
     )
     return p
 

@@ -1,14 +1,11 @@
 """Checks of how a method runs: compiled, without waiting for the device, in bf16, on two ranks; of what is scored."""
 
 import collections
-import contextlib
 import copy
 import datetime
 import io
-import logging
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +26,7 @@ from ssl_zoo.testing.subject import (
     fail,
     loss,
     make_batch,
+    quiet,
     same_number,
     snapshot,
     update,
@@ -49,7 +47,7 @@ def graph(subject: Subject) -> None:
         method.loss, fullgraph=True, backend="eager"
     )  # the tracing is what is asked, not the code made from it
     trap = "`loss` does not trace as one graph: no `.item()`, no branch on a tensor's value, no numpy, no generator object"
-    with _quiet(), explained(trap, torch._dynamo.exc.TorchDynamoException):
+    with quiet(), explained(trap, torch._dynamo.exc.TorchDynamoException):
         for progress in (0.2, 0.7):
             moment = torch.tensor(progress)
             torch.manual_seed(0)
@@ -161,23 +159,12 @@ def eval_net(subject: Subject) -> None:
             fail("in eval mode the logits of an image change with the batch it sits in")
         if bool((logits >= 0).all()) and close(logits.sum(1), torch.ones(B)):
             fail("`eval_net()` gives probabilities; it gives logits")
-    with _quiet(), explained("`eval_net()` cannot be exported by torch.export", RuntimeError, ValueError, TypeError):
+    with quiet(), explained("`eval_net()` cannot be exported by torch.export", RuntimeError, ValueError, TypeError):
         exported = torch.export.export(net, (images,)).module()
     with torch.no_grad():
         if not close(exported(images), logits):
             fail("what torch.export makes of `eval_net()` gives other logits")
     method.train()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the tracer's thousands of log records, which pytest would show with every failure."""
-    logger = logging.getLogger("torch.__trace")
-    before, logger.propagate = logger.propagate, False
-    try:
-        yield
-    finally:
-        logger.propagate = before
 
 
 def _pickled(subject: Subject) -> bytes:

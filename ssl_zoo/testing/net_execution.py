@@ -1,15 +1,12 @@
 """Checks of how a net runs: in another memory layout, in bf16, on a device, compiled, exported."""
 
-import contextlib
 import copy
-import logging
-from collections.abc import Iterator
 
 import torch
 from torch.nn import functional as F
 
 from ssl_zoo.testing.net_contract import B, K, NetSubject, trained
-from ssl_zoo.testing.subject import close, explained, fail
+from ssl_zoo.testing.subject import close, explained, fail, quiet
 
 
 def channels_last(subject: NetSubject) -> None:
@@ -73,7 +70,7 @@ def graph(subject: NetSubject) -> None:
         net = trained(subject).train(mode)
         plain = copy.deepcopy(net)
         compiled = torch.compile(net, fullgraph=True, backend="eager")  # the tracing is what is asked, not the code made from it
-        with _quiet(), explained(trap, torch._dynamo.exc.TorchDynamoException):
+        with quiet(), explained(trap, torch._dynamo.exc.TorchDynamoException):
             torch.manual_seed(0)
             one = compiled(x)
             torch.manual_seed(0)
@@ -86,19 +83,8 @@ def export(subject: NetSubject) -> None:
     net, x = trained(subject).eval(), subject.images()
     with torch.no_grad():
         wanted = net(x)
-    with _quiet(), explained("torch.export cannot export it", RuntimeError, ValueError, TypeError):
+    with quiet(), explained("torch.export cannot export it", RuntimeError, ValueError, TypeError):
         exported = torch.export.export(net, (x,)).module()
     with torch.no_grad():
         if not close(exported(x), wanted):
             fail("what torch.export makes of it gives other logits")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the tracer's thousands of log records, which pytest would show with every failure."""
-    logger = logging.getLogger("torch.__trace")
-    before, logger.propagate = logger.propagate, False
-    try:
-        yield
-    finally:
-        logger.propagate = before

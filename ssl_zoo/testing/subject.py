@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn
 
@@ -241,3 +242,14 @@ def explained(message: str, *errors: type[Exception]) -> Iterator[None]:
     except errors as error:
         first = next(filter(None, (line.strip() for line in str(error).splitlines())), type(error).__name__)
         raise CheckFailed(f"{message} ({type(error).__name__}: {first})") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the tracer's thousands of log records, which pytest would show with every failure."""
+    logger = logging.getLogger("torch.__trace")
+    before, logger.propagate = logger.propagate, False
+    try:
+        yield
+    finally:
+        logger.propagate = before

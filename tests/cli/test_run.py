@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmarks import soak
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS
-from ssl_zoo.cli import run
+from ssl_zoo.cli import run, table
 from ssl_zoo.data import cache, normalisation
 from ssl_zoo.runs.execute import trainer_of
 from ssl_zoo.runs.inputs import choose_labels, load_data
@@ -456,3 +456,13 @@ def test_inputs_of_any_number_of_channels(kind, channels, tmp_path):
     prepared = trainer.evaluator.prepare(trainer.evaluator.images)
     torch.testing.assert_close(prepared, expected_inputs(kind, data, data.test_images), atol=1e-3, rtol=1e-3)
     assert trainer.step(0)[0]["total"].isfinite()
+
+
+def test_a_home_folder_in_a_path(tmp_path, monkeypatch, capsys):
+    """A shell leaves `--out=~/runs` as it is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert run.main(["--alg", "supervised", "--net", "smallnet", "--steps", "1", "--device", "cpu", "--out=~/runs/a"]) == 0
+    assert (tmp_path / "home/runs/a/result.json").exists() and not (tmp_path / "~").exists()
+    capsys.readouterr()
+    assert table.main(["~/runs"]) == 0 and "supervised" in capsys.readouterr().out

@@ -8,22 +8,12 @@ import torch
 from ssl_zoo import NETS, InputError
 from ssl_zoo.testing import CheckFailed, check_net, iter_net_checks
 from ssl_zoo.testing.nets import NET_CHECKS
+from tests.nets.test_all_nets import CASES
 from tests.testing.net_mutants import MUTANTS, RIGHT, Choosy, PlainNet
 
 # One cheap member of each family. Of torchvision's: one with batch norm, one with none and a convolution for its last layer.
 # vit_b_32 and densenet121 passed as well, in two minutes.
-OURS = [
-    ("smallnet", {"drop_rate": 0.3}),
-    ("mlp", {"width": 20}),
-    ("convnet13", {}),
-    ("convnet13", {"norm": "weight"}),
-    ("wrn10_1", {"drop_rate": 0.3}),
-    ("wrn13_1", {"first_stride": 2, "conv_bias": "all"}),
-    ("shakeshake26", {"base_width": 4}),
-    ("resnet18", {"stem": "small"}),
-    ("torchvision:mobilenet_v3_small", {}),
-    ("torchvision:squeezenet1_1", {}),
-]
+OURS = [*CASES, ("torchvision:squeezenet1_1", {})]
 
 
 def one(net, name, **options):
