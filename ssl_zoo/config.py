@@ -114,6 +114,17 @@ def _views(given: Any) -> dict[str, dict[str, dict[str, Any]]]:
 _NESTED = {f.name: f.type for f in dataclasses.fields(RunSettings) if dataclasses.is_dataclass(f.type)}
 
 
+def near_setting(word: str, known: Sequence[str]) -> str:
+    """As `near_miss`, but settings a level down first: `lr` is optimizer.lr, `batch_size` one of those of batch."""
+    parts = {part: [field.name for field in dataclasses.fields(cls)] for part, cls in _NESTED.items()}
+    below = [f"{part}.{word}" for part, names in parts.items() if word in names]
+    for part, names in parts.items():
+        if word.startswith(f"{part}_"):
+            rest = word.removeprefix(f"{part}_")
+            below += [f"{part}.{name}" for name in ([rest] if rest in names else names[:3])]
+    return f"did you mean {' or '.join(map(repr, below))}? " if below else near_miss(word, list(known))
+
+
 def resolve(given: Mapping[str, Any]) -> RunSettings:
     """Check all settings, fill in every default, and keep of the sections by name what this run uses.
 
@@ -123,7 +134,7 @@ def resolve(given: Mapping[str, Any]) -> RunSettings:
     fields = [field.name for field in dataclasses.fields(RunSettings)]
     for name in given:
         if name not in fields:
-            raise InputError(f"there is no setting '{name}'; {near_miss(str(name), fields)}settings: {', '.join(fields)}")
+            raise InputError(f"there is no setting '{name}'; {near_setting(str(name), fields)}settings: {', '.join(fields)}")
     special = frozenset({*_NESTED, *SECTIONS, "views"})
     values = resolve_options("", RunSettings, {k: v for k, v in given.items() if k not in special}, special)
     for name, settings in _NESTED.items():

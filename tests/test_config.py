@@ -82,6 +82,8 @@ def test_numbers_as_people_write_them(tmp_path):
         ({"schedule": {"warmup": 3}}, "schedule.warmup = 3.0 is out of range"),
         ({"batch": {"labeled": 0}}, "batch.labeled = 0"),
         ({"optimizer": {"momentum": 0}}, "optimizer.nesterov needs a momentum"),
+        ({"lr": 3}, "there is no setting 'lr'; did you mean 'optimizer.lr'?"),
+        ({"name": 3}, "there is no setting 'name'; did you mean 'optimizer.name' or 'schedule.name'?"),
         ({5: 3}, "there is no setting '5'"),
         ({"optimizer": None}, "optimizer must be a mapping of options, not None"),
         ({"views": {"weak": None}}, "views.weak is null; write {} for a view without augmentation"),

@@ -103,7 +103,8 @@ def parse(argv: Sequence[str], prog: str = "run.py") -> argparse.Namespace:
     if unknown:
         known = [option for action in p._actions for option in action.option_strings if option.startswith("--")]
         word = unknown[0].partition("=")[0]
-        raise InputError(f"unknown argument '{word}'; {near_miss(word, known)}settings are given as --set KEY=VALUE")
+        near = config.near_setting(word.removeprefix("--").replace("-", "_"), []) or near_miss(word, known)
+        raise InputError(f"unknown argument '{word}'; {near}settings are given as --set KEY=VALUE")
     return flags
 
 

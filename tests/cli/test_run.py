@@ -466,3 +466,12 @@ def test_a_home_folder_in_a_path(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "home/runs/a/result.json").exists() and not (tmp_path / "~").exists()
     capsys.readouterr()
     assert table.main(["~/runs"]) == 0 and "supervised" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("word", "setting"),
+    [("--lr", "'optimizer.lr'?"), ("--optimizer-lr=3", "'optimizer.lr'?"), ("--batch-size", "'batch.labeled' or ")],
+)
+def test_a_flag_that_is_a_setting_a_level_down_names_it(word, setting, capsys):
+    assert run.main([word]) == 2
+    assert f"did you mean {setting}" in capsys.readouterr().err
