@@ -60,6 +60,10 @@ def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted"
     except BrokenPipeError:  # whoever reads the output has read enough, as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed
         return 128 + signal.SIGPIPE
+    except UnicodeEncodeError as error:
+        cannot = f"the output is in {error.encoding}, which has no {error.object[error.start]!a}"
+        say(prog, [f"{cannot}; PYTHONIOENCODING=utf-8 before the command lets it be written"])
+        return 2
     except (InputError, RunError, OSError) as error:
         if os.environ.get("SSL_ZOO_TRACEBACK"):
             traceback.print_exc()

@@ -17,6 +17,7 @@ import numpy as np
 import PIL
 
 from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.errors import InputError
 
 FORMAT = 2  # of the file; one of another is made anew
 LARGE = 1 << 30  # bytes of images, above which they are decoded to disk
@@ -29,10 +30,17 @@ def digest(listing: list[tuple[str, int, int]]) -> str:
 
 
 def cache_file(root: Path, *options: Any) -> Path:
-    """Return the file for a root and options of its images, below `$SSL_ZOO_CACHE` or the user's cache folder."""
+    """Return the file for a root and options of its images, below `$SSL_ZOO_CACHE` or the user's cache folder.
+
+    Raises:
+        InputError: Neither is there, as for a user without a home folder.
+    """
     base = os.environ.get("SSL_ZOO_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "ssl_zoo")
     key = hashlib.blake2b(json.dumps([str(root), *options]).encode(), digest_size=8).hexdigest()
-    return Path(base).expanduser() / f"{root.name[:40]}-{key}.npz"  # the name is for people, the key tells them apart
+    folder = os.path.expanduser(base)
+    if folder.startswith("~"):  # there is no such user, or no home folder
+        raise InputError(f"decoded images have no place: the folder {base} is not known; set SSL_ZOO_CACHE to a folder")
+    return Path(folder) / f"{root.name[:40]}-{key}.npz"  # the name is for people, the key tells them apart
 
 
 def load(file: Path, stamp: str) -> Dataset | None:

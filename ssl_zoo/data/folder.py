@@ -55,15 +55,15 @@ def folder(
     if mode not in ("RGB", "L"):
         raise InputError(f"mode = '{mode}' must be RGB or L")
     source = _Folder(root) if root.is_dir() else Archive(root)
-    file = kept.cache_file(root, size, mode, skip_broken)
-    dataset = kept.load(file, source.stamp) if cache else None
+    file = kept.cache_file(root, size, mode, skip_broken) if cache else None
+    dataset = None if file is None else kept.load(file, source.stamp)
     if dataset is not None:
         return dataset
     layout = lay_out(root, source.names)
-    make = functools.partial(kept.room, file) if cache else np.zeros
+    make = np.zeros if file is None else functools.partial(kept.room, file)
     pixels, broken = decode_all(root, layout.paths, source.read, size, mode, skip_broken, make)
     dataset = _assembled(root, layout, pixels, broken)
-    if cache:
+    if file is not None:
         kept.save(file, source.stamp, dataset)
         if isinstance(pixels, np.memmap):  # of a file that has no name; the cache's takes its place
             dataset = kept.load(file, source.stamp) or dataset

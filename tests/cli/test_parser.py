@@ -142,3 +142,12 @@ def test_output_that_nobody_reads_is_no_error():
     listing.stdout.readline()
     listing.stdout.close()
     assert listing.stderr.read() == "" and listing.wait() in (0, 141)
+
+
+def test_an_output_without_the_letter_is_one_line(capsys):
+    def work():
+        "±".encode("ascii")
+
+    assert command("table.py", work) == 2
+    said = "table.py: the output is in ascii, which has no '\\xb1'; PYTHONIOENCODING=utf-8 before the command lets it be written"
+    assert capsys.readouterr().err.strip() == said

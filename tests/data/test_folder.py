@@ -340,6 +340,9 @@ def test_where_the_cache_is(monkeypatch):
     assert place() == Path("/xdg/ssl_zoo")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert place() == Path.home() / ".cache/ssl_zoo"
+    monkeypatch.setattr(os.path, "expanduser", lambda text: text)  # as for a user without a home folder
+    with pytest.raises(InputError, match="is not known; set SSL_ZOO_CACHE to a folder"):
+        place()
 
 
 # What can be wrong
