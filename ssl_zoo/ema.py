@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ssl_zoo.errors import between, one_of
+from ssl_zoo.errors import InputError, between, one_of
 
 BatchNormPolicy = Literal["own", "copy", "ema"]
 
@@ -53,14 +53,22 @@ class Teacher(nn.Module):
         bn: Where running statistics come from. own: the teacher's own training passes. copy: the student's, after each
             update. ema: averaged like the parameters.
         warmup: Whether to use the true average at first; off: d = decay from the start.
+        count_initial: Whether that average counts the initial weights. Off: d = min(1 - 1 / t, decay), so the first
+            update forgets them.
 
     Raises:
-        InputError: decay is out of range, or the policy is unknown.
+        InputError: decay is out of range, the policy is unknown, or count_initial is off without a true average.
     """
 
-    def __init__(self, net: nn.Module, decay: float, *, bn: BatchNormPolicy = "own", warmup: bool = True):
+    def __init__(
+        self, net: nn.Module, decay: float, *, bn: BatchNormPolicy = "own", warmup: bool = True, count_initial: bool = True
+    ):
         super().__init__()
-        self.decay, self.warmup = between("decay", decay, 0, 1), warmup
+        self.decay, self.warmup, self.count_initial = between("decay", decay, 0, 1), warmup, count_initial
+        if not (warmup or count_initial):
+            raise InputError(
+                "count_initial = false is of the true average, which warmup_average = false turns off; set one of them to true"
+            )
         self.bn = one_of("teacher_bn", bn, "own", "copy", "ema")
         self.net = copy.deepcopy(net).requires_grad_(False)
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64, device=next(net.parameters()).device))
@@ -76,7 +84,7 @@ class Teacher(nn.Module):
         self.updates += 1
         weight = torch.full_like(self.updates, 1 - self.decay, dtype=torch.float32)  # 1 - d
         if self.warmup:
-            weight = torch.maximum(weight, 1 / (self.updates + 1))
+            weight = torch.maximum(weight, 1 / (self.updates + self.count_initial))
         averages, values = list(self.net.parameters()), list(student.parameters())
         own, other = list(self.net.buffers()), list(student.buffers())
         if self.bn == "ema":

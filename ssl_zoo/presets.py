@@ -13,7 +13,7 @@ from typing import Any
 
 from ssl_zoo import recipes
 from ssl_zoo.errors import InputError
-from ssl_zoo.registry import Entry, near_miss
+from ssl_zoo.registry import NETS, Entry, near_miss
 
 SWITCHES = {
     "space": "what the consistency term compares: probabilities or logits",
@@ -29,6 +29,7 @@ SWITCHES = {
     "averaged": "what the teacher averages, and where its batch-norm statistics come from",
     "joint_forward": "whether labelled and unlabelled images share a forward pass, and so batch statistics",
     "bn_momentum": "the weight of the newest batch in batch norm's running statistics",
+    "transition": "what the blocks of a wide residual net read that change the number of channels",
     "memory": "what Temporal Ensembling keeps of past predictions, and how that starts",
     "draws": "whether the random numbers of an augmentation are drawn for each image or for a batch",
     "scored": "which weights are scored: student, teacher, or an average for every method",
@@ -85,7 +86,9 @@ def read_preset(name: str, folder: Path = FOLDER) -> dict[str, Any]:
 
 
 def unset(name: str, folder: Path, net: Entry, options: Mapping[str, Any]) -> list[str]:
-    """At most one line, about an option that a preset sets alike for all nets that it names and not for this one.
+    """At most one line, about options that a preset sets alike for all nets of this one's kind, and not for this one.
+
+    Its kind is its family, such as the wide residual nets; where the preset names none of them, all nets that it names.
 
     Args:
         name: The preset's.
@@ -96,11 +99,14 @@ def unset(name: str, folder: Path, net: Entry, options: Mapping[str, Any]) -> li
     nets = read_preset(name, folder).get("nets", {})
     if not nets or net.name in nets:
         return []
-    shared = set.intersection(*({(option, json.dumps(value)) for option, value in given.items()} for given in nets.values()))
+    family = [given for other, given in nets.items() if NETS.resolve(other).target is net.target]
+    alike = ({(option, json.dumps(value)) for option, value in given.items()} for given in family or nets.values())
+    shared = set.intersection(*alike)
     untouched = {option for option, p in net.options.items() if options.get(option) == p.default}
     odd = [(option, value) for option, value in sorted(shared) if option in untouched and json.dumps(options[option]) != value]
     words = " ".join(f"`nets.{net.name}.{option}={value}`" for option, value in odd)
-    return [f"the preset {name} does not know the net {net.name}; for what it gives to all others: {words}"] if odd else []
+    others = "to others of its family" if family else "to all others"
+    return [f"the preset {name} does not know the net {net.name}; for what it gives {others}: {words}"] if odd else []
 
 
 def _switches(given: Any, path: Path) -> dict[str, dict[str, Any]]:

@@ -53,6 +53,7 @@ def lr_factor(
     ramp_down: float = 0.0,
     milestones: tuple[float, ...] = (),
     gamma: float = 0.1,
+    factors: tuple[float, ...] = (),
     cosine_fraction: float = 1.0,
 ) -> float:
     """Factor of the learning rate after a fraction `progress` of the run.
@@ -66,6 +67,7 @@ def lr_factor(
         ramp_down: Last fraction of the run, over which exp(-12.5 t^2) is multiplied in (Laine & Aila 2017).
         milestones: Fractions of the run, for `steps`.
         gamma: Factor at each milestone, for `steps`.
+        factors: For `steps`, in place of powers of gamma: before the first milestone, and from each one on.
         cosine_fraction: f, the share of the cosine's half period that the run covers, for `cosine`: 300 / 350 where a
             paper stops a decay over 350 epochs at epoch 300.
     """
@@ -74,7 +76,8 @@ def lr_factor(
     elif name == "cosine7_16":
         factor = math.cos(7 * math.pi * progress / 16)
     elif name == "steps":
-        factor = gamma ** sum(progress >= milestone for milestone in milestones)
+        passed = sum(progress >= milestone for milestone in milestones)
+        factor = factors[passed] if factors else gamma**passed
     elif name == "constant":
         factor = 1.0
     else:

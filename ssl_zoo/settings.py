@@ -78,6 +78,7 @@ class ScheduleSettings:
         ramp_down: Length of the fall at the end, exp(-12.5 t^2), multiplied in.
         milestones: When the rate drops, for steps.
         gamma: By how much it drops, for steps.
+        factors: Of the rate, in place of powers of gamma: one before the first milestone, and one from each on.
         cosine_fraction: Share of the half period that the run covers, for cosine.
     """
 
@@ -87,6 +88,7 @@ class ScheduleSettings:
     ramp_down: float = 0.0
     milestones: tuple[float, ...] = ()
     gamma: float = 0.1
+    factors: tuple[float, ...] = ()
     cosine_fraction: float = 1.0
 
     def __post_init__(self):
@@ -95,6 +97,15 @@ class ScheduleSettings:
         for milestone in self.milestones:
             between("schedule.milestones", milestone, 0, 1)
         between("schedule.gamma", self.gamma, 0)
+        for factor in self.factors:
+            between("schedule.factors", factor, 0)
+        if self.factors and len(self.factors) != len(self.milestones) + 1:
+            raise InputError(
+                f"schedule.factors has {len(self.factors)} and schedule.milestones {len(self.milestones)}; give one factor more "
+                "than milestones, or no factors"
+            )
+        if self.factors and list(self.milestones) != sorted(self.milestones):
+            raise InputError("schedule.milestones must rise where schedule.factors are given")
 
 
 @dataclass(frozen=True, kw_only=True)

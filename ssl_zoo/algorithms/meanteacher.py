@@ -31,6 +31,7 @@ class MeanTeacher(AlgorithmBase):
         ramp_length: Length of the rise, as a fraction of the run. Paper: 40,000 of 150,000 steps.
         decay: Of the average, reached from below: min(1 - 1 / (t + 1), decay) after t updates. Paper: 0.999, long runs.
         warmup_average: Start as a true average, as above; off: decay from the first update.
+        count_initial: The true average counts the initial weights, as in the authors' code; off: min(1 - 1 / t, decay).
         teacher_bn: Where the teacher's running statistics come from: own passes, copy of the student's, or ema of them.
         space: What is compared; the paper's is probabilities.
             By the squared error; kl: by the divergence of the student's from the teacher's, which the paper tried.
@@ -60,6 +61,7 @@ class MeanTeacher(AlgorithmBase):
         ramp_length: float = 0.3,
         decay: float = 0.999,
         warmup_average: bool = True,
+        count_initial: bool = True,
         teacher_bn: BatchNormPolicy = "own",
         space: Literal["probabilities", "logits", "kl"] = "probabilities",
         reduction: Literal["mean", "sum"] = "mean",
@@ -78,7 +80,7 @@ class MeanTeacher(AlgorithmBase):
             raise InputError("reduction = sum is of the squared error, and space = kl has none; leave it out")
         self.ce_denominator = one_of("ce_denominator", ce_denominator, "labeled", "batch")
         self.joint_forward = joint_forward
-        self.teacher = Teacher(net, decay, bn=teacher_bn, warmup=warmup_average)  # starts as a copy; never receives a gradient
+        self.teacher = Teacher(net, decay, bn=teacher_bn, warmup=warmup_average, count_initial=count_initial)  # starts as a copy
         if consistency_on_labeled:
             self.labeled_views = ("weak", "weak")
         self.second_head, self.logit_distance = None, between("logit_distance", logit_distance, 0)

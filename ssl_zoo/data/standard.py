@@ -11,6 +11,8 @@ from ssl_zoo.data.augment import Augmentation, Move, uniform
 from ssl_zoo.errors import InputError, between, one_of
 from ssl_zoo.registry import AUGMENTATIONS
 
+DRAWS = 10  # of a part of the image, of which the first that fits counts
+
 
 def _reflected(size: int, offset: Tensor) -> Tensor:
     """Indices (n, size) of pixels i + offset, mirrored at the borders without repeating the border pixel."""
@@ -112,13 +114,13 @@ class Affine(Augmentation):
 class ResizedCrop(Augmentation):
     """A random part of the image, stretched to the whole (Szegedy et al. 2015, arXiv:1409.4842).
 
-    Area uniform, aspect ratio log-uniform, place uniform, as torchvision's RandomResizedCrop. There a crop that does
-    not fit is drawn again, up to ten times; here its side is cut to the image's, because a second draw has no place in
-    a batch.
+    As torchvision's RandomResizedCrop draws it: area uniform, aspect ratio log-uniform, both sides rounded to whole
+    pixels, place uniform over whole pixels. The first of ten draws that fits into the image counts; if none does, the
+    largest part in the middle whose ratio is in range. Bilinear, from the pixels of the part alone.
 
     Args:
         scale: Range of the part's area, relative to the image's.
-        ratio: Range of the part's width over its height, relative to the image's.
+        ratio: Range of the part's width over its height, in pixels. [1, 1] cuts squares.
     """
 
     scale_free = True
@@ -129,16 +131,47 @@ class ResizedCrop(Augmentation):
         self.scale, self.ratio = scale, ratio
 
     def draw(self, generator: Generator, n: int, shape: tuple[int, int, int]) -> tuple[Tensor, ...]:
-        area = uniform(generator, n, *self.scale)
-        ratio = uniform(generator, n, math.log(self.ratio[0]), math.log(self.ratio[1])).exp()
-        width, height = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
-        x, y = (uniform(generator, n, -1, 1) * (1 - side) for side in (width, height))  # centre, from -1 to 1
-        return width, height, x, y
+        """Top, left, height and width of each part, in pixels, (n,) each."""
+        rows, columns = shape[1:]
+        area = rows * columns * uniform(generator, n * DRAWS, *self.scale).view(n, DRAWS)
+        ratio = uniform(generator, n * DRAWS, math.log(self.ratio[0]), math.log(self.ratio[1])).view(n, DRAWS).exp()
+        height, width = (area / ratio).sqrt().round(), (area * ratio).sqrt().round()
+        fits = (height >= 1) & (height <= rows) & (width >= 1) & (width <= columns)
+        first, none = fits.int().argmax(dim=1, keepdim=True), ~fits.any(dim=1)  # (n, 1), (n,)
+        parameters = []
+        for sides, limit, middle in zip((height, width), (rows, columns), self._middle(rows, columns), strict=True):
+            side = sides.gather(1, first)[:, 0].masked_fill(none, middle)
+            room = limit - side
+            place = torch.minimum((uniform(generator, n, 0, 1) * (room + 1)).floor(), room)
+            parameters.append((torch.where(none, (room / 2).floor(), place), side))
+        (top, height), (left, width) = parameters
+        return top, left, height, width
+
+    def _middle(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of the part in the middle."""
+        if width / height < self.ratio[0]:
+            return max(1, round(width / self.ratio[0])), width
+        return height, min(width, max(1, round(height * self.ratio[1])))
 
     def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
-        width, height, x, y = parameters  # (n,) each
-        none = torch.zeros_like(x)
-        return _resample(images, torch.stack((width, none, x, none, height, y), dim=1).view(-1, 2, 3))
+        top, left, height, width = parameters  # (n,) each
+        n, _, rows, columns = images.shape
+        y, x = _within(rows, top, height), _within(columns, left, width)
+        grid = torch.stack((x[:, None, :].expand(n, rows, columns), y[:, :, None].expand(n, rows, columns)), dim=3)
+        return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _within(size: int, start: Tensor, length: Tensor) -> Tensor:
+    """Coordinates (n, size), from -1 to 1, at which a part of a line of pixels is read to be stretched to the whole.
+
+    Args:
+        size: Pixels of the line.
+        start: (n,) the part's first pixel.
+        length: (n,) the part's pixels. None beyond them is read.
+    """
+    place = (torch.arange(size, device=start.device) + 0.5) * (length / size)[:, None] - 0.5  # (n, size), in pixels of the part
+    place = torch.minimum(place.clamp(min=0), (length - 1)[:, None]) + start[:, None]
+    return (2 * place + 1) / size - 1
 
 
 @AUGMENTATIONS.register("noise")

@@ -1,12 +1,14 @@
 """Wide residual nets, as semi-supervised papers use them: `wrn28_2`, `wrn28_8`, `wrn37_2`.
 
 Zagoruyko & Komodakis, BMVC 2016, arXiv:1605.07146, in the variant of Oliver et al., NeurIPS 2018, arXiv:1804.09170:
-LeakyReLU for ReLU, and the first shortcut starts after the first activation.
+LeakyReLU for ReLU, and the first shortcut starts after the first activation. PyTorch toolkits have two small things
+otherwise, which are options here, so that their weights give their logits.
 """
 
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from ssl_zoo.errors import InputError, between, one_of
@@ -15,6 +17,7 @@ from ssl_zoo.registry import NETS
 
 STEM = 16  # channels
 Norm = Callable[[int], nn.Module]  # channels -> layer
+Active = Literal["residual", "both", "none"]
 
 
 def groups_and_blocks(depth: int) -> tuple[int, int]:
@@ -33,6 +36,13 @@ def groups_and_blocks(depth: int) -> tuple[int, int]:
     raise InputError(f"no WRN has depth {depth}: give 6n + 4 (10, 16, 22, 28, 40) or, for four groups, 8n + 5 (13, 21, 29, 37)")
 
 
+def _active(transition: str, first: bool, widens: bool) -> Active:
+    """Return which branches of a block start after its first activation."""
+    if transition == "raw" and not (first and widens):  # there the first block of all is one like others, if it widens nothing
+        return "none" if widens else "residual"
+    return "both" if first else "residual"
+
+
 class Block(nn.Module):
     """Two 3x3 convolutions, each after batch norm and LeakyReLU, and a shortcut; 1x1 where the shape changes.
 
@@ -44,15 +54,17 @@ class Block(nn.Module):
         slope: Of the LeakyReLU.
         drop_rate: Dropout before the second convolution.
         bias: Whether the convolutions have one.
-        activate_first: The shortcut, too, starts after the first activation.
+        active: Which branches start after the first activation: the residual one, both (with the shortcut), or none.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, stride: int, norm: Norm, slope: float, drop_rate: float, bias: bool, activate_first: bool
+        self, inputs: int, outputs: int, stride: int, norm: Norm, slope: float, drop_rate: float, bias: bool, active: Active
     ):
         super().__init__()
-        self.activate_first = activate_first
+        self.active = active
         self.activation = nn.Sequential(norm(inputs), nn.LeakyReLU(slope))
+        if active == "none":  # it is there for the order of a state dict; what nothing reads learns nothing
+            self.activation.requires_grad_(False)
         self.residual = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=bias),
             norm(outputs),
@@ -65,8 +77,13 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        if self.active == "none":
+            if self.training:
+                with torch.no_grad():
+                    self.activation[0](x)  # its running statistics move, as in the codes that have this, and nothing reads them
+            return self.shortcut(x) + self.residual(x)
         active = self.activation(x)
-        return self.shortcut(active if self.activate_first else x) + self.residual(active)
+        return self.shortcut(active if self.active == "both" else x) + self.residual(active)
 
 
 @NETS.register_family("wrn{depth}_{width}", r"wrn[-_]?(?P<depth>\d+)[-_](?P<width>\d+)", example="wrn28_2")
@@ -83,9 +100,12 @@ class WideResNet(ConvNet):
         drop_rate: Dropout between the two 3x3 convolutions of a block.
         bn_momentum: Weight of the newest batch in the running statistics. The authors' 0.999 is 0.001 here.
         bn_eps: Added to the variance.
+        last_bn_eps: The same of the last batch norm; null: bn_eps. USB: 0.001, beside 1e-5.
         leaky_slope: Of the LeakyReLU, for negative inputs.
         conv_bias: Which convolutions have a bias: none, the stem alone (USB), or all (TorchSSL, TensorFlow's default).
         first_stride: Of the first group, 1 or 2. For STL-10 it is 1 in the authors' code and 2 in TorchSSL and USB.
+        transition: What the first blocks of later groups read. activated: the input after batch norm and LeakyReLU, as the
+            authors' code. raw: the input, and that batch norm trains nothing, as kekmodel's FixMatch, TorchSSL and USB.
 
     Raises:
         InputError: No net has this depth, or an option is out of range.
@@ -105,6 +125,8 @@ class WideResNet(ConvNet):
         leaky_slope: float = 0.1,
         conv_bias: Literal["none", "stem", "all"] = "none",
         first_stride: int = 1,
+        last_bn_eps: float | None = None,
+        transition: Literal["activated", "raw"] = "activated",
     ):
         groups, blocks = groups_and_blocks(depth)
         between("width", width, 1, 100)
@@ -114,9 +136,11 @@ class WideResNet(ConvNet):
         between("leaky_slope", leaky_slope, 0)
         between("first_stride", first_stride, 1, 2)
         one_of("conv_bias", conv_bias, "none", "stem", "all")
+        one_of("transition", transition, "activated", "raw")
+        last_eps = bn_eps if last_bn_eps is None else between("last_bn_eps", last_bn_eps, 0)
 
-        def norm(channels: int) -> nn.BatchNorm2d:
-            return nn.BatchNorm2d(channels, eps=bn_eps, momentum=bn_momentum)
+        def norm(channels: int, eps: float = bn_eps) -> nn.BatchNorm2d:
+            return nn.BatchNorm2d(channels, eps=eps, momentum=bn_momentum)
 
         layers: list[nn.Module] = [nn.Conv2d(in_chans, STEM, 3, padding=1, bias=conv_bias != "none")]
         channels = STEM
@@ -124,16 +148,16 @@ class WideResNet(ConvNet):
             for block in range(blocks):
                 before, channels = channels, STEM * width * 2**group
                 stride = 1 if block else 2 if group else first_stride
-                first, bias = group == block == 0, conv_bias == "all"
-                layers.append(Block(before, channels, stride, norm, leaky_slope, drop_rate, bias, activate_first=first))
-        layers += [norm(channels), nn.LeakyReLU(leaky_slope)]  # (B, D, h, w)
+                active = _active(transition, first=group == block == 0, widens=before != channels)
+                layers.append(Block(before, channels, stride, norm, leaky_slope, drop_rate, conv_bias == "all", active))
+        layers += [norm(channels, last_eps), nn.LeakyReLU(leaky_slope)]  # (B, D, h, w)
         super().__init__(nn.Sequential(*layers), nn.Linear(channels, num_classes), channels)
-        self._initialise(leaky_slope)
+        self._initialise()
 
-    def _initialise(self, slope: float) -> None:
+    def _initialise(self) -> None:
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, a=slope, mode="fan_out", nonlinearity="leaky_relu")
+            if isinstance(module, nn.Conv2d):  # variance 2 / fan_out whatever the slope, as in all codes named above
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             elif isinstance(module, nn.Linear):
                 nn.init.xavier_normal_(module.weight)
             if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
