@@ -103,8 +103,8 @@ def unset(name: str, folder: Path, net: Entry, options: Mapping[str, Any]) -> li
     alike = ({(option, json.dumps(value)) for option, value in given.items()} for given in family or nets.values())
     shared = set.intersection(*alike)
     untouched = {option for option, p in net.options.items() if options.get(option) == p.default}
-    odd = [(option, value) for option, value in sorted(shared) if option in untouched and json.dumps(options[option]) != value]
-    words = " ".join(f"`nets.{net.name}.{option}={value}`" for option, value in odd)
+    odd = [(option, value) for option, value in sorted(shared) if option in untouched and json.loads(value) != options[option]]
+    words = " ".join("`nets.{}.{}={}`".format(net.name, option, value.strip('"')) for option, value in odd)
     others = "to others of its family" if family else "to all others"
     return [f"the preset {name} does not know the net {net.name}; for what it gives {others}: {words}"] if odd else []
 

@@ -45,6 +45,18 @@ def test_the_first_updates_are_a_true_average():
     assert teacher.net.weight.item() == pytest.approx((0 + 3 + 6 + 9) / 4)
 
 
+def test_an_average_that_forgets_the_initial_weights():
+    """d_t = min(1 - 1/t, decay): 0, 1/2, 2/3, then the decay."""
+    student, values = constant(100.0), [3.0, 6.0, 9.0, -3.0]
+    teacher, found = Teacher(student, decay=0.7, count_initial=False), []
+    for value in values:
+        student.weight.fill_(value)
+        teacher.update(student)
+        found.append(teacher.net.weight.item())
+    assert found[0] == 3.0, "the first update takes the student whole, to the bit"
+    assert found == pytest.approx([3, (3 + 6) / 2, (3 + 6 + 9) / 3, 0.7 * 6 - 0.3 * 3], rel=1e-6)
+
+
 def test_without_warmup_the_decay_holds_from_the_first_update():
     student = constant(0.0)
     teacher = Teacher(student, decay=0.9, warmup=False)
@@ -103,3 +115,5 @@ def test_bad_options(net):
         Teacher(net, 1.5)
     with pytest.raises(InputError, match="teacher_bn = 'none'"):
         Teacher(net, 0.5, bn="none")
+    with pytest.raises(InputError, match="count_initial = false is of the true average"):
+        Teacher(net, 0.5, warmup=False, count_initial=False)

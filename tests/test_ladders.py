@@ -1,6 +1,7 @@
 """Rungs change what they say and nothing else."""
 
 import copy
+import math
 
 import pytest
 
@@ -15,16 +16,19 @@ CHANGED = {  # what differs from the rung above, on either data set
     "A2": {f"{MT}.weight"},
     "A3": {f"{MT}.ramp_length"},
     "A4": {"batch.labeled", "batch.unlabeled"},
-    "A5": {"optimizer.lr", "schedule.name", "schedule.warmup"},
+    "A5": {"optimizer.lr", "schedule.name"},
     "A6": {"optimizer.weight_decay"},
     "A7": {"views.weak"},
     "A9": {f"{MT}.joint_forward", f"{MT}.teacher_bn"},
     "A10": {"batch.labeled_in_unlabeled", *(f"{MT}.{n}" for n in ("weight", "ramp", "ramp_length", "consistency_on_labeled"))},
+    "A0-aspect": {"views.weak"},
+    "A0-initial": {f"{MT}.count_initial"},
+    "A0-smooth": {"schedule.milestones", "schedule.factors", "schedule.warmup"},
     "A10-logits-1": {f"{MT}.space", f"{MT}.weight"},
     "A10-logits-50": {f"{MT}.space"},
     "A10-ramp": {f"{MT}.ramp", f"{MT}.ramp_length"},
     "A10-batch": {"batch.labeled", "batch.unlabeled"},
-    "A10-lr": {"optimizer.lr", "schedule.name", "schedule.warmup"},
+    "A10-lr": {"optimizer.lr", "schedule.name"},
     "A10-decay": {"optimizer.weight_decay"},
     "A10-crop": {"views.weak"},
     "A10-joint": {f"{MT}.joint_forward", f"{MT}.teacher_bn"},
@@ -51,6 +55,10 @@ def test_a_rung_changes_what_it_says_and_nothing_else(dataset):
     for name, keys in CHANGED.items():
         if name in rungs:
             assert differing(rungs[name], rungs[rungs[name].above]) == keys, name
+    for name, option in (("A0-activated", "transition"), ("A0-momentum", "bn_momentum"), ("A10-activated", "transition")):
+        net = settings_of(rungs[name])["net"]
+        assert differing(rungs[name], rungs[rungs[name].above]) == {f"nets.{net}.{option}"}, name
+    assert {rung.above for name, rung in rungs.items() if name.startswith("A0-")} == {"A0"}
     assert {rung.above for name, rung in rungs.items() if name.startswith("A10-")} == {"A10"}
     assert {rung.above for name, rung in rungs.items() if name.startswith("A2-")} == {"A2"}
     assert [rungs[f"A{k}"].above for k in range(1, 12)] == [f"A{k}" for k in range(11)] and rungs["A0"].above is None
@@ -62,12 +70,23 @@ def test_a_rung_changes_what_it_says_and_nothing_else(dataset):
 
 VALUES = {  # of rungs, for both data sets unless said otherwise
     "S0": {f"{MT}.weight": 0, f"{MT}.space": "logits"},
-    "A0": {f"{MT}.weight": 1, f"{MT}.space": "logits", f"{MT}.ramp": "sigmoid", f"{MT}.ramp_length": 0.5, "optimizer.lr": 0.1},
+    "A0": {
+        f"{MT}.weight": 1,
+        f"{MT}.space": "logits",
+        f"{MT}.ramp": "sigmoid",
+        f"{MT}.ramp_length": 0.5,
+        f"{MT}.count_initial": False,
+        "optimizer.lr": 0.1,
+        "views.weak.resized_crop.ratio": [1.0, 1.0],
+    },
+    "A0-aspect": {"views.weak.resized_crop.ratio": [0.75, 1.3333], "views.weak.resized_crop.scale": [0.75, 1.0]},
     "A1": {f"{MT}.weight": 1, f"{MT}.space": "probabilities"},
     "A2": {f"{MT}.weight": 100, f"{MT}.space": "probabilities", "batch.labeled": 16, "batch.unlabeled": 112},
     "A3": {f"{MT}.ramp_length": 0.025},
     "A4": {"batch.labeled": 64, "batch.unlabeled": 64, "optimizer.lr": 0.1, "schedule.name": "steps"},
     "A5": {"optimizer.lr": 0.03, "schedule.name": "cosine7_16", "schedule.warmup": 0, "optimizer.weight_decay": 1e-4},
+    "A0-initial": {f"{MT}.count_initial": True},
+    "A0-smooth": {"schedule.milestones": [0.5, 0.75], "schedule.factors": [], "schedule.warmup": 0.015, "optimizer.lr": 0.1},
     "A6": {"optimizer.weight_decay": 5e-4},
     "A9": {f"{MT}.joint_forward": False, f"{MT}.teacher_bn": "copy", f"{MT}.weight": 100, "batch.labeled_in_unlabeled": False},
     "A10": {f"{MT}.weight": 50, f"{MT}.ramp": "linear", f"{MT}.ramp_length": 0.4, "batch.labeled_in_unlabeled": True},
@@ -78,7 +97,7 @@ VALUES = {  # of rungs, for both data sets unless said otherwise
     "A10-short": {f"{MT}.ramp": "sigmoid", f"{MT}.ramp_length": 0.025},
     "A10-ramp-10": {f"{MT}.ramp": "sigmoid", f"{MT}.ramp_length": 0.1},
     "A10-batch": {"batch.labeled": 16, "batch.unlabeled": 112},
-    "A10-lr": {"optimizer.lr": 0.1, "schedule.name": "steps", "schedule.warmup": 0.015},
+    "A10-lr": {"optimizer.lr": 0.1, "schedule.name": "steps", "schedule.factors": [0.001, 0.334, 0.667, 1, 0.1, 0.01]},
     "A10-decay": {"optimizer.weight_decay": 1e-4},
     "A10-joint": {f"{MT}.joint_forward": True, f"{MT}.teacher_bn": "own"},
     "A10-streams": {f"{MT}.consistency_on_labeled": True, "batch.labeled_in_unlabeled": False},
@@ -102,7 +121,16 @@ VALUES = {  # of rungs, for both data sets unless said otherwise
 }
 
 DIGITS = {
-    "A0": {"nets.wrn16_2.drop_rate": 0.1, "steps": 600, f"{MT}.decay": 0.97},
+    "A0": {
+        "nets.wrn16_2.drop_rate": 0.1,
+        "nets.wrn16_2.bn_momentum": 0.1,
+        "nets.wrn16_2.transition": "raw",
+        "steps": 600,
+        f"{MT}.decay": 0.97,
+    },
+    "A0-activated": {"nets.wrn16_2.transition": "activated"},
+    "A0-momentum": {"nets.wrn16_2.bn_momentum": 0.001},
+    "A10-activated": {"nets.wrn16_2.transition": "activated"},
     "A8": {"nets.wrn16_2.drop_rate": 0.0, "nets.wrn16_2.bn_eps": 1e-3},
     "A11": {"steps": 1920},
     "A10-dropout": {"nets.wrn16_2.drop_rate": 0.1},
@@ -110,7 +138,16 @@ DIGITS = {
 }
 
 CIFAR = {
-    "A0": {"nets.wrn28_3.drop_rate": 0.1, f"{MT}.decay": 0.999},
+    "A0": {
+        "nets.wrn28_3.drop_rate": 0.1,
+        "nets.wrn28_3.bn_momentum": 0.001,
+        "nets.wrn28_3.transition": "raw",
+        f"{MT}.decay": 0.999,
+    },
+    "A0-activated": {"nets.wrn28_3.transition": "activated"},
+    "A0-momentum": {"nets.wrn28_3.bn_momentum": 0.1},
+    "A10": {"nets.wrn28_2.bn_momentum": 0.001, "nets.wrn28_2.transition": "raw"},
+    "A10-activated": {"nets.wrn28_2.transition": "activated"},
     "A8": {"net": "wrn28_2", "nets.wrn28_2.drop_rate": 0.0, "nets.wrn28_2.bn_eps": 1e-3},
     "A11": {"steps": 262_144},
     "A12": {"steps": 1_048_576},
@@ -161,7 +198,9 @@ def test_the_full_ladder_is_that_of_the_design():
     a0, a10 = settings_of(rungs["A0"]), settings_of(rungs["A10"])
     assert (a0["net"], a0["steps"], a0["nets"]["wrn28_3"]["drop_rate"]) == ("wrn28_3", 82_000, 0.1)
     assert (a0["optimizer"]["lr"], a0["optimizer"]["weight_decay"], a0["optimizer"]["decay_all"]) == (0.1, 1e-4, False)
-    assert a0["schedule"]["milestones"] == [41_000 / 82_000, 61_500 / 82_000] and a0["schedule"]["warmup"] == 3 * 410 / 82_000
+    changes = [math.ceil(82_000 * milestone) for milestone in a0["schedule"]["milestones"]]
+    assert changes == [410 * epoch + 1 for epoch in (1, 2, 3, 99, 149)], "one step late: tests/test_tutorial.py"
+    assert [0.1 * factor for factor in a0["schedule"]["factors"]] == pytest.approx([1e-4, 0.0334, 0.0667, 0.1, 0.01, 0.001])
     mt = a0["algorithms"]["meanteacher"]
     assert (mt["space"], mt["weight"], mt["ramp_length"], mt["decay"], mt["teacher_bn"]) == ("logits", 1, 0.5, 0.999, "own")
     assert (a10["net"], a10["batch"]["unlabeled"], a10["optimizer"]["weight_decay"]) == ("wrn28_2", 64, 5e-4)

@@ -30,6 +30,7 @@ ROWS = [  # on what papers and codes disagree, in the order of the design's tabl
     "averaged",
     "joint_forward",
     "bn_momentum",
+    "transition",
     "memory",
     "draws",
     "scored",
@@ -454,10 +455,14 @@ def test_a_net_that_a_preset_does_not_know():
         return presets.unset(preset, presets.FOLDER, entry, {name: p.default for name, p in entry.options.items()} | options)
 
     (line,) = lines("mixmatch", "wrn16_2")
-    assert line.endswith("does not know the net wrn16_2; for what it gives to all others: `nets.wrn16_2.bn_momentum=0.001`")
+    given = "`nets.wrn16_2.bn_momentum=0.001` `nets.wrn16_2.conv_bias=all`"
+    assert line.endswith(f"does not know the net wrn16_2; for what it gives to others of its family: {given}")
+    (line,) = lines("tutorial", "wrn16_2")
+    for option in ("bn_momentum=0.001", "transition=raw", "drop_rate=0.1", "bn_eps=1e-05"):
+        assert f"`nets.wrn16_2.{option}`" in line
     assert (
         lines("mixmatch", "wrn28_2")
-        == lines("mixmatch", "wrn16_2", bn_momentum=0.01)
+        == lines("mixmatch", "wrn16_2", bn_momentum=0.01, conv_bias="stem")
         == lines("tarvainen-pytorch", "wrn16_2")
         == []
     )

@@ -5,6 +5,7 @@ import torch
 
 from ssl_zoo import InputError
 from ssl_zoo.schedules import RAMPS, lr_factor, ramp
+from ssl_zoo.settings import ScheduleSettings
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,30 @@ def test_lr_factors_at_known_points():
     assert lr_factor(1, "cosine", cosine_fraction=0.5) == pytest.approx(0.5)
     assert lr_factor(1, "cosine7_16") == pytest.approx(math.cos(7 * math.pi / 16))
     assert [lr_factor(p, "steps", milestones=(0.5, 0.75), gamma=0.1) for p in (0.49, 0.5, 0.75)] == pytest.approx([1, 0.1, 0.01])
+
+
+def test_lr_factors_of_the_parts_of_a_run():
+    parts = {"milestones": (0.1, 0.5), "factors": (0.01, 1, 0.2)}
+    found = [lr_factor(p, "steps", **parts, gamma=0.7) for p in (0, 0.0999, 0.1, 0.4999, 0.5, 0.9999)]
+    assert found == [0.01, 0.01, 1, 1, 0.2, 0.2]
+    assert lr_factor(0.05, "steps", **parts, warmup=0.1) == pytest.approx(0.005), "a warm-up is multiplied in"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            {"milestones": (0.5,), "factors": (1, 0.1, 0.2)},
+            "schedule.factors has 3 and schedule.milestones 1; give one",
+        ),
+        ({"milestones": (0.5, 0.2), "factors": (1, 2, 3)}, "schedule.milestones must rise"),
+        ({"milestones": (0.5,), "factors": (1, -1)}, "schedule.factors = -1"),
+    ],
+)
+def test_factors_that_fit_no_milestones(given, says):
+    with pytest.raises(InputError, match=says):
+        ScheduleSettings(name="steps", **given)
+    ScheduleSettings(name="steps", milestones=(0.5, 0.2))
 
 
 def test_lr_warm_up_and_ramp_down():

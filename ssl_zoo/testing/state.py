@@ -141,7 +141,7 @@ def _decays(subject: Subject, holder: Teacher | None, given: Mapping[str, float]
     """Return what a teacher may keep of itself: by the option with "decay" in its name, else by its `Teacher`."""
     named = [option for option in subject.entry.options if "decay" in option]
     values = [{**subject.options, **given}.get(option, subject.entry.options[option].default) for option in named]
-    early = 1 - 1 / (t + 1)
+    early = 1 - 1 / (t + (holder is None or holder.count_initial))
     if holder is not None:
         declared = values if len(values) == 1 else [holder.decay]
         return [min(early, decay) if holder.warmup else decay for decay in declared]

@@ -14,6 +14,7 @@ SWITCHES = [
     ("tempens", {"joint_forward": False, "reduction": "sum"}),
     ("meanteacher", {"teacher_bn": "copy", "joint_forward": False}),
     ("meanteacher", {"teacher_bn": "ema", "warmup_average": False, "decay": 0.9}),
+    ("meanteacher", {"count_initial": False}),
     ("meanteacher", {"space": "logits", "reduction": "sum"}),
     ("meanteacher", {"space": "kl"}),
     ("meanteacher", {"consistency_on_labeled": True}),

@@ -148,7 +148,7 @@ class MeanTeacher(Paper):
         self.t += 1
         alpha = self.switches["decay"]
         if self.switches.get("true_average", True):
-            alpha = min(1 - 1 / (self.t + 1), alpha)
+            alpha = min(1 - 1 / (self.t + self.switches.get("count_initial", 1)), alpha)
         self.TW = alpha * self.TW + (1 - alpha) * self.W
         self.Tb = alpha * self.Tb + (1 - alpha) * self.b
 
@@ -165,6 +165,7 @@ CASES = [
     ("tempens", TemporalEnsembling, {"alpha": 0.9, "reduction": "sum"}, {"alpha": 0.9, "sum": True}),
     ("meanteacher", MeanTeacher, {"decay": 0.7}, {"decay": 0.7}),
     ("meanteacher", MeanTeacher, {"decay": 0.7, "warmup_average": False}, {"decay": 0.7, "true_average": False}),
+    ("meanteacher", MeanTeacher, {"decay": 0.7, "count_initial": False}, {"decay": 0.7, "count_initial": 0}),
     ("meanteacher", MeanTeacher, {"decay": 0.9, "space": "logits"}, {"decay": 0.9, "logits": True}),
     ("meanteacher", MeanTeacher, {"decay": 0.9, "space": "kl"}, {"decay": 0.9, "kl": True}),
     ("meanteacher", MeanTeacher, {"decay": 0.9, "reduction": "sum"}, {"decay": 0.9, "sum": True}),

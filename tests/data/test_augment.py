@@ -1,8 +1,12 @@
 import math
+from collections import Counter
 
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.stats import chi2_contingency
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms.functional import resized_crop
 
 from ssl_zoo import AUGMENTATIONS, InputError
 from ssl_zoo.data.augment import View, channel_statistics
@@ -38,7 +42,7 @@ def test_draws_are_per_image(name):
     augmentation = AUGMENTATIONS.create(name, **ALL[name])
     made = augmentation.apply(one, *augmentation.draw(generator(), 256, SHAPE))
     kinds = len(torch.unique(made.flatten(1), dim=0))
-    assert kinds >= {"flip": 2, "translate": 40, "randaugment": 200, "cutout": 60}.get(name, 256)
+    assert kinds >= {"flip": 2, "translate": 40, "randaugment": 200, "cutout": 60, "resized_crop": 70}.get(name, 256)
     assert made.std(dim=0).max() > 0.05
 
 
@@ -63,7 +67,7 @@ def test_draw_gives_one_parameter_per_image(name):
         ("flip", {"probability": 0}),
         ("affine", {}),
         ("noise", {"std": 0}),
-        ("resized_crop", {"scale": (1, 1), "ratio": (1, 1)}),
+        ("resized_crop", {"scale": (1, 1), "ratio": (0.75, 0.75)}),  # that of the images
     ],
 )
 def test_at_zero_strength_nothing_changes(name, options):
@@ -136,12 +140,46 @@ def test_affine_does_not_shear_an_oblong_image():
 
 def test_resized_crop_covers_its_share_of_the_image():
     crop = AUGMENTATIONS.create("resized_crop", scale=(0.25, 0.25), ratio=(1, 1))
-    width, height, x, y = crop.draw(generator(), 1000, SHAPE)
-    torch.testing.assert_close(width * height, torch.full((1000,), 0.25))
-    assert x.abs().max() <= 0.5 and y.abs().max() <= 0.5
+    top, left, height, width = crop.draw(generator(), 1000, (1, 16, 16))
+    assert {*height.tolist(), *width.tolist()} == {8}
+    assert {*top.tolist()} == {*left.tolist()} == {*range(9)}
     ramp = torch.linspace(0, 1, 16).expand(1000, 1, 16, 16)
-    made = crop.apply(ramp, width, height, x, y)
-    torch.testing.assert_close(made.amax((1, 2, 3)) - made.amin((1, 2, 3)), torch.full((1000,), 0.5), atol=0.04, rtol=0)
+    made = crop.apply(ramp, top, left, height, width)
+    torch.testing.assert_close(made.amin((1, 2, 3)), left / 15)  # no pixel beyond the part is read
+    torch.testing.assert_close(made.amax((1, 2, 3)), (left + 7) / 15)
+
+
+CROPS = [  # height, width, scale, ratio
+    (32, 32, (0.75, 1.0), (1.0, 1.0)),
+    (8, 8, (0.75, 1.0), (0.75, 1.3333)),
+    (9, 14, (0.2, 0.9), (0.5, 2.5)),  # some draws do not fit
+    (4, 40, (0.9, 1.0), (0.75, 1.3333)),  # none does: the middle, as wide as it may be
+    (40, 4, (0.9, 1.0), (0.75, 1.3333)),
+    (10, 10, (1.0, 1.0), (1.3, 1.3)),
+]
+
+
+@pytest.mark.parametrize(("rows", "columns", "scale", "ratio"), CROPS, ids=str)
+def test_resized_crop_draws_as_torchvision_does(rows, columns, scale, ratio):
+    torch.manual_seed(0)
+    count, image = 8000, torch.zeros(1, rows, columns)
+    drawn = AUGMENTATIONS.create("resized_crop", scale=scale, ratio=ratio).draw(generator(), count, (1, rows, columns))
+    ours = Counter(zip(*(part.int().tolist() for part in drawn), strict=True))
+    theirs = Counter(RandomResizedCrop.get_params(image, list(scale), list(ratio)) for _ in range(count))
+    often = [box for box in ours | theirs if ours[box] + theirs[box] >= 20]
+    rest = [count - sum(counted[box] for box in often) for counted in (ours, theirs)]
+    table = [[counted[box] for box in often] + [left] * any(rest) for counted, left in zip((ours, theirs), rest, strict=True)]
+    assert len(often) == 1 or chi2_contingency(table).pvalue > 0.01
+    for top, left, height, width in ours:
+        assert 0 <= top <= rows - height and 0 <= left <= columns - width
+
+
+def test_resized_crop_stretches_as_torchvision_does():
+    crop, (given,) = AUGMENTATIONS.create("resized_crop", scale=(0.1, 1.0)), images(1)
+    drawn = crop.draw(generator(), 100, SHAPE)
+    made = crop.apply(given.expand(100, -1, -1, -1), *drawn)
+    for one, box in zip(made, zip(*(part.int().tolist() for part in drawn), strict=True), strict=True):
+        torch.testing.assert_close(one, resized_crop(given, *box, list(SHAPE[1:]), antialias=True), rtol=0, atol=1e-6)
 
 
 def test_noise_has_its_deviation():

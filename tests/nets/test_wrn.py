@@ -6,6 +6,7 @@ import torch
 from ssl_zoo.errors import InputError
 from ssl_zoo.nets.wrn import WideResNet
 from ssl_zoo.registry import NETS
+from tests.nets.toolkits import ToolkitNet, used
 
 
 def parameters(name, num_classes=10, **options):
@@ -68,8 +69,68 @@ def test_only_the_first_shortcut_starts_after_the_activation():
         y, active = first(x), first.activation(x)
         torch.testing.assert_close(y - first.residual(active), first.shortcut(active), rtol=0, atol=1e-5)
         torch.testing.assert_close(second(y) - second.residual(second.activation(y)), y, rtol=0, atol=1e-5)
-    assert not third.activate_first
+    assert (first.active, second.active, third.active) == ("both", "residual", "residual")
     assert isinstance(third.shortcut, torch.nn.Conv2d)
+
+
+TOOLKITS = {  # their convolutions with a bias, and epsilons of batch norm: in blocks, and the last one
+    "kekmodel/FixMatch-pytorch": ("none", 1e-5, 1e-5),
+    "TorchSSL": ("all", 1e-3, 1e-3),
+    "USB": ("stem", 1e-5, 1e-3),
+}
+
+
+def with_weights_of(other, name, **options):
+    """Our net, with the weights of another of the same layers in the same order."""
+    net = NETS.create(name, 10, 3, (32, 32), **options)
+    state = net.state_dict()
+    assert [value.shape for value in state.values()] == [value.shape for value in other.state_dict().values()]
+    net.load_state_dict(dict(zip(state, other.state_dict().values(), strict=True)))
+    return net
+
+
+@pytest.mark.parametrize("toolkit", TOOLKITS)
+@pytest.mark.parametrize(("depth", "width"), [(28, 2), (10, 1)])
+def test_weights_of_a_toolkit_give_its_logits(toolkit, depth, width):
+    bias, eps, last_eps = TOOLKITS[toolkit]
+    theirs = used(ToolkitNet(depth, width, 10, bias, eps, last_eps)).eval()
+    options = {"conv_bias": bias, "bn_eps": eps, "last_bn_eps": last_eps, "transition": "raw"}
+    x = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+    def error(**changed):
+        ours = with_weights_of(theirs, f"wrn{depth}_{width}", **options | changed).eval()
+        with torch.no_grad():
+            wanted = theirs(x)
+            return float((ours(x) - wanted).abs().max() / wanted.abs().max())
+
+    assert error() < 1e-4
+    assert error(transition="activated") > 1e-2
+    if eps != last_eps:
+        assert error(last_bn_eps=None) > 1e-4
+
+
+def test_raw_transitions_in_training():
+    """The batch norms that nothing reads move their statistics, as in the toolkits, and have nothing to learn."""
+    theirs = used(ToolkitNet(16, 2, 10, "none", 1e-5, 1e-5))
+    ours = with_weights_of(theirs, "wrn16_2", bn_eps=1e-5, bn_momentum=0.001, transition="raw")
+    x = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    for net in (ours, theirs):
+        net(x).square().sum().backward()
+    for (name, mine), other in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-6, msg=name)
+    pairs = list(zip(ours.named_parameters(), theirs.parameters(), strict=True))
+    unread = [name for (name, mine), _ in pairs if not mine.requires_grad]
+    assert unread == [f"features.{block}.activation.0.{kind}" for block in (3, 5) for kind in ("weight", "bias")]
+    for (name, mine), other in pairs:
+        if name in unread:
+            assert mine.grad is other.grad is None
+        else:
+            torch.testing.assert_close(mine.grad, other.grad, rtol=1e-4, atol=1e-4 * float(other.grad.abs().max()), msg=name)
+
+
+def test_transitions_that_are_none_of_the_two():
+    with pytest.raises(InputError, match="transition = 'half'"):
+        NETS.create("wrn10_1", 10, 3, (8, 8), transition="half")
 
 
 def test_options_reach_the_layers():
@@ -83,7 +144,7 @@ def test_initial_values():
     torch.manual_seed(0)
     net = NETS.create("wrn10_8", 10, 3, (32, 32), conv_bias="all")
     conv = net.features[-3].residual[-1]  # 512 -> 512, 3x3
-    assert conv.weight.std().item() == pytest.approx((2 / (1 + 0.1**2) / (512 * 9)) ** 0.5, rel=0.01)
+    assert conv.weight.std().item() == pytest.approx((2 / (512 * 9)) ** 0.5, rel=0.002)
     assert net.head.weight.std().item() == pytest.approx((2 / (512 + 10)) ** 0.5, rel=0.05)
     assert not conv.bias.any()
     assert not net.head.bias.any()
