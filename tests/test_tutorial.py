@@ -266,34 +266,50 @@ def test_streams(loaders):
     assert chosen.steps == 200 * len(unlabeled) and chosen.evaluation.every == len(unlabeled) and len(test) * 16 == 10_000
 
 
-def test_crops_and_mirroring(loaders):
-    """Each result is one of 55 squares, mirrored or not; both pick them equally often, and differ by rounding alone."""
-    crop, flip, _, normalise = loaders[0].dataset.transform.transform.transforms
-    assert [type(step).__name__ for step in (crop, flip)] == ["RandomResizedCrop", "RandomHorizontalFlip"]
+@pytest.fixture(scope="module")
+def squares():
+    """An image, and what becomes of it: its 55 squares of 28 to 32 pixels, each stretched by PIL, and mirrored or not."""
     given = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    squares = [(top, left, side) for side in range(28, 33) for top in range(33 - side) for left in range(33 - side)]
+    places = [(top, left, side) for side in range(28, 33) for top in range(33 - side) for left in range(33 - side)]
     plain = [
         np.asarray(transforms.functional.resized_crop(Image.fromarray(given), top, left, side, side, [32, 32]))
-        for top, left, side in squares
+        for top, left, side in places
     ]
-    kinds = torch.tensor(np.stack([*plain, *(image[:, ::-1] for image in plain)])).flatten(1).float()  # (110, 3072)
+    return given, torch.tensor(np.stack([*plain, *(image[:, ::-1] for image in plain)])).flatten(1).float()  # (110, 3072)
 
-    torch.manual_seed(0)
-    drawn = torch.stack([torch.tensor(np.asarray(flip(crop(Image.fromarray(given))))) for _ in range(6000)]).flatten(1).float()
+
+def viewed(given, count, **ratio):
+    """So many draws of our weak view of one image, in grey levels."""
     weak = settings().views["weak"]
+    assert list(weak) == ["resized_crop", "flip"]
+    weak = {**weak, "resized_crop": weak["resized_crop"] | ratio}
     view = View([AUGMENTATIONS.create(name, **options) for name, options in weak.items()], torch.zeros(3), torch.ones(3))
     source = torch.Generator().manual_seed(0)
-    made = view(torch.tensor(given)[None], torch.zeros(6000, dtype=torch.int64), source, 6000, slice(None))
-    made = 255 * made.permute(0, 2, 3, 1).flatten(1)
-    counts = []
-    for results in (drawn, made):
-        distance = torch.cdist(results, kinds, p=2)
-        which = distance.argmin(dim=1)
-        assert (results - kinds[which]).abs().max() <= 1.01  # ours keeps fractions of a grey level, which PIL rounds
-        counts.append(torch.bincount(which, minlength=len(kinds)))
-    table = torch.stack(counts).numpy()
-    assert (table > 0).all() and chi2_contingency(table).pvalue > 0.01
-    assert tuple(normalise.mean) == pytest.approx((0.4914, 0.4822, 0.4465)) and settings().input == "channel"
+    made = view(torch.tensor(given)[None], torch.zeros(count, dtype=torch.int64), source, count, slice(None))
+    return 255 * made.permute(0, 2, 3, 1).flatten(1)
+
+
+def sorted_by(kinds, results):
+    """How many results are of each kind, and by how much any differs from its kind."""
+    which = torch.cdist(results, kinds).argmin(dim=1)
+    return torch.bincount(which, minlength=len(kinds)), float((results - kinds[which]).abs().max())
+
+
+def test_crops_and_mirroring(loaders, squares):
+    """Both make each of the 110 equally often. Ours keep fractions of a grey level, which PIL rounds."""
+    given, kinds = squares
+    crop, flip, _, normalise = loaders[0].dataset.transform.transform.transforms
+    torch.manual_seed(0)
+    drawn = torch.tensor(np.stack([np.asarray(flip(crop(Image.fromarray(given)))) for _ in range(5000)])).flatten(1).float()
+    (theirs, apart), (ours, rounding) = sorted_by(kinds, drawn), sorted_by(kinds, viewed(given, 5000))
+    assert apart == 0 and rounding < 1.01
+    assert (theirs > 0).all() and (ours > 0).all() and chi2_contingency(torch.stack((theirs, ours))).pvalue > 0.01
+    assert settings().input == "channel" and tuple(normalise.mean) == (0.4914, 0.4822, 0.4465)  # those of the training images
+
+
+def test_crops_of_another_ratio_are_seen(squares):
+    given, kinds = squares
+    assert sorted_by(kinds, viewed(given, 100, ratio=(0.75, 1.3333)))[1] > 50
 
 
 @pytest.mark.parametrize("seed", range(2))
