@@ -187,7 +187,9 @@ def test_the_tutorial_is_its_preset_but_for_when_it_is_scored():
         recipes.flatten(part) for part in (config.plain(config.resolve(given)), settings_of(ladders.read_ladder("cifar10")["A0"]))
     )
     differ = {key for key in {*theirs, *ours} if theirs.get(key) != ours.get(key)}
-    assert {key for key in differ if not key.startswith(("evaluation.", "views.strong."))} == set(), "no method here has that view"
+    assert {key for key in differ if not key.startswith(("evaluation.", "views.strong."))} == set(), (
+        "no method here has that view"
+    )
 
 
 def test_the_ladders_of_small_runs_are_in_32_bits_too():

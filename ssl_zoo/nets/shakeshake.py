@@ -102,6 +102,7 @@ class ShakeShake26(ConvNet):
         base_width: w, the channels of the first stage: 96, or 32 and 64 for the paper's smaller nets.
         shake: Whether the branches are mixed at random in training mode. Off: always their mean.
         bn_momentum: Weight of the newest batch in the running statistics.
+        last_relu: The ReLU before the average pool. Off: as the Mean Teacher authors' PyTorch code, which has none.
 
     Raises:
         InputError: An option is out of range.
@@ -116,6 +117,7 @@ class ShakeShake26(ConvNet):
         base_width: int = 96,
         shake: bool = True,
         bn_momentum: float = 0.1,
+        last_relu: bool = True,
     ):
         between("base_width", base_width, 1, 10_000)
         between("bn_momentum", bn_momentum, 0, 1)
@@ -125,7 +127,7 @@ class ShakeShake26(ConvNet):
             for block in range(BLOCKS):
                 before, channels = channels, base_width * 2**stage
                 layers.append(Block(before, channels, 2 if stage and not block else 1, bn_momentum, shake))
-        layers.append(nn.ReLU())  # (B, D, h, w)
+        layers.append(nn.ReLU() if last_relu else nn.Identity())  # (B, D, h, w)
         super().__init__(nn.Sequential(*layers), nn.Linear(channels, num_classes), channels)
         self._initialise()
 

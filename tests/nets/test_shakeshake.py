@@ -211,3 +211,13 @@ def test_initial_values():
     assert grouped.weight.std().item() == pytest.approx((2 / 128) ** 0.5, rel=0.02)  # two of 128 -> 128, 1x1
     assert not grouped.bias.any()
     assert not net.head.bias.any()
+
+
+def test_the_last_relu_may_be_left_out():
+    """As in the PyTorch code of Mean Teacher's authors: the pool then averages what the last block adds up, of either sign."""
+    x = torch.randn(2, 3, 8, 8)
+    nets = [NETS.create("shakeshake26", 10, 3, (8, 8), base_width=4, last_relu=last).eval() for last in (True, False)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    with torch.no_grad():
+        one, other = (net.forward_features(x) for net in nets)
+    assert other.min() < 0 and torch.equal(one, other.relu())
