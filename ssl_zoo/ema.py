@@ -67,7 +67,7 @@ class Teacher(nn.Module):
         self.decay, self.warmup, self.count_initial = between("decay", decay, 0, 1), warmup, count_initial
         if not (warmup or count_initial):
             raise InputError(
-                "count_initial = false is of the true average, which warmup_average = false turns off; set one of them to true"
+                "count_initial = false needs the true average, which warmup_average = false turns off; set one of the two to true"
             )
         self.bn = one_of("teacher_bn", bn, "own", "copy", "ema")
         self.net = copy.deepcopy(net).requires_grad_(False)

@@ -7,7 +7,7 @@ converts them.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ SWITCHES = {
     "averaged": "what the teacher averages, and where its batch-norm statistics come from",
     "joint_forward": "whether labelled and unlabelled images share a forward pass, and so batch statistics",
     "bn_momentum": "the weight of the newest batch in batch norm's running statistics",
-    "transition": "what the blocks of a wide residual net read that change the number of channels",
+    "transition": "what the residual branch reads where a wide residual net changes its number of channels",
     "memory": "what Temporal Ensembling keeps of past predictions, and how that starts",
     "draws": "whether the random numbers of an augmentation are drawn for each image or for a batch",
     "scored": "which weights are scored: student, teacher, or an average for every method",
@@ -85,7 +85,7 @@ def read_preset(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     return recipe
 
 
-def unset(name: str, folder: Path, net: Entry, options: Mapping[str, Any]) -> list[str]:
+def unset(name: str, folder: Path, net: Entry, options: Mapping[str, Any], given: Collection[str] = ()) -> list[str]:
     """At most one line, about options that a preset sets alike for all nets of this one's kind, and not for this one.
 
     Its kind is its family, such as the wide residual nets; where the preset names none of them, all nets that it names.
@@ -95,6 +95,7 @@ def unset(name: str, folder: Path, net: Entry, options: Mapping[str, Any]) -> li
         folder: Where presets are.
         net: Of the run.
         options: Of that net, as they stand. What is not as it is registered was set by the user, and is passed over.
+        given: Dotted keys that the user set, which are passed over too.
     """
     nets = read_preset(name, folder).get("nets", {})
     if not nets or net.name in nets:
@@ -103,10 +104,11 @@ def unset(name: str, folder: Path, net: Entry, options: Mapping[str, Any]) -> li
     alike = ({(option, json.dumps(value)) for option, value in given.items()} for given in family or nets.values())
     shared = set.intersection(*alike)
     untouched = {option for option, p in net.options.items() if options.get(option) == p.default}
+    untouched -= {option for option in untouched if f"nets.{net.name}.{option}" in given}
     odd = [(option, value) for option, value in sorted(shared) if option in untouched and json.loads(value) != options[option]]
     words = " ".join("`nets.{}.{}={}`".format(net.name, option, value.strip('"')) for option, value in odd)
-    others = "to others of its family" if family else "to all others"
-    return [f"the preset {name} does not know the net {net.name}; for what it gives {others}: {words}"] if odd else []
+    others = "the nets of that family" if family else "all others"
+    return [f"the preset {name} does not know the net {net.name}; to give it what {others} get: {words}"] if odd else []
 
 
 def _switches(given: Any, path: Path) -> dict[str, dict[str, Any]]:

@@ -67,7 +67,7 @@ def lr_factor(
         ramp_down: Last fraction of the run, over which exp(-12.5 t^2) is multiplied in (Laine & Aila 2017).
         milestones: Fractions of the run, for `steps`.
         gamma: Factor at each milestone, for `steps`.
-        factors: For `steps`, in place of powers of gamma: before the first milestone, and from each one on.
+        factors: For `steps`, in place of powers of gamma: the factor before the first milestone, then from each one on.
         cosine_fraction: f, the share of the cosine's half period that the run covers, for `cosine`: 300 / 350 where a
             paper stops a decay over 350 epochs at epoch 300.
     """

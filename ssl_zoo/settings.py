@@ -76,9 +76,10 @@ class ScheduleSettings:
         warmup: Length of the rise at the start.
         warmup_form: linear, or sigmoid: exp(-5 (1 - t)^2).
         ramp_down: Length of the fall at the end, exp(-12.5 t^2), multiplied in.
-        milestones: When the rate drops, for steps.
+        milestones: When the rate changes, for steps.
         gamma: By how much it drops, for steps.
-        factors: Of the rate, in place of powers of gamma: one before the first milestone, and one from each on.
+        factors: For steps, in place of powers of gamma, which then has no effect: the rate's factor before the first
+            milestone, then from each one on; one more than milestones.
         cosine_fraction: Share of the half period that the run covers, for cosine.
     """
 
@@ -102,7 +103,7 @@ class ScheduleSettings:
         if self.factors and len(self.factors) != len(self.milestones) + 1:
             raise InputError(
                 f"schedule.factors has {len(self.factors)} and schedule.milestones {len(self.milestones)}; give one factor more "
-                "than milestones, or no factors"
+                "than milestones, or none: `schedule.factors=[]`"
             )
         if self.factors and list(self.milestones) != sorted(self.milestones):
             raise InputError("schedule.milestones must rise where schedule.factors are given")

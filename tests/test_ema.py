@@ -115,5 +115,5 @@ def test_bad_options(net):
         Teacher(net, 1.5)
     with pytest.raises(InputError, match="teacher_bn = 'none'"):
         Teacher(net, 0.5, bn="none")
-    with pytest.raises(InputError, match="count_initial = false is of the true average"):
+    with pytest.raises(InputError, match="count_initial = false needs the true average"):
         Teacher(net, 0.5, warmup=False, count_initial=False)

@@ -448,7 +448,7 @@ def test_averages_that_cannot_settle_are_told(capsys):
 
 
 def test_a_net_that_a_preset_does_not_know():
-    """What it gives to all others is told, unless the user has set it."""
+    """What it gives to all of the net's family is told, unless the user has set it."""
 
     def lines(preset, net, **options):
         entry = NETS.resolve(net)
@@ -456,10 +456,14 @@ def test_a_net_that_a_preset_does_not_know():
 
     (line,) = lines("mixmatch", "wrn16_2")
     given = "`nets.wrn16_2.bn_momentum=0.001` `nets.wrn16_2.conv_bias=all`"
-    assert line.endswith(f"does not know the net wrn16_2; for what it gives to others of its family: {given}")
+    assert line.endswith(f"does not know the net wrn16_2; to give it what the nets of that family get: {given}")
     (line,) = lines("tutorial", "wrn16_2")
     for option in ("bn_momentum=0.001", "transition=raw", "drop_rate=0.1", "bn_eps=1e-05"):
         assert f"`nets.wrn16_2.{option}`" in line
+    entry = NETS.resolve("wrn16_2")
+    options = {name: p.default for name, p in entry.options.items()}
+    (line,) = presets.unset("tutorial", presets.FOLDER, entry, options, {"nets.wrn16_2.bn_momentum", "nets.wrn16_2.transition"})
+    assert "bn_eps=1e-05" in line and "bn_momentum" not in line and "transition" not in line, "set by the user to the default"
     assert (
         lines("mixmatch", "wrn28_2")
         == lines("mixmatch", "wrn16_2", bn_momentum=0.01, conv_bias="stem")

@@ -31,7 +31,8 @@ class MeanTeacher(AlgorithmBase):
         ramp_length: Length of the rise, as a fraction of the run. Paper: 40,000 of 150,000 steps.
         decay: Of the average, reached from below: min(1 - 1 / (t + 1), decay) after t updates. Paper: 0.999, long runs.
         warmup_average: Start as a true average, as above; off: decay from the first update.
-        count_initial: The true average counts the initial weights, as in the authors' code; off: min(1 - 1 / t, decay).
+        count_initial: The true average counts the initial weights, as in the authors' PyTorch code.
+            Off: min(1 - 1 / t, decay), as the tutorial, so the first update takes the student whole.
         teacher_bn: Where the teacher's running statistics come from: own passes, copy of the student's, or ema of them.
         space: What is compared; the paper's is probabilities.
             By the squared error; kl: by the divergence of the student's from the teacher's, which the paper tried.

@@ -197,7 +197,9 @@ def _train(flags: argparse.Namespace, settings: RunSettings, prog: str) -> int:
     try:
         with joined(settings.device):
             if flags.preset is not None and rank() == 0:
-                for line in presets.unset(flags.preset, presets.FOLDER, NETS.resolve(settings.net), settings.nets[settings.net]):
+                given = {recipes.canonical_key(assignment.partition("=")[0].strip()) for assignment in flags.set}
+                net, options = NETS.resolve(settings.net), settings.nets[settings.net]
+                for line in presets.unset(flags.preset, presets.FOLDER, net, options, given):
                     warn(line)
             row = execute(settings, out, fresh=flags.fresh, warn=warn)
             if rank() == 0:

@@ -11,7 +11,7 @@ from ssl_zoo.data.augment import Augmentation, Move, uniform
 from ssl_zoo.errors import InputError, between, one_of
 from ssl_zoo.registry import AUGMENTATIONS
 
-DRAWS = 10  # of a part of the image, of which the first that fits counts
+DRAWS = 10  # tries for each image; the first part that fits counts
 
 
 def _reflected(size: int, offset: Tensor) -> Tensor:
@@ -120,13 +120,14 @@ class ResizedCrop(Augmentation):
 
     Args:
         scale: Range of the part's area, relative to the image's.
-        ratio: Range of the part's width over its height, in pixels. [1, 1] cuts squares.
+        ratio: Range of the part's width over its height, in pixels; [1, 1] cuts squares. Images that are not square
+            want ratios about their own (96 x 32: [2.25, 4]). Where no part fits, every image gets the same middle.
     """
 
     scale_free = True
 
     def __init__(self, *, scale: tuple[float, float] = (0.75, 1.0), ratio: tuple[float, float] = (0.75, 1.3333)):
-        if not (0 < scale[0] <= scale[1] <= 1 and 0 < ratio[0] <= ratio[1]):
+        if not (0 < scale[0] <= scale[1] <= 1 and 0 < ratio[0] <= ratio[1] < math.inf):
             raise InputError(f"resized_crop wants 0 < scale low <= high <= 1 and 0 < ratio low <= high, not {scale} and {ratio}")
         self.scale, self.ratio = scale, ratio
 
@@ -162,7 +163,7 @@ class ResizedCrop(Augmentation):
 
 
 def _within(size: int, start: Tensor, length: Tensor) -> Tensor:
-    """Coordinates (n, size), from -1 to 1, at which a part of a line of pixels is read to be stretched to the whole.
+    """Where to read a line of pixels so that a part of it fills the whole: (n, size), from -1 to 1 as in grid_sample.
 
     Args:
         size: Pixels of the line.

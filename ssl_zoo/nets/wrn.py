@@ -1,8 +1,8 @@
 """Wide residual nets, as semi-supervised papers use them: `wrn28_2`, `wrn28_8`, `wrn37_2`.
 
 Zagoruyko & Komodakis, BMVC 2016, arXiv:1605.07146, in the variant of Oliver et al., NeurIPS 2018, arXiv:1804.09170:
-LeakyReLU for ReLU, and the first shortcut starts after the first activation. PyTorch toolkits have two small things
-otherwise, which are options here, so that their weights give their logits.
+LeakyReLU for ReLU, and the first shortcut starts after the first activation. PyTorch toolkits differ in two small
+things. Both are options here (transition, last_bn_eps), so that weights of theirs give the same logits.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def groups_and_blocks(depth: int) -> tuple[int, int]:
 
 def _active(transition: str, first: bool, widens: bool) -> Active:
     """Return which branches of a block start after its first activation."""
-    if transition == "raw" and not (first and widens):  # there the first block of all is one like others, if it widens nothing
+    if transition == "raw" and not (first and widens):  # of width 1, the very first block widens nothing and is an ordinary one
         return "none" if widens else "residual"
     return "both" if first else "residual"
 
@@ -82,8 +82,8 @@ class Block(nn.Module):
                 with torch.no_grad():
                     self.activation[0](x)  # its running statistics move, as in the codes that have this, and nothing reads them
             return self.shortcut(x) + self.residual(x)
-        active = self.activation(x)
-        return self.shortcut(active if self.active == "both" else x) + self.residual(active)
+        activated = self.activation(x)
+        return self.shortcut(activated if self.active == "both" else x) + self.residual(activated)
 
 
 @NETS.register_family("wrn{depth}_{width}", r"wrn[-_]?(?P<depth>\d+)[-_](?P<width>\d+)", example="wrn28_2")
@@ -100,12 +100,13 @@ class WideResNet(ConvNet):
         drop_rate: Dropout between the two 3x3 convolutions of a block.
         bn_momentum: Weight of the newest batch in the running statistics. The authors' 0.999 is 0.001 here.
         bn_eps: Added to the variance.
-        last_bn_eps: The same of the last batch norm; null: bn_eps. USB: 0.001, beside 1e-5.
+        last_bn_eps: Added to the variance in the last batch norm; null: as bn_eps. USB: 1e-3, with bn_eps 1e-5.
         leaky_slope: Of the LeakyReLU, for negative inputs.
         conv_bias: Which convolutions have a bias: none, the stem alone (USB), or all (TorchSSL, TensorFlow's default).
         first_stride: Of the first group, 1 or 2. For STL-10 it is 1 in the authors' code and 2 in TorchSSL and USB.
-        transition: What the first blocks of later groups read. activated: the input after batch norm and LeakyReLU, as the
-            authors' code. raw: the input, and that batch norm trains nothing, as kekmodel's FixMatch, TorchSSL and USB.
+        transition: What the residual branch reads where a later group begins; the shortcut reads the input as it is.
+            activated: the input after batch norm and LeakyReLU, as Oliver et al. raw: the input itself, as kekmodel's
+            FixMatch, TorchSSL and USB (commit 5d09751); the scale and shift of that batch norm are then not trained.
 
     Raises:
         InputError: No net has this depth, or an option is out of range.

@@ -8,9 +8,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ssl_zoo import files, recipes
+from ssl_zoo import config, files, recipes
 from ssl_zoo.data.splits import write_split
-from ssl_zoo.errors import BusyError, FolderError, RunError
+from ssl_zoo.errors import BusyError, FolderError, InputError, RunError
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.row import LOST, RESULT, LostRow, Row, is_lost, read_all_rows, write_json
 from ssl_zoo.settings import NO_OTHER_RUN
@@ -118,13 +118,24 @@ class RunFolder:
             if self.path.exists() and not all(_of_nothing(path) for path in self.path.iterdir()):
                 raise FolderError(f"{self} exists and is not the folder of a run")
             return
-        before = recipes.flatten(recipes.read_recipe(str(self.config)))
         now = recipes.flatten(plain)
+        before = self._settings_before(now)
         differ = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key) and key not in NO_OTHER_RUN]
         if differ:
             shown = ", ".join(f"{key} {before.get(key, 'not')} there and {now.get(key, 'not')} here" for key in differ[:3])
             more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
             raise FolderError(f"{self} holds a run with other settings ({shown}{more})", ", or remove this one")
+
+    def _settings_before(self, now: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of the run in the folder, flat; one that has come since then stands at its default."""
+        kept = recipes.read_recipe(str(self.config))
+        before = recipes.flatten(kept)
+        if {*now} <= {*before}:
+            return before
+        try:
+            return recipes.flatten(config.plain(config.resolve(kept))) | before
+        except InputError:  # of a net or method that is not known any more
+            return before
 
     def _refuse_what_is_no_folder(self) -> None:
         if any(place.exists() and not place.is_dir() for place in (self.path, *self.path.parents)):

@@ -156,6 +156,9 @@ CROPS = [  # height, width, scale, ratio
     (4, 40, (0.9, 1.0), (0.75, 1.3333)),  # none does: the middle, as wide as it may be
     (40, 4, (0.9, 1.0), (0.75, 1.3333)),
     (10, 10, (1.0, 1.0), (1.3, 1.3)),
+    (1, 9, (0.1, 1.0), (0.75, 1.3333)),
+    (2, 2, (0.01, 0.02), (1.0, 1.0)),  # less than a pixel
+    (12, 12, (0.7, 1.0), (1.0, 3.0)),  # most draws miss
 ]
 
 
@@ -169,9 +172,16 @@ def test_resized_crop_draws_as_torchvision_does(rows, columns, scale, ratio):
     often = [box for box in ours | theirs if ours[box] + theirs[box] >= 20]
     rest = [count - sum(counted[box] for box in often) for counted in (ours, theirs)]
     table = [[counted[box] for box in often] + [left] * any(rest) for counted, left in zip((ours, theirs), rest, strict=True)]
-    assert len(often) == 1 or chi2_contingency(table).pvalue > 0.01
+    assert len(often) == 1 or chi2_contingency(table).pvalue > 1e-4
     for top, left, height, width in ours:
         assert 0 <= top <= rows - height and 0 <= left <= columns - width
+
+
+def test_resized_crop_has_at_least_a_pixel():
+    """Where torchvision's middle would have none."""
+    crop = AUGMENTATIONS.create("resized_crop", scale=(0.001, 0.01), ratio=(0.001, 0.01))
+    *_, height, width = crop.draw(generator(), 50, (1, 3, 40))
+    assert {*height.tolist()} == {3} and {*width.tolist()} == {1}
 
 
 def test_resized_crop_stretches_as_torchvision_does():
@@ -197,6 +207,7 @@ def test_noise_has_its_deviation():
         ("affine", {"padding": "mirror"}, r"affine.padding = 'mirror'"),
         ("noise", {"std": -0.1}, r"noise.std = -0.1"),
         ("resized_crop", {"scale": (0.9, 0.5)}, r"0 < scale low"),
+        ("resized_crop", {"ratio": (1, float("inf"))}, r"0 < ratio low"),
     ],
 )
 def test_bad_values_name_the_option(name, options, message):

@@ -131,6 +131,8 @@ def test_raw_transitions_in_training():
 def test_transitions_that_are_none_of_the_two():
     with pytest.raises(InputError, match="transition = 'half'"):
         NETS.create("wrn10_1", 10, 3, (8, 8), transition="half")
+    with pytest.raises(InputError, match="last_bn_eps = -1"):
+        NETS.create("wrn10_1", 10, 3, (8, 8), last_bn_eps=-1)
 
 
 def test_options_reach_the_layers():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from ssl_zoo import provenance
 from ssl_zoo.cli import run, sweep
@@ -45,6 +46,22 @@ def test_a_finished_run_of_other_code_says_so(capsys):
     assert json.loads(Path("o/result.json").read_text())["source"] == provenance.source()
     capsys.readouterr()
     assert run.main(argv) == 0 and "other code" not in capsys.readouterr().err
+
+
+def test_a_run_of_a_version_that_had_fewer_settings(capsys):
+    """A setting that has come since then stands at its default there; so the run is of other code, not of other settings."""
+    argv = [*QUICK, "--alg", "meanteacher", "--out", "o"]
+    assert run.main(argv) == 0
+    kept = yaml.safe_load(Path("o/config.yaml").read_text())
+    del kept["schedule"]["factors"], kept["algorithms"]["meanteacher"]["count_initial"]
+    Path("o/config.yaml").write_text(yaml.safe_dump(kept))
+    made_with("o", source="0123456789ab")
+    capsys.readouterr()
+    assert run.main(argv) == 0 and "other code of ssl_zoo" in capsys.readouterr().err
+    assert run.main([*argv, "--set", "algorithms.meanteacher.count_initial=false"]) == 2
+    said = "other settings (algorithms.meanteacher.count_initial True there and False here)"
+    assert said in capsys.readouterr().err
+    assert run.main([*argv, "--fresh"]) == 0
 
 
 def test_a_half_done_run_of_other_code_does_not_go_on(capsys):
