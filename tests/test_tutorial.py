@@ -142,20 +142,35 @@ def differences(one, other):
     return {kind: max(found) for kind, found in kinds.items()}
 
 
+TRAINED = {}  # the tutorial's half, which is the same whatever ours is made of
+
+
+def trained_by_the_tutorial(tutorial, arg, whole):
+    """Return the initial weights, the student, the teacher and the terms of the loss."""
+    key = (whole, torch.get_default_dtype())
+    if key not in TRAINED:
+        torch.manual_seed(0)
+        student = tutorial.wideresnet.build_wideresnet(depth=16, widen_factor=2, dropout=0.0, num_classes=10)
+        teacher = tutorial.wideresnet.build_wideresnet(depth=16, widen_factor=2, dropout=0.0, num_classes=10)
+        teacher.load_state_dict(
+            student.state_dict()
+        )  # ours is a copy; the tutorial's, drawn apart, counts in the first loss only
+        initial = {name: value.clone() for name, value in student.state_dict().items()}
+        said = theirs(tutorial, arg, student, teacher, 2 if whole else 200, schedule=not whole)
+        TRAINED[key] = initial, student, teacher, said
+    return TRAINED[key]
+
+
 def beside_each_other(tutorial, arg, folder, whole, **changed):
     """Train both from the same weights, on the same images. Returns the largest relative difference of each kind."""
     wide = settings().nets["wrn28_3"] | {"drop_rate": 0.0}
     run = {"steps": 2 * STEPS, "schedule": {"name": "constant"}} if whole else {"steps": 200 * STEPS}
     algorithms = {"meanteacher": changed.pop("meanteacher", {})}
     chosen = settings(net=NET, nets={NET: wide | changed}, algorithms=algorithms, **run)
-    torch.manual_seed(0)
-    student = tutorial.wideresnet.build_wideresnet(depth=16, widen_factor=2, dropout=0.0, num_classes=10)
-    teacher = tutorial.wideresnet.build_wideresnet(depth=16, widen_factor=2, dropout=0.0, num_classes=10)
-    teacher.load_state_dict(student.state_dict())  # ours is a copy; the tutorial's, drawn apart, counts in the first loss only
+    initial, student, teacher, said = trained_by_the_tutorial(tutorial, arg, whole)
     method, trainer = ours(chosen, folder)
     for net in (method.net, method.teacher.net):
-        net.load_state_dict(dict(zip(net.state_dict(), student.state_dict().values(), strict=True)))
-    said = theirs(tutorial, arg, student, teacher, 2 if whole else 200, schedule=not whole)
+        net.load_state_dict(dict(zip(net.state_dict(), initial.values(), strict=True)))
     method.train()
     terms = [trainer.step(step)[0] for step in range(2 * STEPS)]
     losses = {name: torch.tensor([float(term[name].detach()) for term in terms]) for name in said}
