@@ -57,7 +57,7 @@ def run(
         folder: Its own; holds the row, the trained net, the settings, the label split, metrics and checkpoints.
         data: In place of the data set that the settings name: (images, labels, test_images, test_labels), or with the
             classes' names fifth. Images are (n, H, W, C) or (n, H, W), uint8 or floats in [0, 1]; labels (n,), with -1
-            for an image without one. Or a `Dataset`.
+            for an image without one. Without a test set: (images, labels), or None for both of it. Or a `Dataset`.
         fresh: Train anew, if the folder holds this run.
         quiet: Print nothing but warnings, and show no bar.
 
@@ -77,15 +77,17 @@ def run(
     if not isinstance(settings, RunSettings):
         raise InputError(f"settings are a {type(settings).__name__}; give ssl_zoo.recipe(...)")
     if data is not None:
-        data = data if isinstance(data, Dataset) else as_dataset(*_four(data))
+        data = data if isinstance(data, Dataset) else as_dataset(*_arrays(data))
         settings = dataclasses.replace(settings, dataset=NAME, datasets={NAME: {}})
     settings = config.resolve(config.plain(settings))  # changed by hand, perhaps
     return execute(settings, Path(os.path.expanduser(folder)), data=data, fresh=fresh, quiet=quiet)
 
 
-def _four(data: Any) -> Sequence[Any]:
-    if not isinstance(data, Sequence) or len(data) not in (4, 5):
-        raise InputError("data must be (images, labels, test_images, test_labels), with -1 where an image has no label")
+def _arrays(data: Any) -> Sequence[Any]:
+    if not isinstance(data, Sequence) or len(data) not in (2, 4, 5):
+        raise InputError(
+            "data must be (images, labels, test_images, test_labels), or (images, labels), with -1 where an image has no label"
+        )
     return data
 
 

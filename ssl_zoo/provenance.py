@@ -23,7 +23,8 @@ ROOT = Path(__file__).parent
 EXECUTED = (
     *("batch", "device", "ema", "files", "losses", "provenance", "ranks", "registry", "schedules", "seeds", "settings"),
     "algorithms/base",
-    *("data/augment", "data/dataset", "data/normalisation", "data/pipeline", "data/randaugment", "data/splits", "data/standard"),
+    *("data/augment", "data/dataset", "data/holdout", "data/normalisation", "data/pipeline", "data/randaugment", "data/splits"),
+    "data/standard",
     *("runs/assembly", "runs/execute", "runs/identity", "runs/inputs", "runs/scores", "runs/threads"),
     *("train/checkpoint", "train/compile", "train/evaluate", "train/guard", "train/mechanism", "train/optimizer"),
     *("train/parallel", "train/resume", "train/signals", "train/skip", "train/trainer"),
@@ -31,8 +32,20 @@ EXECUTED = (
 # Reached too, but what they do changes no number: they read settings, which a result is known by, and write, read and
 # say things.
 APART = (
-    *("config", "errors", "plugins", "presets", "recipes", "trials", "data/form", "data/leakage", "train/logs"),
-    *("runs/fields", "runs/folder", "runs/model", "runs/report", "runs/row"),
+    *(
+        "config",
+        "errors",
+        "plugins",
+        "presets",
+        "recipes",
+        "trials",
+        "data/form",
+        "data/leakage",
+        "data/room",
+        "train/clock",
+        "train/logs",
+    ),
+    *("runs/clock", "runs/fields", "runs/folder", "runs/model", "runs/report", "runs/row"),
 )
 
 

@@ -151,6 +151,11 @@ class RunSettings:
         dataset: Data set, by its registered name.
         data_root: Folder of the data, or an archive for the data set `folder`.
         labels: How many labelled images, drawn with an equal number per class, or `all`.
+        test_fraction: Share of each class's labelled images that is held out and scored where the data have no test
+            set; the same images for every seed. Where they have one, it is of no effect.
+        folds: In place of test_fraction: parts of equal size of the labelled images, of which one is scored; null:
+            none.
+        fold: Which of them is scored, from 0.
         val_fraction: Share of the labelled images that is held out from training and scored at every evaluation; they
             count as labels.
         selection: Which evaluation is reported: the last, or the best one by the held-out images (validation).
@@ -162,6 +167,10 @@ class RunSettings:
             unit (pixels to -1..1), or, before augmentation, image (each image to mean 0 and deviation 1 over all its
             values) or zca (contrast of each image, then whitening, fitted on the training images).
         steps: Updates of the net.
+        epochs: Passes over the images of the unlabelled stream, in place of steps, for every method alike; evaluations
+            stay as many; null: steps.
+        minutes: That the run may take, in place of steps and epochs: how many steps fit is measured at the start, and a
+            run that resumes keeps their number; null: steps.
         device: auto (a GPU if there is one), cpu, cuda or cuda:N.
         threads: Of the processor; auto: one where a step's work is small, otherwise as many as are free, measured at
             the start.
@@ -192,6 +201,9 @@ class RunSettings:
     dataset: str = "digits"
     data_root: str = "data"
     labels: int | Literal["all"] = 20
+    test_fraction: float = 0.2
+    folds: int | None = None
+    fold: int = 0
     val_fraction: float = 0.0
     selection: Literal["last", "validation"] = "last"
     seed: int = 0
@@ -200,6 +212,8 @@ class RunSettings:
     strict: bool = False
     input: Literal["channel", "unit", "image", "zca"] = "channel"
     steps: int = 1000
+    epochs: float | None = None
+    minutes: float | None = None
     device: str = "auto"
     threads: int | Literal["auto"] = "auto"
     deterministic: bool = False
@@ -229,15 +243,21 @@ class RunSettings:
 
     def __post_init__(self):
         between("steps", self.steps, 1, 100_000_000)
+        if self.epochs is not None:
+            between("epochs", self.epochs, 0.001, 1_000_000)
+        if self.minutes is not None:
+            between("minutes", self.minutes, 0.1, 1_000_000)
         if not self.data_root:
             raise InputError("data_root is empty; give the folder of the data")
         if self.labels != "all":
             between("labels", self.labels, 1)
+        between("test_fraction", self.test_fraction, 0.001, 0.999)
+        if self.folds is not None:
+            between("folds", self.folds, 2, 1000)
+        between("fold", self.fold, 0, (self.folds or 1) - 1)
         between("val_fraction", self.val_fraction, 0, 1)
         if self.threads != "auto":
             between("threads", self.threads, 1, 1024)
-        if self.selection == "validation" and self.val_fraction == 0:
-            raise InputError("selection = validation needs images to select by; set val_fraction, such as `val_fraction=0.2`")
         between("checkpoint_seconds", self.checkpoint_seconds, 0)
         if self.eval_ema is not None:
             between("eval_ema", self.eval_ema, 0, 1)

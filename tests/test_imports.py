@@ -98,7 +98,7 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "device": {"torch"},
     "algorithms": {"torch"},
     "nets": {"torch", "torchvision"},
-    "data": {"torch", "torchvision", "numpy", "PIL", "sklearn", "tqdm", "scipy"},
+    "data": {"torch", "torchvision", "numpy", "PIL", "sklearn", "tqdm", "scipy", "filelock", "pillow_heif"},
     "train": {"torch", "numpy", "sklearn", "tensorboard", "tqdm"},
     "recipes": {"yaml"},
     "config": {"jsonargparse", "docstring_parser"},

@@ -2,6 +2,7 @@
 
 import functools
 import gzip
+import hashlib
 import lzma
 import tarfile
 import zipfile
@@ -11,7 +12,9 @@ from typing import BinaryIO
 
 from ssl_zoo.data import cache
 from ssl_zoo.data.decode import LARGEST
-from ssl_zoo.data.layout import EXPECTED, IMAGES, PARTS
+from ssl_zoo.data.layout import EXPECTED, Layout, find_top, lay_out
+from ssl_zoo.data.names import is_hidden, is_image
+from ssl_zoo.data.pieces import MARK
 from ssl_zoo.errors import InputError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz")
@@ -26,16 +29,31 @@ class Archive:
             raise InputError(f"no folder or archive '{root}'; {EXPECTED}; say where it is with `data_root`")
         if not root.name.lower().endswith(ARCHIVES) or not root.is_file():
             raise InputError(f"'{root}' is neither a folder nor an archive ({', '.join(ARCHIVES)}); {EXPECTED}")
-        self.root = root
+        self.root, self.top, self.shown = root, "", str(root)
         status = root.stat()
         self.stamp = cache.digest([(root.name, status.st_size, status.st_mtime_ns)])
 
-    @property
-    def names(self) -> list[str]:
-        return list(self._contents)
+    def layout(self) -> Layout:
+        """Return which images are of which part and class."""
+        names = list(self._contents)
+        below: dict[str, dict[str, bool]] = {}  # of each folder: what lies in it, and whether that is a folder
+        for name in names:
+            pieces = name.split("/")
+            for depth, piece in enumerate(filter(None, pieces)):
+                prefix = "".join(f"{before}/" for before in pieces[:depth])
+                here = below.setdefault(prefix, {})
+                here[piece] = here.get(piece, False) or depth < len(pieces) - 1
+        self.top = find_top(lambda prefix: below.get(prefix, {}).items())
+        self.shown = f"{self.root}/{self.top}".rstrip("/")
+        inside = [name.removeprefix(self.top) for name in names if name.startswith(self.top) and name != self.top]
+        return lay_out(self.root, self.top, inside)
 
-    def read(self, name: str) -> bytes:
-        return self._contents[name]
+    def read(self, path: str) -> bytes:
+        return self._contents[self.top + path]
+
+    def mark(self, path: str) -> bytes:
+        """Return what tells this state of a member from any other: that of the whole archive."""
+        return hashlib.blake2b(f"{self.stamp}\0{path}".encode(errors="surrogateescape"), digest_size=MARK).digest()
 
     @functools.cached_property
     def _contents(self) -> dict[str, bytes]:
@@ -45,7 +63,7 @@ class Archive:
         try:
             for member, data in members(self.root):
                 name = str(PurePosixPath(member)) + "/" * member.endswith("/")  # without "./"
-                if name.startswith("/") or ".." in PurePosixPath(name).parts or "\\" in name:
+                if name.startswith("/") or ".." in PurePosixPath(name).parts or "\\" in name or name[1:3] == ":/":
                     raise _refused(self.root, name, ", which would lie outside it")
                 if name in found and not name.endswith("/"):
                     raise _refused(self.root, name, " twice")
@@ -58,19 +76,21 @@ class Archive:
                     found[name] = data
         except (InputError, MemoryError):
             raise
+        except NotImplementedError as error:  # deflate64, which Windows takes for large archives
+            raise InputError(f"archive '{self.root}' cannot be read here ({error}); unpack it, and give the folder") from error
         except Exception as error:  # what a damaged one can make the decompressors raise is in no documentation
-            raise InputError(f"archive '{self.root}' cannot be read ({error}): damaged, encrypted or of another kind") from error
-        tops = {name.partition("/")[0] for name in found}
-        if len(tops) == 1 and not tops & set(PARTS):  # one folder around it all
-            found = {name.partition("/")[2]: data for name, data in found.items()}
+            raise InputError(
+                f"archive '{self.root}' cannot be read ({error}): damaged, encrypted or of another kind; unpack it"
+            ) from error
         return found
 
 
 def _zip_members(path: Path) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            wanted = _wanted(path, member.filename, member.file_size)
-            yield member.filename, archive.read(member) if wanted else b""
+            name = member.filename.replace("\\", "/")  # as some programs of Windows write them
+            wanted = _wanted(path, name, member.file_size)
+            yield name, archive.read(member) if wanted else b""
 
 
 class _Bounded:
@@ -106,7 +126,7 @@ def _wanted(path: Path, name: str, size: int) -> bool:
     """Whether a member is worth reading: an image by its name. Its size is bounded whatever it is."""
     if size > LARGEST:  # a few kilobytes of archive can hold as much as anybody likes
         raise _refused(path, name, f" of {size:,} bytes, which is no image")
-    return name.lower().endswith(IMAGES) and not _hidden(name)
+    return is_image(name) and not _hidden(name)
 
 
 def _refused(path: Path, name: str, why: str) -> InputError:
@@ -114,4 +134,4 @@ def _refused(path: Path, name: str, why: str) -> InputError:
 
 
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)  # "./train" has no part "."
+    return any(is_hidden(part) and part != ".." for part in PurePosixPath(name).parts)  # "./train" has no part "."

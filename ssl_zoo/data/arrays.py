@@ -26,21 +26,28 @@ def arrays(root: Path) -> Dataset:
     raise InputError(f"the data set '{NAME}' is what Python passes as data=; to train on files, use the data set folder")
 
 
-def as_dataset(images: Any, labels: Any, test_images: Any, test_labels: Any, classes: Iterable[str] | None = None) -> Dataset:
+def as_dataset(
+    images: Any, labels: Any, test_images: Any = None, test_labels: Any = None, classes: Iterable[str] | None = None
+) -> Dataset:
     """Return a data set of arrays.
 
     Args:
         images: (N, H, W, C) or (N, H, W), uint8 or floats in [0, 1], the training set.
         labels: (N,) whole numbers, classes from 0 to K - 1, and -1 where unknown.
-        test_images: (T, H, W, C) or (T, H, W), likewise.
-        test_labels: (T,) classes.
+        test_images: (T, H, W, C) or (T, H, W), likewise; None: there is no test set.
+        test_labels: (T,) classes; None, likewise.
         classes: K names; their numbers, unless said otherwise.
 
     Raises:
         InputError: They are not that, or of unequal length; no row is labelled; or there are fewer than two classes.
     """
-    pixels, test_pixels = as_pixels(images, "images"), as_pixels(test_images, "test_images")
-    known, test_known = _classes(labels, "labels", -1), _classes(test_labels, "test_labels", 0)
+    pixels, known = as_pixels(images, "images"), _classes(labels, "labels", -1)
+    if (test_images is None) != (test_labels is None):
+        raise InputError("test_images and test_labels go together; give both, or None for both where there is no test set")
+    if test_images is None:
+        test_pixels, test_known = pixels[:0], known[:0]
+    else:
+        test_pixels, test_known = as_pixels(test_images, "test_images"), _classes(test_labels, "test_labels", 0)
     for name, array, of, other in (("labels", known, "images", pixels), ("test_labels", test_known, "test_images", test_pixels)):
         if len(array) != len(other):
             raise InputError(
@@ -50,7 +57,7 @@ def as_dataset(images: Any, labels: Any, test_images: Any, test_labels: Any, cla
         raise InputError(f"images are {pixels.shape[1:]} and test_images {test_pixels.shape[1:]}; make them of one shape")
     if not (known >= 0).any():
         raise InputError("no row of labels is labelled; give some images a class from 0 on")
-    count = max(int(known.max()), int(test_known.max())) + 1
+    count = max(int(known.max()), int(test_known.max(initial=0))) + 1
     names = tuple(map(str, range(count) if classes is None else classes))
     if len(names) < 2:
         raise InputError("labels have one class; a classifier needs two or more")

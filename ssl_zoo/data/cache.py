@@ -7,7 +7,6 @@ import math
 import os
 import platform
 import struct
-import tempfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -17,16 +16,18 @@ import numpy as np
 import PIL
 
 from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.data.image import register_heif
 from ssl_zoo.errors import InputError
 
-FORMAT = 2  # of the file; one of another is made anew
-LARGE = 1 << 30  # bytes of images, above which they are decoded to disk
+FORMAT = 3  # of the file; one of another is made anew
+TEXTS = ("classes", "names", "skipped", "notes")
 
 
 def digest(listing: list[tuple[str, int, int]]) -> str:
-    """A hash of names, sizes and times, and of the decoder's version, whose pixels may differ from the next one's."""
+    """A hash of names, sizes and times, and of the decoders' versions, whose pixels may differ from the next one's."""
     lines = "\n".join(f"{name}\0{size}\0{time}" for name, size, time in listing)
-    return hashlib.blake2b(f"{FORMAT} {PIL.__version__}\n{lines}".encode(errors="surrogateescape"), digest_size=16).hexdigest()
+    versions = f"{FORMAT} {PIL.__version__} {register_heif()}"
+    return hashlib.blake2b(f"{versions}\n{lines}".encode(errors="surrogateescape"), digest_size=16).hexdigest()
 
 
 def cache_file(root: Path, *options: Any) -> Path:
@@ -51,8 +52,10 @@ def load(file: Path, stamp: str) -> Dataset | None:
             if str(kept["stamp"]) != stamp:
                 return None
             images, test_images = (_mapped(whole, kept.zip, f"{name}.npy") for name in ("images", "test_images"))
-            texts = (_unpacked(kept[name]) for name in ("classes", "names", "skipped"))
-            return Dataset("folder", images, kept["labels"], test_images, kept["test_labels"], *texts)
+            texts = (_unpacked(kept[name]) for name in TEXTS)
+            first, last = map(int, kept["validation"])
+            arrays = (images, kept["labels"], test_images, kept["test_labels"])
+            return Dataset("folder", *arrays, *texts, validation=(first, last), depth=int(kept["depth"]))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:  # a damaged file can fail anywhere; it is only a copy, and it is written anew
@@ -70,27 +73,9 @@ def _mapped(whole: BinaryIO, archive: zipfile.ZipFile, member: str) -> np.ndarra
     if np.lib.format.read_magic(whole) != (1, 0):
         raise ValueError(f"{member} is of another format")
     shape, _, dtype = np.lib.format.read_array_header_1_0(whole)
+    if not math.prod(shape):  # no test images; nothing can be mapped
+        return np.zeros(shape, dtype)
     return np.memmap(whole, dtype, "r", whole.tell(), shape)
-
-
-def room(file: Path, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
-    """An array of bytes to decode images into.
-
-    In memory, or, if it is large, in a file without a name beside the cache's.
-
-    Raises:
-        MemoryError: There is no room.
-    """
-    size = math.prod(shape)
-    if size <= LARGE:
-        return np.zeros(shape, dtype)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=file.parent) as nameless:
-            os.posix_fallocate(nameless.fileno(), 0, size)  # a full disk is an error here, and would be the process's death later
-            return np.memmap(nameless, dtype, "r+", shape=shape)
-    except (OSError, AttributeError):  # a full disk; another system
-        return np.zeros(shape, dtype)
 
 
 def save(file: Path, stamp: str, dataset: Dataset) -> None:
@@ -100,7 +85,7 @@ def save(file: Path, stamp: str, dataset: Dataset) -> None:
         _remove_left_behind(file)
         written = file.with_name(f".{file.stem}.{platform.node()}.{os.getpid()}.npz")
         try:
-            packed = {name: _packed(getattr(dataset, name)) for name in ("classes", "names", "skipped")}
+            packed = {name: _packed(getattr(dataset, name)) for name in TEXTS}
             np.savez(written, stamp=np.array(stamp), **{**dataset._asdict(), **packed})
             os.replace(written, file)
         finally:

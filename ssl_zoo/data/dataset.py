@@ -15,11 +15,15 @@ class Dataset(NamedTuple):
     name: str
     images: np.ndarray  # (N, H, W, C) uint8, the training set: labelled and unlabelled rows together
     labels: np.ndarray  # (N,) int64, classes, -1 where unknown
-    test_images: np.ndarray  # (T, H, W, C) uint8
+    test_images: np.ndarray  # (T, H, W, C) uint8; T = 0: there is no test set, and a run holds some images out
     test_labels: np.ndarray  # (T,) int64, classes
     classes: tuple[str, ...]  # K names
     names: tuple[str, ...] = ()  # N + T paths of the images, of the training set and then of the test set, where they are files
     skipped: tuple[str, ...] = ()  # files that were left out, each with the reason
+    notes: tuple[str, ...] = ()  # what was understood, or done to the images, that a user might not expect; a line each
+    validation: tuple[int, int] = (0, 0)  # first and last + 1 of the rows of images that are only to validate by
+    held_out: bool = False  # whether the test images are labelled ones that a run holds out, as there is no test set
+    depth: int = 16  # bits that grey images of 16 bits use
 
 
 def tensor(array: np.ndarray) -> Tensor:
@@ -43,4 +47,6 @@ def fingerprint(dataset: Dataset) -> str:
         little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)  # the same hash on every platform
         digest.update(f"{little.dtype.str}{little.shape}".encode())
         digest.update(little)
+    if dataset.validation[0] < dataset.validation[1]:
+        digest.update(f"validation {dataset.validation}".encode())
     return digest.hexdigest()

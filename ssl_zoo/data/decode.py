@@ -1,157 +1,231 @@
-"""From image files to pixels.
+"""From image files to one array of pixels, by several threads. What was decoded is kept if it ends early."""
 
-Whatever a file is, decoded to bytes of one size and number of channels, by several threads.
-"""
-
-import io
 import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
+from ssl_zoo.data.image import Decoded, Size, decode, pixels_of
+from ssl_zoo.data.pieces import Pieces
+from ssl_zoo.device import cores
 from ssl_zoo.errors import InputError
 
-# What image files are; Pillow knows more formats, of which one runs a program to read a file.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 LARGEST = 1 << 29  # bytes of a file
-PIXELS = 89_478_485  # of an image: where Pillow begins to warn of a decompression bomb
-CHUNK = 64  # images of one task of the thread pool
-Read = Callable[[str], bytes]  # from a relative path to a file's content
-Size = tuple[int, int] | None  # height and width
+CHUNK = 64  # images of one task of the thread pool, at most
+SHOWN = 3  # broken images in a message
+
+
+class Source(Protocol):
+    """Files of images."""
+
+    shown: str  # for messages: what the paths are relative to
+
+    def read(self, path: str) -> bytes: ...
+
+    def mark(self, path: str) -> bytes | None: ...  # of a file as it is now; None: unknown
+
+
+class Options(NamedTuple):
+    """How images are decoded."""
+
+    size: Size
+    mode: str
+    skip_broken: bool
+
+
+class Pixels(NamedTuple):
+    """Decoded images, and what was seen on the way."""
+
+    array: np.ndarray  # (n, H, W, C) uint8, one for each path
+    broken: dict[int, str]  # of those that cannot be read: the place, and the reason
+    passing: bool  # whether a reason may be gone the next time, as that of a network
+    depth: int  # bits that 16-bit grey images use
+    notes: list[str]
+
+
+class _Broken(Exception):
+    """An image that cannot be read."""
+
+    def __init__(self, reason: str, passing: bool):
+        super().__init__(reason)
+        self.passing = passing
 
 
 def decode_all(
-    root: Path,
+    source: Source,
     paths: list[str],
-    read: Read,
-    size: Size,
-    mode: str,
-    skip_broken: bool,
+    options: Options,
+    pieces: Pieces,
     make: Callable[[tuple[int, ...], type], np.ndarray],
-) -> tuple[np.ndarray, dict[int, str]]:
-    """(len(paths), H, W, C) uint8, and of the broken images, if they may be, the place and the reason.
+) -> Pixels:
+    """Return the pixels of all paths.
 
     Threads help with all but tiny images: Pillow's decoders release the interpreter's lock.
-    """
-    broken: dict[int, str] = {}
 
-    def decoded(place: int) -> np.ndarray | None:
+    Args:
+        source: Of the files.
+        paths: Their names there.
+        options: Size, mode, and whether broken images may be left out.
+        pieces: Keeps what is decoded, until the cache does.
+        make: Returns an array of a shape and type.
+
+    Raises:
+        InputError: Images that cannot be read, all of them counted; images of several sizes; too many for memory.
+    """
+    return _Decoding(source, paths, options, pieces).run(make)
+
+
+class _Decoding:
+    """One set of images on its way."""
+
+    def __init__(self, source: Source, paths: list[str], options: Options, pieces: Pieces):
+        self.source, self.paths, self.options, self.pieces = source, paths, options, pieces
+        self.broken: dict[int, str] = {}
+        self.passing = False
+        self.wide: dict[int, int] = {}  # places of 16-bit grey images, with their largest values
+        self.shaped = 0
+        self.stop = threading.Event()
+
+    def run(self, make: Callable[[tuple[int, ...], type], np.ndarray]) -> Pixels:
+        tried = ((place, self._or_note(place)) for place in range(len(self.paths)))
+        self.first, image = next(((place, image) for place, image in tried if image is not None), (0, None))
+        if image is None:
+            raise self._refused()
+        self.shape = image.pixels.shape
         try:
-            return _decode(root, paths[place], read, size, mode)
-        except InputError as error:
-            if not skip_broken:
-                raise
-            broken[place] = str(error)
+            self.array = make((len(self.paths), *self.shape), np.uint8)
+        except MemoryError as error:
+            size = " x ".join(map(str, self.shape))
+            raise InputError(
+                f"{len(self.paths):,} images of {size} are more than memory holds; give a smaller `image_size`"
+            ) from error
+        self.broken.clear()
+        self.pieces.open(self.shape)
+        self._fill()
+        if self.broken and not self.options.skip_broken:
+            raise self._refused()
+        depth = self._deepen()
+        return Pixels(self.array, dict(sorted(self.broken.items())), self.passing, depth, [*self._notes(depth)])
+
+    def _one(self, place: int, depth: int = 16) -> Decoded:
+        try:
+            content = self.source.read(self.paths[place])
+        except OSError as error:
+            raise _Broken(error.strerror or str(error), passing=not isinstance(error, FileNotFoundError)) from error
+        except ValueError as error:
+            raise _Broken(str(error), passing=False) from error
+        try:
+            return decode(content, self.options.size, self.options.mode, depth)
+        except ValueError as error:
+            raise _Broken(str(error), passing=False) from error
+
+    def _or_note(self, place: int) -> Decoded | None:
+        """The image at a place, or None with its reason noted."""
+        try:
+            return self._one(place)
+        except _Broken as error:
+            self.broken[place] = f"'{self.source.shown}/{self.paths[place]}' is not an image that can be read ({error})"
+            self.passing |= error.passing
             return None
 
-    first = next((image for place in range(len(paths)) if (image := decoded(place)) is not None), None)
-    if first is None:
-        raise InputError(f"'{root}' has no image that can be read, such as: {broken[0]}")
-    try:
-        pixels = make((len(paths), *first.shape), np.uint8)
-    except MemoryError as error:
-        size = " x ".join(map(str, first.shape))
-        raise InputError(f"{len(paths):,} images of {size} are more than memory holds; give a smaller `image_size`") from error
+    def _fill(self) -> None:
+        """Decode all images, or take them from what is left of an earlier try, with a progress bar."""
 
-    def fill(start: int) -> int:
-        chunk = paths[start : start + CHUNK]
-        for i, path in enumerate(chunk, start):
-            image = decoded(i)
-            if image is None:
-                continue
-            if image.shape != first.shape:
-                sizes = [f"'{root}/{name}' is {s[0]}x{s[1]}" for name, s in ((paths[0], first.shape), (path, image.shape))]
-                raise InputError(f"images differ in size: {' and '.join(sizes)} (height x width); give `image_size`")
-            pixels[i] = image
-        return len(chunk)
+        def work(start: int) -> list[tuple[int, bytes | None, Decoded | None, bool]]:
+            done = []
+            for place in range(start, min(start + size, len(self.paths))):
+                if self.stop.is_set():
+                    break
+                mark = self.source.mark(self.paths[place])
+                kept = self.pieces.get(mark)
+                done.append((place, mark, kept or self._or_note(place), kept is not None))
+            return done
 
-    _in_threads(fill, len(paths))
-    return pixels, dict(sorted(broken.items()))
+        workers = cores()
+        size = max(1, min(CHUNK, len(self.paths) // (4 * workers)))  # few images, perhaps large ones, are work for all
+        pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between redraws; a log file wants few
+        progress = tqdm(total=len(self.paths), desc="decoding", unit="image", delay=1, mininterval=pause)
+        pool = ThreadPoolExecutor(workers)
+        try:
+            with progress as bar:  # in order, so it is always the same broken images that are named
+                for chunk in pool.map(work, range(0, len(self.paths), size)):
+                    for place, _, image, _ in chunk:
+                        self._put(place, image)
+                    new = [(mark, image) for _, mark, image, known in chunk if mark and image is not None and not known]
+                    self.pieces.add(new)
+                    bar.update(len(chunk))
+        finally:  # Ctrl-C waits for the images that are in hand, and for no other
+            self.stop.set()
+            pool.shutdown(cancel_futures=True)
+
+    def _put(self, place: int, image: Decoded | None) -> None:
+        if image is None:
+            return
+        if image.pixels.shape != self.shape:
+            both = ((self.first, self.shape), (place, image.pixels.shape))
+            sizes = [f"'{self.source.shown}/{self.paths[i]}' is {shape[0]}x{shape[1]}" for i, shape in both]
+            raise InputError(
+                f"images differ in size: {' and '.join(sizes)} (height x width); give `image_size`, such as `image_size=64`"
+            )
+        self.array[place] = image.pixels
+        self.shaped += image.shaped
+        if image.largest:
+            self.wide[place] = image.largest
+
+    def _deepen(self) -> int:
+        """Decode 16-bit grey images anew where none uses all 16 bits: with 12 they would be nearly black."""
+        depth = max(8, max(self.wide.values(), default=1 << 15).bit_length())
+        if depth < 16:
+            with ThreadPoolExecutor(cores()) as pool:
+                places = sorted(self.wide)
+                for place, image in zip(places, pool.map(lambda place: self._one(place, depth), places), strict=True):
+                    self.array[place] = image.pixels
+        return depth
+
+    def _notes(self, depth: int) -> Iterator[str]:
+        if depth < 16:
+            largest = max(self.wide.values())
+            yield f"{len(self.wide):,} grey images have 16 bits and no value over {largest:,}: they are scaled as {depth} bits"
+        if self.shaped:
+            yield f"{self.shaped:,} images have their shape in the alpha channel alone: put on white, white ones on black"
+
+    def _refused(self) -> InputError:
+        reasons = [self.broken[place] for place in sorted(self.broken)]
+        shown = f"{', '.join(reasons[:SHOWN])}{' and more' if len(reasons) > SHOWN else ''}"
+        if len(reasons) == len(self.paths):
+            return InputError(f"'{self.source.shown}' has no image that can be read, such as: {shown}")
+        if len(reasons) == 1:
+            return InputError(f"{shown}; repair or remove it, or leave it out with `skip_broken=True`")
+        images = f"{len(reasons):,} of {len(self.paths):,} images cannot be read"
+        return InputError(f"{images}, such as: {shown}; repair or remove them, or leave them out with `skip_broken=True`")
 
 
-def _in_threads(fill: Callable[[int], int], total: int) -> None:
-    """Call it for the first place of every chunk, with a progress bar; it returns how many images it has decoded."""
-    pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between redraws; a log file wants few
-    progress = tqdm(total=total, desc="decoding", unit="image", delay=1, mininterval=pause)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, progress as bar:
-        for done in pool.map(fill, range(0, total, CHUNK)):  # in order, so it is always the same broken image that is named
-            bar.update(done)
-
-
-def _decode(root: Path, path: str, read: Read, size: Size, mode: str) -> np.ndarray:
-    """One image of a data set, (H, W, C) uint8."""
-    try:
-        return decoded(lambda: read(path), size, mode)
-    except ValueError as error:
-        raise InputError(f"'{root}/{path}' is not an image that can be read ({error}); repair or remove it") from error
-
-
-def read_image(image: Any, size: Size, mode: str) -> np.ndarray:
+def read_image(image: Any, size: Size, mode: str, depth: int = 16) -> np.ndarray:
     """Return one image as training would have had it, (H, W, C) uint8.
 
     Args:
         image: The path of a file, or an image that Pillow has opened.
         size: Height and width, which it is made to cover, and then cropped to at its centre; None: as it is.
         mode: RGB or L.
+        depth: Bits that 16-bit grey images use.
 
     Raises:
         InputError: It is not an image that can be read.
     """
     try:
         if isinstance(image, Image.Image):
-            return _explained(lambda: _pixels(image.copy(), image.format, size, mode))
-        return decoded(Path(os.path.expanduser(image)).read_bytes, size, mode)
-    except (ValueError, TypeError) as error:
-        name = f"'{image}'" if isinstance(image, str | os.PathLike) else f"a {type(image).__name__}"
-        raise InputError(f"{name} is not an image that can be read ({error}); give paths, PIL images or an array") from error
-
-
-def decoded(read: Callable[[], bytes], size: Size, mode: str) -> np.ndarray:
-    """Return the pixels of an image file's content, (H, W, C) uint8.
-
-    Raises:
-        ValueError: It cannot be read; the message says why.
-    """
-
-    def opened() -> np.ndarray:
-        with Image.open(io.BytesIO(read()), formats=FORMATS) as image:
-            return _pixels(image, image.format, size, mode)
-
-    return _explained(opened)
-
-
-def _explained(work: Callable[[], np.ndarray]) -> np.ndarray:
-    """What it gives, or a ValueError that says why there is nothing.
-
-    A broken file makes Pillow raise nearly anything.
-    """
-    try:
-        return work()
-    except MemoryError:  # not the file's fault
+            return pixels_of(image.copy(), image.format, size, mode, depth).pixels
+        return decode(Path(os.path.expanduser(image)).read_bytes(), size, mode, depth).pixels
+    except MemoryError:
         raise
-    except Exception as error:
-        reason = "no known format" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
-        raise ValueError(error.strerror if isinstance(error, OSError) and error.strerror else reason) from error
-
-
-def _pixels(image: Image.Image, kind: str | None, size: Size, mode: str) -> np.ndarray:
-    """Of an image that is open, and ours to change; `kind` is the format of its file."""
-    if image.width * image.height > PIXELS:
-        raise ValueError(f"{image.width:,} x {image.height:,} pixels, which is too large; make it smaller")
-    ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):  # 16 bits; Pillow would clip to 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode in ("I", "F"):
-        raise ValueError("32-bit pixels have no known range, save it with 8 or 16 bits")
-    elif "transparency" in image.info:
-        image = image.convert("RGBA")
-    image = image.convert(mode)
-    if size is not None:
-        image = ImageOps.fit(image, size[::-1], Image.Resampling.BILINEAR)  # Pillow's bilinear is antialiased
-    return np.asarray(image).reshape(image.height, image.width, -1)
+    except Exception as error:  # a broken image makes Pillow raise nearly anything
+        name = f"'{image}'" if isinstance(image, str | os.PathLike) else f"a {type(image).__name__}"
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+        raise InputError(f"{name} is not an image that can be read ({reason}); give paths, PIL images or an array") from error

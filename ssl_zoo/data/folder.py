@@ -1,18 +1,24 @@
-"""A user's own images: class folders, or an archive of them, decoded once and then kept in a cache."""
+"""A user's own images: class folders, an archive of them, or a table of labels, decoded once and kept in a cache."""
 
 import functools
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
 from ssl_zoo.data import cache as kept
+from ssl_zoo.data import room as place
 from ssl_zoo.data.archive import Archive
 from ssl_zoo.data.dataset import Dataset
-from ssl_zoo.data.decode import LARGEST, Size, decode_all
-from ssl_zoo.data.layout import PARTS, Layout, lay_out
+from ssl_zoo.data.decode import LARGEST, Options, Pixels, Source, decode_all
+from ssl_zoo.data.image import Size
+from ssl_zoo.data.labels import TABLES, lay_out_table, read_table
+from ssl_zoo.data.layout import Layout, find_top, lay_out
+from ssl_zoo.data.names import is_hidden, is_image, part_of
+from ssl_zoo.data.pieces import MARK, Pieces
 from ssl_zoo.errors import InputError, between
 from ssl_zoo.registry import DATASETS
 
@@ -24,50 +30,80 @@ def folder(
     image_size: int | tuple[int, int] | None = None,
     mode: Literal["RGB", "L"] = "RGB",
     skip_broken: bool = False,
+    labels_file: str | None = None,
     cache: bool = True,
 ) -> Dataset:
-    """Your images: a folder or archive with train/<class>/, test/<class>/ and an optional unlabeled/.
+    """Your images: class folders, or train/<class>/, test/<class>/ and unlabeled/, or a table of labels.
 
-    Classes are the sorted names of train's folders. Rows are train's images by relative path, then those of unlabeled/,
-    which have class -1. Images may lie at any depth; hidden files and folders are skipped; links are followed. EXIF
-    orientation is applied, transparency is dropped, 16 bits become 8, and of an animation the first frame is taken.
-    What a file is, its content tells; but one whose name ends as no image's does is left out, and said to be. An
-    archive (.zip, .tar, .tar.gz, .tgz, .tar.xz) may have one folder around it all and is never unpacked to disk.
+    Classes are the sorted names of the class folders. Rows are train's images by relative path, then those of
+    validation/ and of unlabeled/, which have class -1. Without test/ there are no test images. Images may lie at any
+    depth; hidden files and folders, and a system's own, are skipped; links are followed. Of EXIF the orientation is
+    applied; transparency is dropped, but an image that has its shape there alone is put on white; 16 bits become 8; of
+    an animation the first frame is taken. What a file is, its content tells; but one whose name ends as no image's does
+    is left out, and said to be. An archive (.zip, .tar, .tar.gz, .tgz, .tar.xz) is never unpacked to disk.
+    A table is a CSV file with the columns path and label.
 
     Sets larger than memory are decoded to the cache and read from there. The decoded arrays are kept in
     `$SSL_ZOO_CACHE`, `$XDG_CACHE_HOME/ssl_zoo` or `~/.cache/ssl_zoo`, one file for each root and set of options. A file
-    that is added, removed or changed (its size or time) makes that file be written anew.
+    that is added, removed or changed (its size or time) makes that file be written anew. Decoding that is interrupted
+    is gone on with the next time.
 
     Args:
-        root: The folder or archive.
+        root: The folder, archive, or table of labels.
         image_size: Side, or height and width, to which images are resized so that they just cover it (bilinear,
             antialiased) and then centre-cropped. Without it, all images must have one size.
         mode: RGB for three channels, L for grey.
         skip_broken: Leave out images that cannot be read, and say so, instead of refusing the folder.
+        labels_file: A table of labels for the images in the root; its paths are relative to it, or to the root.
         cache: Keep the decoded arrays on disk.
 
     Raises:
-        InputError: No such folder, another layout, a class without images, a broken image, several sizes, a link in a
-            circle or twice to one folder, an archive with a member outside it or over 4 GiB of images.
+        InputError: No such folder, another layout, a class without images, broken images, several sizes, a link in a
+            circle or twice to one folder, an archive with a member outside it or over 4 GiB of images, a table whose
+            files are not there.
     """
     root = Path(os.path.abspath(os.path.expanduser(root)))
-    size = _height_and_width(image_size)
+    options = Options(_height_and_width(image_size), mode, skip_broken)
     if mode not in ("RGB", "L"):
         raise InputError(f"mode = '{mode}' must be RGB or L")
-    source = _Folder(root) if root.is_dir() else Archive(root)
-    file = kept.cache_file(root, size, mode, skip_broken) if cache else None
+    source = _source(root, labels_file)
+    file = kept.cache_file(root, *options, *([labels_file] if labels_file else [])) if cache else None
     dataset = None if file is None else kept.load(file, source.stamp)
-    if dataset is not None:
-        return dataset
-    layout = lay_out(root, source.names)
-    make = np.zeros if file is None else functools.partial(kept.room, file)
-    pixels, broken = decode_all(root, layout.paths, source.read, size, mode, skip_broken, make)
-    dataset = _assembled(root, layout, pixels, broken)
-    if file is not None:
-        kept.save(file, source.stamp, dataset)
-        if isinstance(pixels, np.memmap):  # of a file that has no name; the cache's takes its place
-            dataset = kept.load(file, source.stamp) or dataset
+    return dataset or _decoded(source, options, file)
+
+
+def _decoded(source: "_Images", options: Options, file: Path | None) -> Dataset:
+    """Decode all images, and keep them in the cache's file."""
+    layout = source.layout()
+    make = np.zeros if file is None else functools.partial(place.room, file)
+    pieces, done = Pieces(file), False
+    try:
+        pixels = decode_all(source, layout.paths, options, pieces, make)
+        dataset = _assembled(source, layout, pixels)
+        if file is not None and not pixels.passing:
+            kept.save(file, source.stamp, dataset)
+            done = True
+    finally:
+        pieces.close(done)
+    if done and isinstance(pixels.array, np.memmap):  # of a file that has no name; the cache's takes its place
+        dataset = kept.load(file, source.stamp) or dataset  # type: ignore[arg-type]
     return dataset
+
+
+class _Images(Source, Protocol):
+    """Where images come from."""
+
+    stamp: str  # of all that is there
+
+    def layout(self) -> Layout: ...
+
+
+def _source(root: Path, labels_file: str | None) -> _Images:
+    if labels_file is not None:
+        return _Table(Path(os.path.abspath(os.path.expanduser(labels_file))), root)
+    if root.is_file() and root.suffix.lower() in TABLES:
+        return _Table(root)
+    return _Folder(root) if root.is_dir() else Archive(root)
 
 
 def _height_and_width(image_size: int | tuple[int, int] | None) -> Size:
@@ -78,25 +114,90 @@ def _height_and_width(image_size: int | tuple[int, int] | None) -> Size:
     return size
 
 
-class _Folder:
+class _Files:
+    """Files of a file system."""
+
+    def __init__(self, shown: str):
+        self.shown = shown
+        self._states: dict[str, tuple[int, int]] = {}  # size and mtime_ns of each file
+
+    def _file(self, path: str) -> str:
+        return f"{self.shown}/{path}"
+
+    def read(self, path: str) -> bytes:
+        """Return a file's content."""
+        with open(self._file(path), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > LARGEST:
+                raise ValueError(f"{size:,} bytes, which is no image")
+            return file.read()
+
+    def mark(self, path: str) -> bytes:
+        """Return what tells this state of the file from any other."""
+        text = f"{path}\0{self._states.get(path)}".encode(errors="surrogateescape")
+        return hashlib.blake2b(text, digest_size=MARK).digest()
+
+
+class _Folder(_Files):
     """Files below a folder."""
 
     def __init__(self, root: Path):
         self.root = root
         try:
-            present = [part for part in PARTS if (root / part).is_dir()]
-            found = sorted(entry for part in present for entry in ((f"{part}/", 0, 0), *_walk(f"{root}/{part}", f"{part}/")))
+            self.top = find_top(lambda prefix: _children(f"{root}/{prefix}"))
+            super().__init__(f"{root}/{self.top}".rstrip("/"))
+            found = sorted(self._listing())
         except OSError as error:  # no permission, a link to nowhere
             raise InputError(f"folder '{root}' cannot be read: {error}") from error
-        self.names = [name for name, _, _ in found]  # relative to the root; those of folders end in "/"
-        self.stamp = kept.digest(found)
+        self.names = [name for name, _, _ in found]  # relative to the top; those of folders end in "/"
+        self._states = {name: (size, time) for name, size, time in found}
+        ours = (entry for entry in found if "/" in entry[0] or is_image(entry[0]))
+        self.stamp = kept.digest([(self.top, 0, 0), *ours])
 
-    def read(self, name: str) -> bytes:
-        with open(f"{self.root}/{name}", "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > LARGEST:
-                raise ValueError(f"{size:,} bytes, which is no image")
-            return file.read()
+    def _listing(self) -> Iterator[tuple[str, int, int]]:
+        """Everything that may belong to the data set. Where there is a train/, only the parts are gone through."""
+        here = list(_children(self.shown))
+        train = any(part_of(name) == "train" for name, is_folder in here if is_folder)
+        for name, is_folder in here:
+            if not is_folder:
+                yield name, 0, 0
+            else:
+                yield f"{name}/", 0, 0
+                if not train or part_of(name) is not None:
+                    yield from _walk(f"{self.shown}/{name}", f"{name}/")
+
+    def layout(self) -> Layout:
+        """Return which images are of which part and class."""
+        return lay_out(self.root, self.top, self.names)
+
+
+class _Table(_Files):
+    """Files that a table names."""
+
+    def __init__(self, table: Path, root: Path | None = None):
+        super().__init__(str(table.parent))
+        self.table = table
+        self._layout, files = lay_out_table(table, read_table(table), [table.parent, *([root] if root else [])])
+        self._files = dict(zip(self._layout.paths, files, strict=True))
+        stats = {path: os.stat(file) for path, file in self._files.items()}
+        self._states = {path: (status.st_size, status.st_mtime_ns) for path, status in stats.items()}
+        lines = zip(self._layout.paths, self._layout.labels.tolist(), strict=True)
+        parts = (*self._layout.classes, str(self._layout.rows), str(self._layout.validation))
+        listed = [(f"{path}\0{label}", *self._states[path]) for path, label in lines]
+        self.stamp = kept.digest([*((part, 0, 0) for part in parts), *listed])
+
+    def _file(self, path: str) -> str:
+        return self._files[path]
+
+    def layout(self) -> Layout:
+        """Return what the table says."""
+        return self._layout
+
+
+def _children(path: str) -> Iterator[tuple[str, bool]]:
+    """(name, whether it is a folder) of what lies in a folder and is not hidden."""
+    with os.scandir(path) as entries:
+        yield from ((entry.name, entry.is_dir()) for entry in entries if not is_hidden(entry.name))
 
 
 def _walk(path: str, prefix: str) -> Iterator[tuple[str, int, int]]:
@@ -113,7 +214,7 @@ def _walk(path: str, prefix: str) -> Iterator[tuple[str, int, int]]:
         path, prefix = waiting.pop()
         with os.scandir(path) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if is_hidden(entry.name):
                     continue
                 if entry.is_dir():
                     status = entry.stat()
@@ -133,20 +234,34 @@ def _walk(path: str, prefix: str) -> Iterator[tuple[str, int, int]]:
                     raise InputError(f"'{entry.path}' is neither a file nor a folder; remove it")
 
 
-def _assembled(root: Path, layout: Layout, pixels: np.ndarray, broken: dict[int, str]) -> Dataset:
-    """The data set of all images but the broken ones, (place in the layout, reason)."""
-    paths, labels, n = layout.paths, layout.labels, layout.rows
-    if broken:
-        keep = np.setdiff1d(np.arange(len(paths)), list(broken))
-        n = int((keep < n).sum())
-        for place, row in enumerate(keep):  # in place: there may be no room for a second array
-            pixels[place] = pixels[row]
+def _assembled(source: _Images, layout: Layout, found: Pixels) -> Dataset:
+    """The data set of all images but the broken ones."""
+    paths, labels, n, pixels = layout.paths, layout.labels, layout.rows, found.array
+    first, last = layout.validation
+    if found.broken:
+        keep = np.setdiff1d(np.arange(len(paths)), list(found.broken))
+        n, first, last = (int((keep < row).sum()) for row in (n, first, last))
+        for to, row in enumerate(keep):  # in place: there may be no room for a second array
+            pixels[to] = pixels[row]
         paths, labels, pixels = [paths[i] for i in keep], labels[keep], pixels[: len(keep)]
-        for part, left in {"train": labels[:n], "test": labels[n:]}.items():
-            empty = sorted({*range(len(layout.classes))} - {*left.tolist()})
-            if empty:
-                raise InputError(
-                    f"class folder '{root}/{part}/{layout.classes[empty[0]]}' has no image that can be read; fill it"
-                )
-    skipped = [*broken.values(), *(f"'{root}/{name}' is no image by its name" for name in layout.others)]
-    return Dataset("folder", pixels[:n], labels[:n], pixels[n:], labels[n:], layout.classes, tuple(paths), tuple(skipped))
+        empty = sorted({*range(len(layout.classes))} - {*labels[:first].tolist()})
+        if empty:
+            raise InputError(
+                f"the class '{layout.classes[empty[0]]}' in '{source.shown}' has no image that can be read; give it some"
+            )
+        if n == len(paths) and layout.rows < len(layout.paths):
+            raise InputError(f"the test part of '{source.shown}' has no image that can be read; fill or remove it")
+    skipped = [
+        *(f"{reason}" for reason in found.broken.values()),
+        *(f"'{source.shown}/{name}' is no image by its name" for name in layout.others),
+    ]
+    return Dataset(
+        "folder",
+        *(pixels[:n], labels[:n], pixels[n:], labels[n:]),
+        layout.classes,
+        tuple(paths),
+        tuple(skipped),
+        (*layout.notes, *found.notes),
+        validation=(first, last),
+        depth=found.depth,
+    )

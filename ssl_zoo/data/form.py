@@ -32,7 +32,7 @@ def images(data: Dataset) -> str | None:
             return f"`{name}` has the shape {array.shape}; images are (N, H, W, C){grey}"
         if array.shape[1] in (1, 3) and array.shape[3] > 4 and array.shape[2] > 4:
             return f"`{name}` has the shape {array.shape}; channels come last, (N, H, W, C): images.transpose(0, 2, 3, 1)"
-        if not len(array) or not array[0].size:
+        if 0 in array.shape[1:] or (part == "training" and not len(array)):
             return f"`{name}` is empty, so there is nothing to {'train on' if part == 'training' else 'score'}"
         if any(stride < 0 for stride in array.strides):
             return f"`{name}` runs backwards in memory, which torch cannot read; wrap it in np.ascontiguousarray"
@@ -63,6 +63,8 @@ def labels(data: Dataset) -> str | None:
             return f"`{name}` has the shape {array.shape} for {len(getattr(data, of))} {part} images; there is one label an image"
         if any(stride < 0 for stride in array.strides):
             return f"`{name}` runs backwards in memory, which torch cannot read; wrap it in np.ascontiguousarray"
+        if not len(array):  # no test set: a run holds some images out
+            continue
         low, high = int(array.min()), int(array.max())
         if part == "test" and low == -1:
             return "a test image has the class -1, unknown; leave out what cannot be scored"

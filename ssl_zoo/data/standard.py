@@ -193,3 +193,44 @@ class Noise(Augmentation):
 
     def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
         return images + parameters[0]
+
+
+LUMA = (0.2989, 0.587, 0.114)  # of red, green and blue in grey, ITU-R 601, rounded as torchvision has it
+
+
+@AUGMENTATIONS.register("color", "colour", "color_jitter")
+class Color(Augmentation):
+    """Brightness, then contrast, then saturation, each changed by a factor that is uniform about 1.
+
+    As torchvision's ColorJitter, but in this order and without a change of hue; saturation is of three channels.
+
+    Args:
+        brightness: The factor is from 1 - brightness to 1 + brightness; of black.
+        contrast: Likewise; of the image's mean grey.
+        saturation: Likewise; of the grey image.
+    """
+
+    def __init__(self, *, brightness: float = 0.3, contrast: float = 0.3, saturation: float = 0.3):
+        self.ranges = tuple(
+            between(f"color.{name}", value, 0, 1)
+            for name, value in (("brightness", brightness), ("contrast", contrast), ("saturation", saturation))
+        )
+
+    def draw(self, generator: Generator, n: int, shape: tuple[int, int, int]) -> tuple[Tensor, ...]:
+        return tuple(uniform(generator, n, 1 - most, 1 + most) for most in self.ranges)
+
+    def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
+        brightness, contrast, saturation = (factor.view(-1, 1, 1, 1) for factor in parameters)  # (n, 1, 1, 1) each
+        images = (images * brightness).clamp(0, 1)
+        mean = _grey(images).mean(dim=(1, 2, 3), keepdim=True)
+        images = (mean + contrast * (images - mean)).clamp(0, 1)
+        grey = _grey(images)
+        return (grey + saturation * (images - grey)).clamp(0, 1) if images.shape[1] == 3 else images
+
+
+def _grey(images: Tensor) -> Tensor:
+    """(n, C, H, W) -> (n, 1, H, W): the luma of three channels, the mean of another number."""
+    if images.shape[1] != 3:
+        return images.mean(dim=1, keepdim=True)
+    weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
+    return (images * weights).sum(dim=1, keepdim=True)

@@ -1,7 +1,9 @@
 """Train and score one run in its folder."""
 
 import contextlib
+import dataclasses
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,12 @@ from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.device import Machine, deterministic, keep_freed_memory, machine
 from ssl_zoo.errors import DivergedError, FolderError, InputError, RunError, StaleError
 from ssl_zoo.ranks import rank, ranks
-from ssl_zoo.registry import DATASETS
+from ssl_zoo.registry import DATASETS, NETS
 from ssl_zoo.runs.assembly import Assembly, assemble
+from ssl_zoo.runs.clock import fitted, of_epochs
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.identity import CODE, differing, identity_of, names_differing, other_code, parts_of, plugins_of
-from ssl_zoo.runs.inputs import Inputs, check_data, choose_labels, load_data
+from ssl_zoo.runs.inputs import Inputs, check_data, choose_labels, load_data, scorable
 from ssl_zoo.runs.model import write_model
 from ssl_zoo.runs.report import beginning, unsettled
 from ssl_zoo.runs.row import Row
@@ -60,15 +63,19 @@ def execute(
         BusyError: Another process is at work in the folder.
         RunError: The run cannot go on.
     """
+    began = time.monotonic()
     here = machine(own_device(settings.device), settings.precision)
     keep_freed_memory()
-    folder, plain = RunFolder(out), config.plain(settings)
+    folder = RunFolder(out)
+    if not fresh:
+        settings = from_first(lambda: folder.as_begun(settings))
+    plain = config.plain(settings)
     with contextlib.ExitStack() as stack:
         from_first(lambda: stack.enter_context(folder.taken(plain)))
         stack.enter_context(deterministic(settings.deterministic))
         stack.enter_context(_threads_given_back())
         try:
-            return _Run(settings, plain, folder, here, fresh, threads, quiet, warn).row(data)
+            return _Run(settings, plain, folder, here, fresh, threads, quiet, warn).row(data, began)
         except RunError as error:
             if fresh:  # which would train it anew once more
                 error.args = tuple(str(part).replace(AGAIN, f"without `fresh=True` {AGAIN}") for part in error.args)
@@ -120,8 +127,13 @@ class _Run:
         self.plain, self.warn = plain, warn
         self.threads = threads if threads is not None and settings.threads == "auto" else settings.threads
 
-    def row(self, data: Dataset | None) -> Row:
-        """Return the row: of the finished run that is there, or of one that is trained now."""
+    def row(self, data: Dataset | None, began: float) -> Row:
+        """Return the row: of the finished run that is there, or of one that is trained now.
+
+        Args:
+            data: In place of the data set that the settings name.
+            began: When its minutes begin, in seconds of the monotonic clock.
+        """
         done = None if self.fresh else from_first(self.folder.row)
         if done is not None and of_this_data(self.settings, done):
             self._warn(
@@ -129,8 +141,9 @@ class _Run:
             )
             return done
         provenance.commit()  # as it is now, not when the run ends
-        given = one_after_the_others(lambda: load_data(self.settings) if data is None else data)
+        given = one_after_the_others(lambda: load_data(self.settings) if data is None else scorable(self.settings, data))
         inputs = choose_labels(self.settings, given)
+        self._settle(inputs, began)
         identity = identity_of(self.settings, self.plain, inputs)
         leaked, lines = from_first(lambda: check_data(self.settings, inputs))
         self._warn(lines)
@@ -151,6 +164,17 @@ class _Run:
         from_first(lambda: self._end(row, trainer, assembly, inputs))
         return row
 
+    def _settle(self, inputs: Inputs, began: float) -> None:
+        """Choose what these data and this machine decide, unless the run has begun with something."""
+        if self.folder.config.exists() and not self.fresh:
+            return
+        settings, line = _with_weights(self.settings)
+        self._warn([line] if line else [])
+        settings = of_epochs(settings, inputs) if settings.epochs is not None else settings
+        if settings.minutes is not None:
+            settings = fitted(settings, inputs, 60 * settings.minutes - (time.monotonic() - began), trainer_of)
+        self.settings, self.plain = settings, config.plain(settings)
+
     def _trainer(self, assembly: Assembly, identity: dict[str, str]) -> Trainer:
         """The trainer, as it begins or from the checkpoint."""
         state = None if self.fresh else from_first(self._state)
@@ -159,6 +183,7 @@ class _Run:
         trainer = Trainer(
             assembly.algorithm, assembly.pipeline, assembly.evaluator, self.settings, here, self.folder.path, identity, self.quiet
         )
+        trainer.warn = self.warn
         go_on(trainer, state)
         return trainer
 
@@ -185,6 +210,16 @@ class _Run:
         if rank() == 0:
             for line in lines:
                 self.warn(line)
+
+
+def _with_weights(settings: RunSettings) -> tuple[RunSettings, str]:
+    """The settings with a net's options as they can be had here, and a line where less can be had than was wished."""
+    entry = NETS.resolve(settings.net)
+    settle_options = getattr(entry.target, "settle", None)
+    if settle_options is None:
+        return settings, ""
+    options, line = settle_options(settings.nets[settings.net], **entry.fixed)
+    return dataclasses.replace(settings, nets={**settings.nets, settings.net: options}), line
 
 
 def trainer_of(settings: RunSettings, inputs: Inputs, folder: Path, identity: dict[str, str] | None = None) -> Trainer:

@@ -1,6 +1,7 @@
 """A run's folder: the name of every file in it, who may write there, and what may not be written over."""
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,10 +11,10 @@ from filelock import FileLock, Timeout
 
 from ssl_zoo import config, files, recipes
 from ssl_zoo.data.splits import write_split
-from ssl_zoo.errors import BusyError, FolderError, InputError, RunError
+from ssl_zoo.errors import BusyError, FolderError, InputError, RunError, one_line
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.row import LOST, RESULT, LostRow, Row, is_lost, read_all_rows, write_json
-from ssl_zoo.settings import NO_OTHER_RUN
+from ssl_zoo.settings import NO_OTHER_RUN, RunSettings
 from ssl_zoo.train.checkpoint import LAST, PREVIOUS
 from ssl_zoo.train.logs import METRICS
 
@@ -31,7 +32,7 @@ class RunFolder:
         self.path = Path(path)
         self.lock, self.config, self.split = self.path / LOCK, self.path / "config.yaml", self.path / "split.json"
         self.result, self.lost, self.model = self.path / RESULT, self.path / LOST, self.path / "model.safetensors"
-        self.metrics = self.path / METRICS
+        self.metrics, self.left_out = self.path / METRICS, self.path / "left_out.txt"  # files that were not read, and why
         self.checkpoints = (self.path / LAST, self.path / PREVIOUS)
 
     def __str__(self) -> str:
@@ -126,6 +127,20 @@ class RunFolder:
             more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
             raise FolderError(f"{self} holds a run with other settings ({shown}{more})", ", or remove this one")
 
+    def as_begun(self, settings: RunSettings) -> RunSettings:
+        """Return settings with what the run has settled when it began: steps of so many minutes or epochs, auto's values."""
+        if not self.config.exists():
+            return settings
+        before = recipes.flatten(recipes.read_recipe(str(self.config)))
+        length = (settings.minutes, settings.epochs)
+        if length != (None, None) and (before.get("minutes"), before.get("epochs")) == length:
+            every = dataclasses.replace(settings.evaluation, every=before["evaluation.every"])
+            settings = dataclasses.replace(settings, steps=before["steps"], evaluation=every)
+        own = f"nets.{settings.net}."
+        options = settings.nets[settings.net]
+        options = {name: before.get(own + name, value) if value == "auto" else value for name, value in options.items()}
+        return dataclasses.replace(settings, nets={**settings.nets, settings.net: options})
+
     def _settings_before(self, now: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of the run in the folder, flat; one that has come since then stands at its default."""
         kept = recipes.read_recipe(str(self.config))
@@ -196,6 +211,8 @@ class RunFolder:
             self.lost.unlink(missing_ok=True)  # it is tried again
             files.replace_text(self.config, recipes.dump_mapping(plain))
             write_split(inputs.split, self.split, inputs.held_out)
+            if inputs.data.skipped:
+                files.replace_text(self.left_out, "".join(f"{one_line(line)}\n" for line in inputs.data.skipped))
 
     def end(self, row: Mapping[str, Any]) -> None:
         """Write how it ended: the last that a run writes.

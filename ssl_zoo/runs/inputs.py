@@ -10,6 +10,7 @@ import torch
 
 from ssl_zoo.batch import Facts
 from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.data.holdout import with_test_set
 from ssl_zoo.data.leakage import leaks
 from ssl_zoo.data.splits import Split, draw_split, hold_out, read_split
 from ssl_zoo.errors import InputError, one_line
@@ -27,16 +28,21 @@ class Inputs(NamedTuple):
 
 
 def load_data(settings: RunSettings) -> Dataset:
-    """Return the images.
+    """Return the images, with a test set: their own, or labelled images that are held out.
 
     Raises:
         InputError: They cannot be read.
     """
     root = Path(os.path.expanduser(settings.data_root))
     try:
-        return DATASETS.create(settings.dataset, root, **settings.datasets[settings.dataset])
+        return scorable(settings, DATASETS.create(settings.dataset, root, **settings.datasets[settings.dataset]))
     except OSError as error:  # a path that no file can have, or that nobody may look at
         raise InputError(f"data_root '{root}' cannot be read ({error.strerror or error})") from error
+
+
+def scorable(settings: RunSettings, data: Dataset) -> Dataset:
+    """Return the data with a test set: their own, or labelled images that are held out."""
+    return with_test_set(data, settings.test_fraction, settings.folds, settings.fold)
 
 
 def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
@@ -45,20 +51,25 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
     Raises:
         InputError: The data have no such split.
     """
+    own = np.arange(*data.validation)  # rows that are there to validate by
+    labels = data.labels.copy()
+    labels[own] = -1
     if settings.split_file is not None:
-        split = read_split(Path(settings.split_file), data.name, data.labels)
+        split = read_split(Path(settings.split_file), data.name, labels)
         if settings.labels != len(split.rows):
             raise InputError(
                 f"{settings.split_file} names {len(split.rows)} labelled images, but labels is {settings.labels}; make them agree"
             )
     else:
-        split = draw_split(
-            data.name, data.labels, len(data.classes), settings.labels, settings.split_seed, class_names=data.classes
-        )
+        split = draw_split(data.name, labels, len(data.classes), settings.labels, settings.split_seed, class_names=data.classes)
     rows = np.arange(len(data.images))
-    held_out = hold_out(split, settings.val_fraction)
+    if len(own) and settings.val_fraction:
+        raise InputError("the data have images to validate by, and val_fraction asks for others; set `val_fraction=0`")
+    held_out = own if len(own) else hold_out(split, settings.val_fraction)
+    if settings.selection == "validation" and not len(held_out):
+        raise InputError("selection = validation needs images to select by; set val_fraction, such as `val_fraction=0.2`")
     learnt = ~np.isin(split.rows, held_out)
-    stream = np.setdiff1d(rows, held_out if settings.batch.labeled_in_unlabeled else split.rows)
+    stream = np.setdiff1d(rows, held_out if settings.batch.labeled_in_unlabeled else np.union1d(split.rows, held_out))
     known = (split.rows[learnt], split.classes[learnt], stream)
     facts = Facts(len(data.classes), len(rows), *(torch.from_numpy(part.astype(np.int64)) for part in known))
     return Inputs(data, split, held_out, facts)
@@ -118,7 +129,8 @@ def _unread(settings: RunSettings) -> Iterator[str]:
 
 def _left_out(data: Dataset) -> Iterator[str]:
     if data.skipped:
-        yield f"{len(data.skipped)} files are left out, such as: {one_line(data.skipped[0])}"
+        some = "1 file is" if len(data.skipped) == 1 else f"{len(data.skipped):,} files are"
+        yield f"{some} left out, such as: {one_line(data.skipped[0])}; all are in left_out.txt of the run's folder"
 
 
 def _flattering(line: str) -> str:

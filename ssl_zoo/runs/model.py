@@ -42,6 +42,7 @@ class ImagePart(TypedDict):
     """How an image becomes what the net was trained on."""
 
     resize: Literal["none", "cover"]  # cover: bilinear until it just covers the size, then the centre; none: only that size
+    depth: NotRequired[Annotated[int, Within(8, 16)]]  # bits that 16-bit grey images use
     input: dict[str, Any]  # kind, and shift and scale for some, as `Normalisation.values` has them
 
 
@@ -93,6 +94,7 @@ def write_model(path: Path, row: Row, state: Mapping[str, Tensor], normalisation
         images=ImagePart(
             resize="cover" if settings["datasets"].get(row["dataset"], {}).get("image_size") else "none",
             input=normalisation.values(),
+            depth=data.depth,
         ),
         classes=list(data.classes),
         batch=settings["evaluation"]["batch"],

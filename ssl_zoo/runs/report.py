@@ -21,12 +21,14 @@ def parameters_of(trainer: Trainer) -> int:
 
 def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer) -> Iterator[str]:
     """Yield lines about what is about to be trained, on what, and what a consistency weight means."""
-    facts = inputs.facts
+    facts, data = inputs.facts, inputs.data
+    yield from map(one_line, data.notes)
     held_out = f"{len(inputs.held_out):,} held out for validation, " if len(inputs.held_out) else ""
     stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views else ""
+    scored = "held out to be scored" if data.held_out else "test images"
     yield (
         f"{settings.alg} with {settings.net} ({parameters_of(trainer):,} parameters) on {settings.dataset}: "
-        f"{len(facts.labeled):,} labelled images, {held_out}{stream}{len(inputs.data.test_labels):,} test images; "
+        f"{len(facts.labeled):,} labelled images, {held_out}{stream}{len(data.test_labels):,} {scored}; "
         f"from step {trainer.start}, {trainer.machine.name}, {trainer.machine.precision}"
     )
     weight = presets.weight_in_words(

@@ -91,7 +91,7 @@ class Trained:
         if channels not in MODES:
             raise InputError(f"the net takes images of {channels} channels, which no image file has; give an array")
         size = self.image_size if self.about["images"]["resize"] == "cover" else None
-        read = [read_image(image, size, MODES[channels]) for image in images]
+        read = [read_image(image, size, MODES[channels], self.about["images"].get("depth", 16)) for image in images]
         odd = next((place for place, image in enumerate(read) if image.shape[:2] != self.image_size), None)
         if odd is not None:
             had, wanted = (f"{height} x {width}" for height, width in (read[odd].shape[:2], self.image_size))

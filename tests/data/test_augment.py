@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import chi2_contingency
 from torchvision.transforms import RandomResizedCrop
-from torchvision.transforms.functional import resized_crop
+from torchvision.transforms.functional import adjust_brightness, adjust_contrast, adjust_saturation, resized_crop
 
 from ssl_zoo import AUGMENTATIONS, InputError
 from ssl_zoo.data.augment import View, channel_statistics
@@ -20,6 +20,7 @@ ALL = {
     "noise": {"std": 0.3},
     "randaugment": {},
     "cutout": {"side": (0.5, 0.7)},
+    "color": {"brightness": 0.5, "contrast": 0.5, "saturation": 0.5},
 }
 
 
@@ -190,6 +191,25 @@ def test_resized_crop_stretches_as_torchvision_does():
     made = crop.apply(given.expand(100, -1, -1, -1), *drawn)
     for one, box in zip(made, zip(*(part.int().tolist() for part in drawn), strict=True), strict=True):
         torch.testing.assert_close(one, resized_crop(given, *box, list(SHAPE[1:]), antialias=True), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_color_changes_as_torchvision_does(channels):
+    """In the order brightness, contrast, saturation."""
+    pixels = images(6, (channels, 8, 6))
+    factors = [torch.tensor([0.5, 0.8, 1.0, 1.2, 1.5, 2.0]), torch.linspace(0, 1.5, 6), torch.linspace(1.8, 0.1, 6)]
+    found = AUGMENTATIONS.create("color").apply(pixels, *factors)
+    for image, one, brightness, contrast, saturation in zip(found, pixels, *factors, strict=True):
+        expected = adjust_contrast(adjust_brightness(one, float(brightness)), float(contrast))
+        torch.testing.assert_close(image, adjust_saturation(expected, float(saturation)), rtol=0, atol=2e-4)
+
+
+def test_color_draws_about_one_and_changes_nothing_at_zero():
+    step = AUGMENTATIONS.create("color", brightness=0.4, contrast=0.0, saturation=1.0)
+    bright, contrast, saturation = step.draw(generator(), 4000, SHAPE)
+    assert 0.6 <= bright.min() < 0.61 < 1.39 < bright.max() <= 1.4 and (contrast == 1).all() and saturation.min() < 0.01
+    still = AUGMENTATIONS.create("color", brightness=0, contrast=0, saturation=0)
+    torch.testing.assert_close(still.apply(images(), *still.draw(generator(), 64, SHAPE)), images(), rtol=0, atol=1e-6)
 
 
 def test_noise_has_its_deviation():

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ssl_zoo.data import cache as kept
 from ssl_zoo.data import decode as module
+from ssl_zoo.data import room as place
 from ssl_zoo.data.cache import cache_file
 from ssl_zoo.data.dataset import fingerprint
 from ssl_zoo.data.folder import folder
@@ -30,8 +31,8 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def decoded(monkeypatch):
     """The paths that were decoded, in no particular order."""
-    paths, decode = [], module._decode
-    monkeypatch.setattr(module, "_decode", lambda root, path, *rest: paths.append(path) or decode(root, path, *rest))
+    paths, one = [], module._Decoding._one
+    monkeypatch.setattr(module._Decoding, "_one", lambda self, place, *rest: paths.append(self.paths[place]) or one(self, place))
     return paths
 
 
@@ -99,8 +100,8 @@ def test_other_modes_are_converted(root, mode):
 
 
 def test_sixteen_bits_are_scaled(root):
-    Image.fromarray(np.full((4, 6), 0x1234, np.uint16)).save(root / "unlabeled/0.png")
-    assert (folder(root).images[3] == 0x12).all()
+    Image.fromarray(np.full((4, 6), 0x9234, np.uint16)).save(root / "unlabeled/0.png")
+    assert (folder(root).images[3] == 0x92).all() and folder(root).notes == ()
 
 
 def test_thirty_two_bits_are_refused(root):
@@ -178,7 +179,9 @@ def test_broken_archives(root, tmp_path):
 
 def test_broken_image_in_an_archive(root, tmp_path):
     (root / "test/cat/1.png").write_bytes(b"no")
-    with pytest.raises(InputError, match=r"a.zip/test/cat/1.png' is not an image"):
+    with pytest.raises(
+        InputError, match=r"a.zip/test/cat/1.png' is not an image that can be read \(no known format\); .*`skip_broken=True`"
+    ):
         folder(pack(root, tmp_path / "a.zip"))
 
 
@@ -233,8 +236,8 @@ def test_a_changed_folder_is_read_anew(root, cache, act, rows, labels):
 
 def test_a_class_that_became_empty_is_told_with_a_cache_there(root):
     folder(root)
-    (root / "test/dog/1.png").unlink()
-    with pytest.raises(InputError, match="test/dog' has no images"):
+    (root / "train/cat/deep/er/z.PNG").unlink()
+    with pytest.raises(InputError, match="train/cat' has no images"):
         folder(root)
 
 
@@ -265,10 +268,10 @@ def test_what_is_large_is_decoded_to_disk_and_read_from_there(root, cache, monke
     expected = folder(root, cache=False)
     if skip:
         (root / "train/cat/a0.png").write_bytes(b"no")
-    monkeypatch.setattr(kept, "LARGE", 0)
+    monkeypatch.setattr(place, "LARGE", 0)
     made = []
-    room = kept.room
-    monkeypatch.setattr(kept, "room", lambda *args: made.append(room(*args)) or made[-1])
+    room = place.room
+    monkeypatch.setattr(place, "room", lambda *args: made.append(room(*args)) or made[-1])
     for data in (folder(root, skip_broken=skip), folder(root, skip_broken=skip)):
         assert isinstance(data.images, np.memmap) and not data.images.flags.writeable
         assert Path(data.images.filename).parent == cache == Path(data.test_images.filename).parent
@@ -312,9 +315,9 @@ def test_where_the_disk_has_no_room_memory_is_used(root, cache, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(kept, "LARGE", 0)
+    monkeypatch.setattr(place, "LARGE", 0)
     monkeypatch.setattr(os, "posix_fallocate", full)
-    assert not isinstance(kept.room(cache / "x.npz", (2, 3)), np.memmap)
+    assert not isinstance(place.room(cache / "x.npz", (2, 3)), np.memmap)
     assert fingerprint(folder(root)) == fingerprint(folder(root, cache=False))
 
 
@@ -365,19 +368,30 @@ def truncated(root):
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (remove("train"), "has no train/ folder; expected train/<class>/<image>"),
-        (remove("test"), "has no test/ folder"),
-        (remove("train", "test", "unlabeled"), "has no train/ folder"),
-        (remove("train/dog", "train/cat", "test/dog", "test/cat"), "has no class folders"),
-        (remove("test/dog"), r"test/ lacks \['dog'\]"),
-        (lambda root: (root / "test/dog").rename(root / "test/dgo"), r"test/ lacks \['dog'\] and train/ lacks \['dgo'\]"),
-        (lambda root: (root / "test/cat/1.png").unlink(), "data/test/cat' has no images"),
+        (
+            remove("train"),
+            "has no train/ folder and no class folders.*; expected class folders <class>/<image>, or train/<class>/",
+        ),
+        (remove("train", "test", "unlabeled"), "has no train/ folder and no class folders"),
+        (remove("train/dog", "train/cat", "test/dog", "test/cat"), "train' has no class folders"),
+        (remove("train/dog"), "train' has one class only, 'cat'"),
+        (lambda root: (root / "test/dog").rename(root / "test/dgo"), r"test/dgo' has no counterpart .* in train/; add some"),
+        (
+            lambda root: (root / "test/dog").rename(root / "test/Dog"),
+            r"test/Dog' has no counterpart .* in train/; rename it to dog",
+        ),
         (lambda root: [(root / p / "ant").mkdir() for p in ("train", "test")], "data/train/ant' has no images"),
-        (lambda root: write(root / "train/0.png"), "train/0.png' lies in no class folder"),
+        (lambda root: write(root / "train/0.png"), "train' has 1 image in no class folder, such as '.*train/0.png'; sort them"),
         (lambda root: remove("unlabeled/x")(root) and (root / "unlabeled/1.png").unlink(), "data/unlabeled' has no images"),
         (several_sizes, r"train/cat/deep/er/z.PNG' is 4x6 and '.*train/dog/c.png' is 5x7 .*`image_size`"),
-        (lambda root: (root / "test/dog/1.png").write_text("text"), r"test/dog/1.png' .* can be read \(no known format\)"),
-        (lambda root: (root / "unlabeled/0.png").touch(), "unlabeled/0.png' is not an image"),
+        (
+            lambda root: (root / "test/dog/1.png").write_text("text"),
+            r"test/dog/1.png' is not an image that can be read \(no known format\)",
+        ),
+        (
+            lambda root: (root / "unlabeled/0.png").touch(),
+            "unlabeled/0.png' is not an image that can be read \\(the file is empty",
+        ),
         (truncated, r"unlabeled/0.jpg' is not an image that can be read \(image file is truncated"),
         (
             lambda root: (root / "train/cat/link.png").symlink_to("nowhere"),
@@ -393,7 +407,9 @@ def test_bad_folders_are_one_line(root, act, message):
 
 
 def test_missing_root(tmp_path):
-    with pytest.raises(InputError, match=r"no folder or archive '.*nowhere'; expected train/<class>/"):
+    with pytest.raises(
+        InputError, match=r"no folder or archive '.*nowhere'; expected class folders <class>/<image>, or train/<class>/"
+    ):
         folder(tmp_path / "nowhere")
     (tmp_path / "data.rar").touch()
     with pytest.raises(InputError, match=r"neither a folder nor an archive \(.zip"):

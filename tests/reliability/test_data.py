@@ -63,7 +63,7 @@ def truncated_jpeg():
 
 
 BROKEN = {
-    "zero bytes": (b"", "no known format"),
+    "zero bytes": (b"", "the file is empty"),
     "text by an image's name": (b"Dear photographer,", "no known format"),
     "cut short": (truncated_jpeg(), "[Tt]runcated"),
     "only a signature": (b"\x89PNG\r\n\x1a\n", "."),
@@ -102,7 +102,10 @@ def test_a_broken_image_may_stand_anywhere(root, place):
 def test_a_class_of_broken_images_alone_is_refused(root):
     for i in range(2):
         (root / f"test/bee/{i}.png").write_bytes(b"no")
-    with pytest.raises(InputError, match=r"class folder '.*data/test/bee' has no image that can be read"):
+    assert load(root, skip_broken=True).test_labels.tolist() == [0, 0]  # scored on the classes that are left
+    for i in range(4):
+        (root / f"train/bee/{i}.png").write_bytes(b"no")
+    with pytest.raises(InputError, match=r"the class 'bee' in '.*data' has no image that can be read"):
         load(root, skip_broken=True)
     for path in root.rglob("*.png"):
         path.write_bytes(b"no")
@@ -172,13 +175,14 @@ def test_every_kind_of_image_becomes_eight_bits_of_three_channels(root, make):
 
 
 def test_files_that_are_no_images_by_their_names_are_left_out_and_said_to_be(root):
+    (root / "train/ant/list.doc").write_bytes(b"x")
     (root / "train/ant/Thumbs.db").write_bytes(b"x")
     (root / "train/ant/.hidden.png").write_bytes(b"x")
     (root / "train/.git").mkdir()
     (root / "train/.git/0.png").write_bytes(b"x")
     (root / "readme.txt").write_text("x")
     whole = load(root)
-    assert len(whole.images) == 8 and len(whole.skipped) == 1 and whole.skipped[0].endswith("Thumbs.db' is no image by its name")
+    assert len(whole.images) == 8 and len(whole.skipped) == 1 and whole.skipped[0].endswith("list.doc' is no image by its name")
 
 
 def test_links_are_followed_wherever_they_lead(root, tmp_path):
@@ -447,7 +451,7 @@ def test_a_run_reports_leaks_and_refuses_them_when_strict(root, tmp_path, monkey
     )
     status, _, error = call(capsys, *argv)
     assert status == 0 and "WARNING: 2 of 6 test images are also training images" in error
-    assert "WARNING: 1 files are left out, such as: " in error and "train/bee/0.png" in error
+    assert "WARNING: 1 file is left out, such as: " in error and "train/bee/0.png" in error
     row = json.loads((tmp_path / "run/result.json").read_text())
     assert (row["leaked_test_images"], row["skipped_images"]) == (2, 1)
 

@@ -100,7 +100,7 @@ BROKEN = [
     (make("images", lambda a: a / np.float32(255)), "images", "`images` is float32; images are uint8, from 0 to 255"),
     (make("test_images", lambda a: a[..., 0]), "images", "(6, 8, 8); images are (N, H, W, C); grey images have C = 1"),
     (make("images", lambda a: a.transpose(0, 3, 1, 2)), "images", "(12, 3, 8, 8); channels come last"),
-    (make("test_images", lambda a: a[:0]), "images", "`test_images` is empty, so there is nothing to score"),
+    (make("test_images", lambda a: a[:, :0]), "images", "`test_images` is empty, so there is nothing to score"),
     (make("images", lambda a: a[:0]), "images", "`images` is empty, so there is nothing to train on"),
     (make("images", lambda a: a[::-1]), "images", "`images` runs backwards in memory"),
     (make("test_images", lambda a: a[:, :4]), "images", "training images are (8, 8, 3) and test images (4, 8, 3)"),
