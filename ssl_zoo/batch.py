@@ -5,7 +5,7 @@ set, L labelled rows, C x H x W one image, R ranks.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -57,3 +57,13 @@ def merge_repeats(index: Tensor, value: Tensor) -> Tensor:
     total = torch.zeros_like(value).index_add_(0, first, value)  # not a matrix product, which would spread one NaN to all rows
     count = value.new_zeros(len(index)).index_add_(0, first, value.new_ones(len(index)))  # (n,)
     return (total / count.clamp(min=1).view(-1, *[1] * (value.ndim - 1)))[first]
+
+
+class Batches(Protocol):
+    """What the trainer needs of a pipeline."""
+
+    sizes: Mapping[str, int]  # images of a step, by stream
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step, from 0: a function of the step alone."""
+        ...

@@ -5,6 +5,8 @@ torchvision is imported when a net is built and not before: listing the names st
 
 import math
 import os
+import socket
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any, Literal
 
@@ -13,6 +15,8 @@ from torch import Tensor, nn
 
 from ssl_zoo.errors import InputError, between, one_of
 from ssl_zoo.registry import NETS, near_miss
+
+PATIENCE = 10.0  # seconds that a server has to answer, where weights are only wished for
 
 
 class TorchvisionNet(nn.Module):
@@ -47,7 +51,7 @@ def torchvision_net(
     image_size: tuple[int, int],
     *,
     name: str,
-    pretrained: bool = False,
+    pretrained: bool | Literal["auto"] = False,
     bn_momentum: float | None = None,
     drop_rate: float | None = None,
 ) -> TorchvisionNet:
@@ -58,7 +62,7 @@ def torchvision_net(
     Args:
         name: From the name: torchvision's.
         pretrained: Start from torchvision's default weights (ImageNet), downloaded if need be. The last layer is new in
-            any case.
+            any case. auto: where they are at hand or can be downloaded; a run settles that when it begins.
         bn_momentum: Weight of the newest batch in the running statistics; torchvision's if not given.
         drop_rate: Of every dropout layer; torchvision's if not given.
 
@@ -68,6 +72,7 @@ def torchvision_net(
     Raises:
         InputError: No such model, it cannot take such images, it has no such option, or its weights cannot be had.
     """
+    pretrained = at_hand(name)[0] if pretrained == "auto" else pretrained
     body = _build(name, num_classes, image_size, pretrained)
     if in_chans != 3:
         _set_channels(body, name, in_chans, pretrained)
@@ -84,7 +89,7 @@ def resnet(
     *,
     depth: int,
     stem: Literal["imagenet", "small"] = "imagenet",
-    pretrained: bool = False,
+    pretrained: bool | Literal["auto"] = False,
     bn_momentum: float | None = None,
 ) -> TorchvisionNet:
     """ResNet of 18, 34, 50, 101 or 152 layers, by torchvision, with a stem for large or for small images.
@@ -96,7 +101,7 @@ def resnet(
         depth: From the name: layers.
         stem: imagenet: a 7x7 convolution of stride 2 and a max pool. small: a 3x3 convolution of stride 1 and no pool.
         pretrained: Start from torchvision's default weights (ImageNet), downloaded if need be. The last layer is new in
-            any case.
+            any case. auto: where they are at hand or can be downloaded; a run settles that when it begins.
         bn_momentum: Weight of the newest batch in the running statistics; torchvision's 0.1 if not given.
 
     Returns:
@@ -106,6 +111,7 @@ def resnet(
         InputError: An option is out of range, or weights are wanted for the small stem or cannot be had.
     """
     name = f"resnet{depth}"
+    pretrained = stem != "small" and at_hand(name)[0] if pretrained == "auto" else pretrained
     if one_of("stem", stem, "imagenet", "small") == "small" and pretrained:
         raise InputError(f"{name}: there are no pretrained weights for stem=small; leave out pretrained, or use stem=imagenet")
     body = _build(name, num_classes, image_size, pretrained)
@@ -117,6 +123,49 @@ def resnet(
         _set_channels(body, name, in_chans, pretrained)
     _set_all(body, name, "bn_momentum", bn_momentum, nn.modules.batchnorm._BatchNorm, "momentum")
     return _finish(body, name, num_classes, in_chans, image_size, pretrained)
+
+
+def settle(options: Mapping[str, Any], *, name: str = "", depth: int = 0) -> tuple[dict[str, Any], str]:
+    """Return a net's options with pretrained as it can be had on this machine, and a line if that is a disappointment.
+
+    Args:
+        options: Of the net.
+        name: From the net's name, torchvision's.
+        depth: Likewise, of a ResNet.
+    """
+    if options.get("pretrained") != "auto":
+        return {**options}, ""
+    if options.get("stem") == "small":
+        return {**options, "pretrained": False}, ""
+    found, why = at_hand(name or f"resnet{depth}")
+    return {**options, "pretrained": found}, why
+
+
+torchvision_net.settle = settle  # type: ignore[attr-defined]
+resnet.settle = settle  # type: ignore[attr-defined]
+
+
+def at_hand(name: str) -> tuple[bool, str]:
+    """Return whether a model's pretrained weights are there, after a try to fetch them, and if not, a line about it."""
+    import torchvision
+
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        return False, ""  # building it says so
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
+    try:
+        weights.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:  # no network; a download that was cut short
+        where = f"save {weights.url} as {_file_of(weights)} to begin from them"
+        return False, f"pretrained weights of {name} cannot be had ({error}), so it begins from random ones; {where}"
+    finally:
+        socket.setdefaulttimeout(before)
+    return True, ""
+
+
+def _file_of(weights: Any) -> str:
+    return os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(weights.url))
 
 
 def _build(name: str, num_classes: int, image_size: tuple[int, int], pretrained: bool) -> nn.Module:
@@ -139,8 +188,7 @@ def _build(name: str, num_classes: int, image_size: tuple[int, int], pretrained:
     try:
         return torchvision.models.get_model(name, weights=weights, **options)
     except OSError as error:  # the download
-        file = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(weights.url))
-        raise InputError(f"{name}: cannot download its weights ({error}); save {weights.url} as {file}") from error
+        raise InputError(f"{name}: cannot download its weights ({error}); save {weights.url} as {_file_of(weights)}") from error
     except (AssertionError, ValueError) as error:  # a transformer and an image size that do not go together
         raise _unfit(name, image_size, error) from error
 

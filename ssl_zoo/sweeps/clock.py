@@ -1,38 +1,17 @@
 """How long cells take: as finished ones of their kind did, or as a few steps take now."""
 
-import contextlib
-import dataclasses
-import io
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
 from ssl_zoo.errors import one_line
+from ssl_zoo.runs.clock import seconds_per_step, shown
 from ssl_zoo.runs.execute import trainer_of
-from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.sweeps.cells import Cell, inputs_of
 
 START = 3  # seconds of the start of a run
-
-
-def seconds_per_step(settings: RunSettings, inputs: Inputs) -> float:
-    """Return what a step costs on this machine now, evaluations included.
-
-    Two short runs, of which the second counts.
-    """
-    data = inputs.data
-    few = data._replace(test_images=data.test_images[:64], test_labels=data.test_labels[:64])
-    for steps in (1, 3):
-        rarely = dataclasses.replace(settings.evaluation, every=steps, unlabeled=64)
-        short = dataclasses.replace(settings, steps=steps, evaluation=rarely)
-        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
-            outcome = trainer_of(short, inputs._replace(data=few), Path(folder)).run()
-    scored = (len(data.test_images) + settings.evaluation.unlabeled) / (len(few.test_images) + 64)
-    evaluations = -(-settings.steps // settings.evaluation.every)
-    return outcome.seconds_training / steps + (outcome.seconds - outcome.seconds_training) * scored * evaluations / settings.steps
+__all__ = ["START", "Clock", "shown"]
 
 
 class Clock:
@@ -73,14 +52,6 @@ class Clock:
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
-            return seconds_per_step(settings, inputs_of(settings))
+            return seconds_per_step(settings, inputs_of(settings), trainer_of)
         finally:
             torch.set_num_threads(before)
-
-
-def shown(seconds: float) -> str:
-    """Return a length of time in words: `40 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -5,16 +5,16 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ssl_zoo.algorithms.base import AlgorithmBase
-from ssl_zoo.batch import Batch
+from ssl_zoo.batch import Batches
 from ssl_zoo.device import Machine
 from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import DivergedError, Interrupted, RunError
@@ -22,6 +22,7 @@ from ssl_zoo.ranks import average_gradients, gather_rows, rank, ranks
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.checkpoint import Checkpoints
+from ssl_zoo.train.clock import Estimate
 from ssl_zoo.train.compile import compiled as compiled_loss
 from ssl_zoo.train.evaluate import Evaluator, chosen
 from ssl_zoo.train.guard import FiniteGuard, TermGuard, weights_not_finite
@@ -32,14 +33,6 @@ from ssl_zoo.train.parallel import from_first, largest_of, least_of, mean_of
 from ssl_zoo.train.resume import state_of
 from ssl_zoo.train.signals import asked_to_end
 from ssl_zoo.train.skip import MOST, Skips
-
-
-class Batches(Protocol):
-    """What the trainer needs of a pipeline."""
-
-    sizes: Mapping[str, int]  # images of a step, by stream
-
-    def batch(self, step: int) -> Batch: ...
 
 
 class Outcome(NamedTuple):
@@ -81,6 +74,7 @@ class Trainer:
     ):
         self.algorithm, self.batches, self.evaluator = algorithm, batches, evaluator
         self.settings, self.machine, self.device, self.quiet = settings, machine, machine.device, quiet
+        self.warn: Callable[[str], None] = lambda line: print(f"WARNING: {line}", file=sys.stderr)
         self.identity = {**(identity or {}), "precision": machine.precision}
         self.checkpoints, self.folder = Checkpoints(folder), folder
         self.optimizer = make_optimizer(algorithm, settings.optimizer)
@@ -153,6 +147,7 @@ class Trainer:
             disable=rank() > 0 or self.quiet,
         )
         self.algorithm.train()
+        estimate = Estimate(s.steps, self.seconds_training, None if self.quiet or s.minutes else self.machine.name)
         self._mark = self._saved_at = time.perf_counter()
         with bar, asked_to_end() as asked:
             self._evaluate_if_due(log, bar, self.start)  # the run may have ended between a step and its evaluation
@@ -163,6 +158,7 @@ class Trainer:
                 logs = looks or measures
                 terms, watched = self.step(step, looks, measures)
                 bar.update()
+                estimate.look(self._tell, done - self.start, self.seconds_training + time.perf_counter() - self._mark)
                 if logs:
                     self.log(log, bar, done, terms, watched)
                 if ranks() == 1 or logs:  # several processes agree at log points: on a signal, and that all losses are finite
@@ -242,8 +238,12 @@ class Trainer:
         other |= {name: value for name, value in looked.items() if name.startswith("mechanism/") and math.isfinite(value)}
         log.write(done, {**{f"train/{name}": value for name, value in numbers.items()}, **other})
         for warning in self.guard.judge(done, looked):
-            if rank() == 0:
-                bar.write(f"WARNING: {warning}", file=sys.stderr)
+            self._tell(warning)
+
+    def _tell(self, line: str) -> None:
+        if rank() == 0:
+            with tqdm.external_write_mode(file=sys.stderr):  # not in the middle of the bar
+                self.warn(line)
 
     def _stop_if_not_finite(self, found: Mapping[str, int], more: str = "") -> None:
         if "total" in found and self.settings.on_nan == "stop":

@@ -150,6 +150,36 @@ def test_a_network_that_cannot_be_reached(monkeypatch):
         NETS.create("resnet18", 4, 3, (32, 32), pretrained=True)
 
 
+def test_pretrained_where_they_can_be_had(offline_weights):
+    """auto: with its weights it is the net that `pretrained=True` makes."""
+    sure, perhaps = (NETS.create("resnet18", 4, 3, (32, 32), pretrained=word) for word in (True, "auto"))
+    assert all(torch.equal(a, b) for a, b in zip(sure.body.parameters(), perhaps.body.parameters(), strict=True))
+    entry = NETS.resolve("resnet18")
+    assert entry.target.settle({"pretrained": "auto", "stem": "imagenet"}, **entry.fixed) == (
+        {"pretrained": True, "stem": "imagenet"},
+        "",
+    )
+    assert entry.target.settle({"pretrained": "auto", "stem": "small"}, **entry.fixed)[0]["pretrained"] is False
+    assert entry.target.settle({"pretrained": False}, **entry.fixed) == ({"pretrained": False}, "")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "torchvision:mobilenet_v3_small"])
+def test_pretrained_where_they_cannot_be_had(monkeypatch, name):
+    def refuse(*args, **kwargs):
+        raise urllib.error.URLError("no route")
+
+    monkeypatch.setattr(torchvision.models.WeightsEnum, "get_state_dict", refuse)
+    entry = NETS.resolve(name)
+    options, line = entry.target.settle({"pretrained": "auto"}, **entry.fixed)
+    assert options == {"pretrained": False}
+    assert "cannot be had (<urlopen error no route>), so it begins from random ones; save " in line and "checkpoints" in line
+    torch.manual_seed(0)
+    first = NETS.create(name, 4, 3, (32, 32), pretrained="auto").state_dict()
+    torch.manual_seed(0)
+    second = NETS.create(name, 4, 3, (32, 32)).state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in second)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("regnet")])  # they compute on tensors when built
 def test_every_model(name):

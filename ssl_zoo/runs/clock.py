@@ -1,0 +1,79 @@
+"""How long a run takes, as a few of its steps take now, and how many steps fit into a given time."""
+
+import contextlib
+import dataclasses
+import io
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ssl_zoo.errors import InputError
+from ssl_zoo.ranks import ranks
+from ssl_zoo.runs.inputs import Inputs
+from ssl_zoo.settings import RunSettings
+from ssl_zoo.train.clock import shown
+from ssl_zoo.train.trainer import Trainer
+
+Make = Callable[[RunSettings, Inputs, Path], Trainer]
+FEWEST = 50  # steps that a run of some minutes must come to
+USED = 0.95  # of the time that is given: other programs come and go
+LIMIT = 100_000_000  # steps, the most that a run may have
+
+
+def seconds_per_step(settings: RunSettings, inputs: Inputs, make: Make) -> float:
+    """Return what a step costs on this machine now, evaluations included.
+
+    Two short runs, of which the second counts.
+
+    Args:
+        settings: Of the run.
+        inputs: Its data.
+        make: Returns a trainer that begins anew.
+    """
+    data = inputs.data
+    few = data._replace(test_images=data.test_images[:64], test_labels=data.test_labels[:64])
+    for steps in (1, 3):
+        rarely = dataclasses.replace(settings.evaluation, every=steps, unlabeled=64)
+        short = dataclasses.replace(settings, steps=steps, evaluation=rarely)
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+            outcome = make(short, inputs._replace(data=few), Path(folder)).run()
+    scored = (len(data.test_images) + settings.evaluation.unlabeled) / (len(few.test_images) + 64)
+    evaluations = -(-settings.steps // settings.evaluation.every)
+    return outcome.seconds_training / steps + (outcome.seconds - outcome.seconds_training) * scored * evaluations / settings.steps
+
+
+def fitted(settings: RunSettings, inputs: Inputs, seconds: float, make: Make) -> RunSettings:
+    """Return settings with as many steps as fit, and as many evaluations as before.
+
+    Args:
+        settings: Of the run.
+        inputs: Its data.
+        seconds: That training and evaluations may take.
+        make: Returns a trainer that begins anew.
+
+    Raises:
+        InputError: Too few steps fit; or several processes share the run, which would measure differently.
+    """
+    if ranks() > 1:
+        raise InputError("`minutes` are measured by a single process; give `steps` for a run that several processes share")
+    cost = seconds_per_step(settings, inputs, make)
+    steps = min(int(USED * max(seconds, 0) / cost), LIMIT)
+    if steps < FEWEST:
+        needed = FEWEST * cost / USED + settings.minutes * 60 - seconds  # type: ignore[operator]
+        raise InputError(
+            f"{settings.minutes:g} minutes are {steps} steps of {settings.alg} with {settings.net} here, and {FEWEST} take "
+            f"{shown(needed)}; give more minutes, a smaller net, smaller images (`image_size`), or a smaller `batch.unlabeled`"
+        )
+    return _of(settings, steps)
+
+
+def of_epochs(settings: RunSettings, inputs: Inputs) -> RunSettings:
+    """Return settings with as many steps as the epochs are, and as many evaluations as before."""
+    steps = math.ceil(settings.epochs * len(inputs.facts.unlabeled) / settings.batch.unlabeled)  # type: ignore[operator]
+    return _of(settings, min(max(steps, 1), LIMIT))
+
+
+def _of(settings: RunSettings, steps: int) -> RunSettings:
+    every = max(1, settings.evaluation.every * steps // settings.steps)
+    return dataclasses.replace(settings, steps=steps, evaluation=dataclasses.replace(settings.evaluation, every=every))

@@ -1,0 +1,113 @@
+"""Runs of so many minutes or epochs: the number of steps is exact, kept when a run resumes, and said."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ssl_zoo
+from ssl_zoo import InputError, config
+from ssl_zoo.runs import clock, execute
+from ssl_zoo.runs.inputs import choose_labels, load_data
+from ssl_zoo.runs.row import Row
+from ssl_zoo.train.clock import Estimate, shown
+
+
+def settings(**more):
+    small = {"net": "smallnet", "steps": 40, "evaluation.every": 10, "labels": 20, "device": "cpu"}
+    return ssl_zoo.recipe("digits", alg="supervised", **{**small, **more})
+
+
+@pytest.fixture
+def second(monkeypatch):
+    """A step costs a second."""
+    asked = []
+    monkeypatch.setattr(clock, "seconds_per_step", lambda *args: asked.append(args) or 1.0)
+    return asked
+
+
+def test_as_many_steps_as_fit_and_as_many_evaluations_as_before(second):
+    given = settings(minutes=10)
+    found = clock.fitted(given, choose_labels(given, load_data(given)), 600, execute.trainer_of)
+    assert (found.steps, found.evaluation.every) == (570, 142) and 570 // 142 == 40 // 10
+    assert dataclasses.replace(found, steps=40, evaluation=given.evaluation) == given
+
+
+def test_a_few_minutes_that_come_to_nothing_say_how_many_it_takes(second):
+    given = settings(minutes=0.5)
+    with pytest.raises(
+        InputError, match=r"0.5 minutes are 19 steps of supervised with smallnet here, and 50 take 63 s; give more"
+    ):
+        clock.fitted(given, choose_labels(given, load_data(given)), 20, execute.trainer_of)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 30), (2.5, 74), (0.001, 1)])
+def test_epochs_are_passes_over_the_unlabelled_stream(epochs, steps):
+    given = settings(epochs=epochs)  # 1,297 images, 44 a step
+    found = clock.of_epochs(given, choose_labels(given, load_data(given)))
+    assert found.steps == steps and found.evaluation.every == max(1, steps // 4)
+
+
+def test_a_run_keeps_the_steps_that_it_began_with(tmp_path, second):
+    """The second call would measure another number."""
+    given = settings(minutes=1.5)
+    row: Row = ssl_zoo.run(given, tmp_path / "a", quiet=True)
+    assert row["steps"] in range(60, 86) and len(second) == 1
+    kept = config.resolve(ssl_zoo.recipes.read_recipe(str(tmp_path / "a/config.yaml")))
+    assert (kept.steps, kept.minutes) == (row["steps"], 1.5)
+    assert ssl_zoo.run(given, tmp_path / "a", quiet=True) == row and len(second) == 1
+    for name in ("result.json", "model.safetensors"):
+        (tmp_path / "a" / name).unlink()  # killed before its end
+    again = ssl_zoo.run(given, tmp_path / "a", quiet=True)
+    assert again["accuracy"] == row["accuracy"] and again["steps"] == row["steps"] and len(second) == 1
+    with pytest.raises(InputError, match=r"holds a run with other settings .*minutes 1.5 there and 2.0 here"):
+        ssl_zoo.run(settings(minutes=2), tmp_path / "a", quiet=True)
+
+
+def test_epochs_in_a_whole_run(tmp_path):
+    row = ssl_zoo.run(settings(epochs=1), tmp_path / "a", quiet=True)
+    assert row["steps"] == 30 and [point["step"] for point in row["evaluations"]] == [7, 14, 21, 28, 30]
+    assert json.loads((tmp_path / "a/result.json").read_text())["config"]["epochs"] == 1
+    assert ssl_zoo.run(settings(epochs=1), tmp_path / "a", quiet=True) == row
+
+
+def test_what_pretrained_became_is_kept(tmp_path, monkeypatch):
+    """A run that began without weights goes on so, though they may be there the next time."""
+    found = [False]
+    monkeypatch.setattr("ssl_zoo.nets.torchvision_nets.at_hand", lambda name: (found[0], "" if found[0] else "no weights"))
+    images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    data = (images, np.arange(12) % 2)
+    options = {"net": "resnet18", "nets.resnet18.pretrained": "auto", "batch": {"labeled": 4, "unlabeled": 4}, "labels": "all"}
+    given = settings(**options, steps=1, precision="fp32")
+    row = ssl_zoo.run(given, tmp_path / "a", data=data, quiet=True)
+    assert row["config"]["nets"]["resnet18"]["pretrained"] is False
+    found[0] = True
+    assert ssl_zoo.run(given, tmp_path / "a", data=data, quiet=True) == row
+
+
+def test_a_long_run_is_estimated_once():
+    said = []
+    estimate = Estimate(20_480, 100.0, "a processor")
+    estimate.look(said.append, 1, 109.0)
+    estimate.look(said.append, 2, 104.0)
+    assert said == []
+    for done in (3, 4):
+        estimate.look(said.append, done, 100 + 4.4 * done)
+    assert said == [
+        "20,480 steps take about 25 h 02 min on a processor, evaluations apart; `minutes=30` fits a run into half an hour"
+    ]
+    for quick in (Estimate(100, 0.0, "a processor"), Estimate(20_480, 0.0, None)):
+        quick.look(said.append, 50, 6.0)
+    assert len(said) == 1
+
+
+def test_lengths_of_time():
+    assert [shown(s) for s in (40, 600, 12_000)] == ["40 s", "10 min", "3 h 20 min"]
+
+
+def test_a_real_measurement_is_of_the_order_of_a_step(tmp_path):
+    given = settings()
+    cost = clock.seconds_per_step(given, choose_labels(given, load_data(given)), execute.trainer_of)
+    assert 1e-4 < cost < 10 and not list(Path.cwd().glob("tmp*.partial"))
