@@ -393,10 +393,14 @@ def test_what_a_run_prints_at_its_end():
     """In the words of the code, with the numbers that are shown."""
     (shown,) = re.findall(r"((?:^    (?:accuracy|trained net|curves).*\n)+)", README, re.MULTILINE)
     numbers = re.search(
-        r"accuracy ([\d.]+) % \(its student ([\d.]+) %\), error rate ([\d.]+) %, after (\d+) steps in (\d+) s", shown
+        r"accuracy ([\d.]+) % \(.*, (\d+) images scored\), its student ([\d.]+) %, error rate ([\d.]+) %\n"
+        r".*\n.* of its (\d+) steps in (\d+) s",
+        shown,
     )
-    accuracy, student, error, steps, seconds = map(float, numbers.groups())
+    accuracy, scored, student, error, steps, seconds = map(float, numbers.groups())
     row = {"accuracy": accuracy / 100, "accuracy_student": student / 100, "error_rate": error / 100}
+    half, right = int(scored) // 2, round(accuracy / 100 * scored)
+    row["confusion"] = [[right // 2, half - right // 2], [half - (right - right // 2), right - right // 2]]
     out = run.folder_of(run.parse([]), ssl_zoo.recipe("digits"))
     said = summary({**row, "steps": int(steps), "seconds": seconds}, out)
     assert [line.strip() for line in shown.splitlines()] == said.splitlines() and accuracy + error == 100

@@ -63,7 +63,10 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
         "settings",
         "errors",
     },
-    "tables": {"tables", "runs.row", "runs.folder", "ladders", "config", "recipes", "provenance", "files", "settings", "errors"},
+    "tables": {
+        *("tables", "runs.confusion", "runs.row", "runs.folder", "ladders", "config", "recipes", "provenance", "files"),
+        *("settings", "errors"),
+    },
     "tables.pictures": {"tables", "runs.row", "data.sources", "train.evaluate", "errors"},  # the only one that asks a net
     "testing": {
         "",

@@ -7,6 +7,7 @@ from typing import Any
 from ssl_zoo import presets
 from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import one_line
+from ssl_zoo.runs.confusion import interval, majority, one_class, sizes, unequal
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.trainer import Trainer
@@ -65,12 +66,30 @@ def unsettled(settings: RunSettings, trainer: Trainer) -> Iterator[str]:
 
 def summary(row: Mapping[str, Any], out: Path) -> str:
     """Return the lines at the end: what was wrong, the scores, where things are, how to see them."""
-    student = "" if row["accuracy"] == row["accuracy_student"] else f" (its student {100 * row['accuracy_student']:.2f} %)"
-    warned = "".join(f"WARNING: {warning}\n" for warning in row.get("warnings", ()))
-    shown = one_line(str(out))
-    return (
-        f"{warned}accuracy {100 * row['accuracy']:.2f} %{student}, error rate {100 * row['error_rate']:.2f} %, "
-        f"after {row['steps']} steps in {row['seconds']:.0f} s\n"
-        f"trained net, result, settings, split, metrics and checkpoint: {shown}/\n"
-        f"curves: tensorboard --logdir {shown}"
+    matrix, shown = row["confusion"], one_line(str(out))
+    low, high = interval(matrix)
+    balanced = f", balanced accuracy {100 * row['balanced_accuracy']:.2f} %" if unequal(matrix) else ""
+    student = "" if row["accuracy"] == row["accuracy_student"] else f", its student {100 * row['accuracy_student']:.2f} %"
+    return "\n".join(
+        [
+            *(f"WARNING: {warning}" for warning in (*row.get("warnings", ()), *_one_class(row))),
+            f"accuracy {100 * row['accuracy']:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
+            f"{sum(sizes(matrix)):,} images scored){student}{balanced}, error rate {100 * row['error_rate']:.2f} %",
+            f"trained net, result, settings, split, metrics and checkpoint: {shown}/",
+            f"curves of its {row['steps']:,} steps in {row['seconds']:.0f} s: tensorboard --logdir {shown}",
+        ]
+    )
+
+
+def _one_class(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line where the net gives one class to nearly all images, so that its accuracy says nothing."""
+    matrix = row["confusion"]
+    given = one_class(matrix)
+    if given is None:
+        return
+    names = [one_line(name) for name in row.get("classes", range(len(matrix)))]
+    count, (largest, alone) = sum(line[given] for line in matrix), majority(matrix)
+    yield (
+        f"the net gives the class '{names[given]}' to {count:,} of the {sum(sizes(matrix)):,} scored images; the "
+        f"largest class, '{names[largest]}', given to all of them would score {100 * alone:.2f} %"
     )

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
+from ssl_zoo.runs.confusion import majority, sizes, unequal
 from ssl_zoo.settings import OWN_BATCH
 from ssl_zoo.tables.rows import Row, by_cell
 
@@ -17,7 +18,8 @@ def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = ())
     """
     partial = f"Partial: {'; '.join(notes)}." if notes else ""
     lines = [_measured(rows)]
-    for line in (_own_batches(rows), _unpaired(rows), _warned(rows), _diverged(lost), _leaked(rows), partial):
+    said = (flattered(rows[0]), _own_batches(rows), _unpaired(rows), _warned(rows), _diverged(lost), _leaked(rows), partial)
+    for line in said:
         lines += ["", line] if line else []
     return lines
 
@@ -52,6 +54,19 @@ def _measured(rows: Sequence[Row]) -> str:
         "points: paired difference in accuracy to supervised, 95 % interval. "
         f"Seconds a run: {times}. {row['device']}; {versions}; "
         f"commit {commits(rows)}."
+    )
+
+
+def flattered(row: Row) -> str:
+    """Say what an accuracy is worth where the classes of the test images are of unequal size."""
+    matrix = row["confusion"]
+    if not unequal(matrix):
+        return ""
+    count, (_, alone) = sizes(matrix), majority(matrix)
+    return (
+        f"The classes of the test images are unequal, from {min(count):,} to {max(count):,} images: the largest class, given to "
+        f"all of them, has an error rate of {100 * (1 - alone):.1f} %. Balanced accuracy is the mean of the classes' recalls; "
+        f"one class for all images has {100 / sum(map(bool, count)):.1f} %."
     )
 
 

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from scipy.special import stdtrit
 
+from ssl_zoo.runs.confusion import unequal
 from ssl_zoo.tables.rows import Row
 
 
 class Score(NamedTuple):
-    """Mean and sample standard deviation of an error rate, in percent. A single run has no deviation."""
+    """Mean and sample standard deviation of an error rate or an accuracy, in percent. A single run has no deviation."""
 
     mean: float
     std: float | None
@@ -44,11 +45,17 @@ class Cell(NamedTuple):
     gain: Gain | None
     seconds: float  # median over runs
     curve: list[tuple[int, float, float]]  # step, mean accuracy in percent, standard deviation
+    balanced: Score | None = None  # balanced accuracy, where the classes of the scored images are unequal
 
 
 def score(errors: Sequence[float]) -> Score:
     """Return mean and sample standard deviation, in percent."""
     return Score(100 * statistics.mean(errors), 100 * statistics.stdev(errors) if len(errors) > 1 else None)
+
+
+def balanced(rows: Sequence[Row]) -> Score | None:
+    """Return the balanced accuracy, the mean of the classes' recalls, where the scored classes are unequal."""
+    return score([row["balanced_accuracy"] for row in rows]) if unequal(rows[0]["confusion"]) else None
 
 
 def difference(rows: Sequence[Row], reference: Sequence[Row]) -> Gain | None:
@@ -93,4 +100,5 @@ def make_cell(rows: Sequence[Row], reference: Sequence[Row]) -> Cell:
         None if rows[0]["algorithm"] == "supervised" else difference(rows, reference),
         statistics.median(row["seconds"] for row in rows),
         curve(rows),
+        balanced(rows),
     )

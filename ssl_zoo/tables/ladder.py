@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.runs.confusion import unequal
 from ssl_zoo.runs.row import is_lost, read_all_rows
 from ssl_zoo.tables import rows as rows_of
 from ssl_zoo.tables.cells import Gain, difference, score
@@ -14,6 +15,7 @@ from ssl_zoo.tables.rows import Row, agreeing, counted, grouped, method_of, reci
 
 PARTS = (0.1, 0.25, 0.5, 1.0)  # of a run, at which the measurements are shown
 BASES = ("S0", "A0")  # labels alone, and the tutorial: every rung is compared with these too
+SCORES = {"accuracy_student": "of the student", "accuracy_median": "median of the last"}
 MEASURED = {  # of metrics.jsonl, with a heading; all but two are shares of 1
     "mechanism/confidence": "largest probability, %",
     "mechanism/decided": "images over 0.95, %",
@@ -111,15 +113,14 @@ def markdown(found: Sorted) -> str:
 
 
 def _gains(found: Sorted, finished: dict[str, list[Row]]) -> list[str]:
-    lines = [
-        "| rung | change | runs | accuracy, % | of the student | median of the last | points over the rung changed | "
-        f"{' | '.join(f'over {base}' for base in BASES)} |",
-        f"| - | - | -: | -: | -: | -: | -: |{' -: |' * len(BASES)}",
-    ]
+    uneven = any(unequal(rows[0]["confusion"]) for rows in finished.values())
+    scores = {"accuracy": "accuracy, %", **({"balanced_accuracy": "balanced accuracy, %"} if uneven else {}), **SCORES}
+    heads = [*scores.values(), "points over the rung changed", *(f"over {base}" for base in BASES)]
+    lines = [f"| rung | change | runs | {' | '.join(heads)} |", f"| - | - | -: |{' -: |' * len(heads)}"]
     for name, rows in found.rungs.items():
         gone = found.lost[name]
         if not rows:
-            lines.append(f"| {name} | {gone[0]['change']} | 0, {len(gone)} diverged |{' |' * (4 + len(BASES))}")
+            lines.append(f"| {name} | {gone[0]['change']} | 0, {len(gone)} diverged |{' |' * len(heads)}")
             continue
         above = rows[0]["above"]
         gain = difference(rows, finished[above]) if above in finished else None
@@ -128,7 +129,7 @@ def _gains(found: Sorted, finished: dict[str, list[Row]]) -> list[str]:
             name,
             rows[0]["change"],
             f"{len(rows)}, {len(gone)} diverged" if gone else str(len(rows)),
-            *(accuracy(rows, score) for score in ("accuracy", "accuracy_student", "accuracy_median")),
+            *(accuracy(rows, score) for score in scores),
             f"{above}: {shown(gain)}" if gain else "",
             *("" if base is None else shown(difference(rows, finished[base])) for base in others),
         )

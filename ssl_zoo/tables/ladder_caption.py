@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ssl_zoo.tables.captions import commits
+from ssl_zoo.tables.captions import commits, flattered
 from ssl_zoo.tables.rows import Row
 
 Rungs = Mapping[str, Sequence[Row]]
@@ -22,8 +22,10 @@ def caption(rungs: Rungs, lost: Rungs) -> list[str]:
     names = ", ".join(f"{name} {first['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
     devices = "; ".join(dict.fromkeys(row["device"] for row in rows))
     took = sorted(row["seconds"] for row in rows)
+    uneven = flattered(first)
     return [
         _protocol(rows, _seeds(rungs)) + _diverged(lost),
+        *(["", uneven] if uneven else []),
         "",
         "The second table: means over runs, for the ratio of gradients the median, of steps in training mode. Over 0.95 is the "
         "student's largest probability for an unlabelled image; the share of the gradient is of all images that are compared, "

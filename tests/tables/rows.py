@@ -21,7 +21,7 @@ def row(alg="supervised", seed=0, accuracy=0.8, **more):
         "accuracy_median_of": 1,
         "error_rate": 1 - accuracy,
         "evaluations": [{"step": 5, "accuracy": accuracy}],
-        "confusion": [[1, 2], [3, 4]],
+        "confusion": [[3, 2], [1, 4]],
         "precision": "fp32",
         "images_seen": 100,
         "images_per_second": 10.0,

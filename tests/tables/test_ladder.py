@@ -103,3 +103,13 @@ def test_rows_of_another_code_are_left_out_by_name():
         len(lines) == 1
         and "seed 1 is left out: other than meanteacher with 20 labels and seed 0 in source (other, s)" in lines[0]
     )
+
+
+def test_balanced_accuracy_where_classes_are_unequal():
+    uneven = [row("S0", s, 0.95) | {"confusion": [[19, 0], [1, 0]], "balanced_accuracy": 0.5} for s in range(2)]
+    lines = ladder.markdown(ladder.sound(uneven)).splitlines()
+    assert lines[0].startswith("| rung | change | runs | accuracy, % | balanced accuracy, % | of the student |")
+    assert lines[1].count("|") == lines[0].count("|") == lines[2].count("|")
+    assert lines[2].startswith("| S0 | change of S0 | 2 | 95.0 ± 0.0 | 50.0 ± 0.0 | 94.0 ± 0.0 |")
+    assert any("unequal, from 1 to 19 images" in line for line in lines)
+    assert "balanced" not in ladder.markdown(ladder.sound([row("S0", s, 0.95) for s in range(2)]))

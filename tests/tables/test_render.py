@@ -89,3 +89,30 @@ def test_the_page_in_a_browser(tmp_path, width):
         )
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         assert browser.get_log("browser") == []
+
+
+UNEVEN = [row(seed=s, accuracy=0.95, balanced_accuracy=0.5 + 0.1 * s, confusion=[[19, 0], [1, 0]]) for s in range(2)]
+
+
+@pytest.mark.parametrize("form", render.FORMATS)
+def test_balanced_accuracy_stands_beside_where_classes_are_unequal(form):
+    """And nowhere else."""
+    (uneven,), (even,) = (make_tables(rows)[0] for rows in (UNEVEN, ROWS))
+    shown = {"md": "balanced accuracy 55.0 ± 7.1", "html": "<small>balanced accuracy 55.0 ± 7.1</small>"}
+    shown |= {"tex": r"\quad\small balanced accuracy & \small 55.0 $\pm$ 7.1 \\"}
+    text = render.FORMATS[form]([uneven], False)
+    assert "alanced" not in render.FORMATS[form]([even], False)
+    if form == "csv":
+        (line,) = csv.DictReader(io.StringIO(text))
+        assert (line["balanced_accuracy_mean"], line["balanced_accuracy_std"]) == ("55.0000", "7.0711")
+    else:
+        assert shown[form] in text
+        assert "unequal, from 1 to 19 images: the largest class, given to all of them, has an error rate of 5.0 %" in text
+
+
+def test_a_balanced_accuracy_of_one_table_leaves_the_lines_of_another_as_they_are():
+    tables, _ = make_tables([*UNEVEN, *(row(seed=s, dataset="other") for s in range(2))])
+    text = render.as_csv(tables, False)
+    assert [line["balanced_accuracy_mean"] for line in csv.DictReader(io.StringIO(text))] == ["55.0000", ""]
+    cells = [line for line in render.latex(tables, False).splitlines() if line.startswith(r"\quad\small balanced")]
+    assert len(cells) == 1

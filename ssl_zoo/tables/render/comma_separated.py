@@ -27,6 +27,7 @@ def _ours(table: Table, oracle: bool) -> Iterator[dict[str, Any]]:
 
 def _numbers(cell: Cell, oracle: bool) -> dict[str, Any]:
     scores = {"error": cell.error, "median": cell.median, "student": cell.student}
+    scores |= {"balanced_accuracy": cell.balanced} if cell.balanced else {}
     scores |= {"oracle": cell.oracle} if oracle else {}
     numbers: dict[str, Any] = {}
     for name, score in scores.items():

@@ -9,7 +9,8 @@ from ssl_zoo.tables.table import Table
 def latex(tables: Sequence[Table], oracle: bool) -> str:
     """Return a tabular for each table.
 
-    Below a method, in a smaller size, its median, number of runs and paired differences.
+    Below a method, in a smaller size, its median, number of runs, balanced accuracy where classes are unequal, and
+    paired differences.
     """
     blocks = []
     for table in tables:
@@ -35,6 +36,8 @@ def _method(table: Table, method: str, oracle: bool) -> list[str]:
 
     lines = [line(_escaped(method), lambda cell: _score(cell.error))]
     lines.append(line(r"\quad\small median", lambda cell: rf"\small {cell.median.mean:.1f}, $n$ = {cell.n}"))
+    if any(cell is not None and cell.balanced is not None for cell in found):
+        lines.append(line(r"\quad\small balanced accuracy", lambda c: rf"\small {_score(c.balanced)}" if c.balanced else ""))
     if any(lost):
         lines.append(" & ".join([r"\quad\small diverged", *(rf"\small {n}" if n else "" for n in lost)]) + r" \\")
     if any(cell is not None and cell.gain is not None for cell in found):

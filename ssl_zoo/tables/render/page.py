@@ -70,7 +70,9 @@ def _row(table: Table, method: str, oracle: bool) -> str:
         if cell is None:
             made += f'<td data-value="">{f"<small>{runs_in(cell, lost)}</small>" if lost else ""}</td>'
             continue
-        more = [f"median {cell.median.mean:.1f}, {runs_in(cell, lost)}", *([cell.gain.shown(cell.n)] if cell.gain else [])]
+        more = [f"median {cell.median.mean:.1f}, {runs_in(cell, lost)}"]
+        more += [f"balanced accuracy {cell.balanced}"] if cell.balanced else []
+        more += [cell.gain.shown(cell.n)] if cell.gain else []
         more += [f"oracle {cell.oracle}, not a result"] if oracle else []
         small = "".join(f"<small>{html.escape(line)}</small>" for line in more)
         made += f'<td data-value="{cell.error.mean:.6f}">{cell.error}{small}</td>'
