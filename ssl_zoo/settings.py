@@ -150,7 +150,9 @@ class RunSettings:
         net: Net, by its registered name.
         dataset: Data set, by its registered name.
         data_root: Folder of the data, or an archive for the data set `folder`.
-        labels: How many labelled images, drawn with an equal number per class, or `all`.
+        labels: How many labelled images, or `all`.
+        draw: How they are shared among the classes: an equal number of each (equal), or in proportion to the classes'
+            sizes, at least one of each (proportional).
         test_fraction: Share of each class's labelled images that is held out and scored where the data have no test
             set; the same images for every seed. Where they have one, it is of no effect.
         folds: In place of test_fraction: parts of equal size of the labelled images, of which one is scored; null:
@@ -201,6 +203,7 @@ class RunSettings:
     dataset: str = "digits"
     data_root: str = "data"
     labels: int | Literal["all"] = 20
+    draw: Literal["equal", "proportional"] = "equal"
     test_fraction: float = 0.2
     folds: int | None = None
     fold: int = 0

@@ -22,8 +22,8 @@ WORDS = {
 }
 SETTING = re.compile(r"`([a-z_]+(?:\.[\w:-]+)*)(?:=([^`]+))?`")
 FLAGS = {  # those with a flag of their own
-    *("alg", "net", "dataset", "data_root", "image_size", "skip_broken", "strict", "labels", "val_fraction", "seed"),
-    *("split_seed", "steps", "device", "threads", "deterministic", "compile", "on_nan", "fresh"),
+    *("alg", "net", "dataset", "data_root", "image_size", "skip_broken", "strict", "labels", "draw", "val_fraction"),
+    *("seed", "split_seed", "steps", "device", "threads", "deterministic", "compile", "on_nan", "fresh"),
 }
 
 

@@ -14,7 +14,7 @@ from ssl_zoo.settings import RunSettings
 
 # Settings that are flags too: as they are written, and as YAML.
 WORDS, VALUES = (
-    ("alg", "net", "dataset", "data_root", "device", "on_nan"),
+    ("alg", "net", "dataset", "data_root", "draw", "device", "on_nan"),
     ("labels", "val_fraction", "seed", "split_seed", "steps", "threads"),
 )
 ON = ("strict", "deterministic", "compile")  # and those that a flag alone sets
@@ -81,6 +81,7 @@ def _add_data(p: Parser) -> None:
     p.add_argument("--skip-broken", action="store_true", help="leave out images of the data set `folder` that cannot be read")
     p.add_argument("--strict", action="store_true", help="refuse data of which test images are also training images")
     p.add_argument("--labels", metavar="N|all", help="how many labelled images")
+    p.add_argument("--draw", metavar="equal|proportional", help="an equal number of each class, or in proportion to their sizes")
     p.add_argument("--val-fraction", metavar="F", help="share of the labelled images that is held out for validation")
     p.add_argument("--seed", metavar="N", help="of weights, order and augmentation")
     p.add_argument("--split-seed", metavar="N", help="of the choice of labelled images")

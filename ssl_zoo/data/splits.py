@@ -1,6 +1,6 @@
 """Which rows of the training set are labelled.
 
-A function of (data set, number of labels, split seed) and of nothing else.
+A function of (data set, number of labels, how they are shared among classes, split seed) and of nothing else.
 
 Rows are ranked by a hash of their own, written out below in integer arithmetic, so a split is the same under every
 version of numpy, on every platform and whatever was drawn before it. It can be written to a file, read back and
@@ -11,12 +11,15 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from ssl_zoo import files
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, one_of
+
+Draw = Literal["equal", "proportional"]
+DRAWS = get_args(Draw)
 
 
 class Split(NamedTuple):
@@ -27,6 +30,7 @@ class Split(NamedTuple):
     seed: int
     rows: np.ndarray  # (L,) int64, rows of the training set, ascending
     classes: np.ndarray  # (L,) int64, their classes
+    draw: str = "equal"  # how they were shared among the classes, or proportional
 
     @property
     def hash(self) -> str:
@@ -42,12 +46,15 @@ def draw_split(
     count: int | Literal["all"],
     seed: int,
     class_names: Sequence[str] | None = None,
+    draw: Draw = "equal",
 ) -> Split:
-    """Draw labelled rows, the same number of each class.
+    """Draw labelled rows: the same number of each class, or in proportion to the classes' sizes.
 
     Equal numbers are the field's convention (Oliver et al. 2018), also where classes are of unequal size. When `count`
-    is not a multiple of K, the classes that a hash ranks first get one more. Splits of different counts are independent
-    draws, not one inside the other.
+    is not a multiple of K, the classes that a hash ranks first get one more. Proportional numbers are those of the
+    largest remainder, and at least one a class. Within a class both take the rows that a hash ranks first, so of
+    classes of equal size they give the same split. Splits of different counts are independent draws, not one inside
+    the other.
 
     Args:
         dataset: Name of the data set, part of the draw.
@@ -56,6 +63,7 @@ def draw_split(
         count: Number of labelled rows, or "all": every row whose class is known.
         seed: The split seed; another seed is another draw (but "all" has only one).
         class_names: K names, for messages.
+        draw: equal or proportional; "all" is neither.
 
     Raises:
         InputError: `count` is not positive, larger than the number of rows with a class or smaller than K; a class has
@@ -68,19 +76,19 @@ def draw_split(
     available = np.bincount(labels[labels >= 0], minlength=num_classes)  # (K,)
     if isinstance(count, str) and count != "all":
         raise InputError(f"labels = '{count}' is neither a number nor 'all'")
-    wanted = np.ones(num_classes, np.int64) if count == "all" else _per_class(dataset, count, seed, available)
+    wanted = np.ones(num_classes, np.int64) if count == "all" else _per_class(dataset, count, seed, available, draw)
     if (available < wanted).any():
         k = int((available < wanted).argmax())
         named = f"class {k} ('{class_names[k]}')" if class_names is not None else f"class {k}"
-        mend = "give it some" if available[k] == 0 else "ask for fewer"
-        raise InputError(f"{named} of {dataset} has {available[k]} labelled images, `labels={count}` needs {wanted[k]}; {mend}")
+        raise InputError(f"{named} of {dataset} has {available[k]} labelled images, {_way_out(count, wanted[k], available)}")
     if count == "all":
         rows = np.flatnonzero(labels >= 0)
     else:
         rank = _hash(f"{dataset}/{count}/{seed}", len(labels))
         members = (np.flatnonzero(labels == k) for k in range(num_classes))
         rows = np.sort(np.concatenate([m[np.argsort(rank[m])[:n]] for m, n in zip(members, wanted, strict=True)]))
-    return Split(dataset, len(rows), int(seed), rows.astype(np.int64), labels[rows].astype(np.int64))
+    how = "equal" if count == "all" else draw
+    return Split(dataset, len(rows), int(seed), rows.astype(np.int64), labels[rows].astype(np.int64), how)
 
 
 def hold_out(split: Split, fraction: float) -> np.ndarray:
@@ -138,7 +146,9 @@ def write_split(split: Split, path: Path, validation: Sequence[int] = ()) -> Non
         "hash": split.hash,
         "rows": split.rows.tolist(),
         "classes": split.classes.tolist(),
-    } | ({"validation": [int(row) for row in validation]} if len(validation) else {})
+    }
+    content |= {"draw": split.draw} if split.draw != "equal" else {}
+    content |= {"validation": [int(row) for row in validation]} if len(validation) else {}
     lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())  # one line a key
     path.parent.mkdir(parents=True, exist_ok=True)
     files.replace_text(path, f"{{\n{lines}\n}}\n")
@@ -174,7 +184,7 @@ def read_split(path: Path, dataset: str, labels: np.ndarray) -> Split:
     return split
 
 
-def _per_class(dataset: str, count: int, seed: int, available: np.ndarray) -> np.ndarray:
+def _per_class(dataset: str, count: int, seed: int, available: np.ndarray, draw: Draw) -> np.ndarray:
     """(K,) how many rows of each class to draw, of the (K,) that are available."""
     num_classes, total = len(available), available.sum()
     if count <= 0:
@@ -183,9 +193,28 @@ def _per_class(dataset: str, count: int, seed: int, available: np.ndarray) -> np
         raise InputError(f"{count} labels were asked for and {dataset} has {total} labelled images; ask for fewer, or for 'all'")
     if count < num_classes:
         raise InputError(f"{count} labels are too few for the {num_classes} classes of {dataset}: one per class at least")
-    wanted = np.full(num_classes, count // num_classes)
-    wanted[np.argsort(_hash(f"{dataset}/{count}/{seed}/classes", num_classes))[: count % num_classes]] += 1
+    first = _hash(f"{dataset}/{count}/{seed}/classes", num_classes)
+    if one_of("draw", draw, *DRAWS) == "equal":
+        wanted = np.full(num_classes, count // num_classes)
+        wanted[np.argsort(first)[: count % num_classes]] += 1
+        return wanted
+    wanted = count * available // total
+    wanted[np.lexsort((first, -(count * available % total)))[: count - wanted.sum()]] += 1  # the largest remainders
+    wanted = np.maximum(wanted, 1)  # and then from the class that is most above its share
+    while wanted.sum() > count:
+        wanted[np.lexsort((first, count * available - wanted * total, wanted == 1))[0]] -= 1
     return wanted
+
+
+def _way_out(count: int | Literal["all"], wanted: int, available: np.ndarray) -> str:
+    """What was asked of a class that has fewer images, and what can be had instead."""
+    least = int(available.min())
+    if least == 0:
+        return f"`labels={count}` needs {wanted}; give it some"
+    return (
+        f"`labels={count}` needs {wanted}; with equal numbers a class, {least * len(available)} are the most: give "
+        f"`labels={least * len(available)}`, `labels='all'`, or `draw='proportional'`"
+    )
 
 
 def _hash(text: str, n: int) -> np.ndarray:
@@ -211,7 +240,7 @@ def _parsed(path: Path, content: Any) -> Split:
         if not isinstance(content[key], list) or not all(type(value) is int and abs(value) < 2**63 for value in content[key]):
             raise InputError(f"split file {path}: {key} is not a list of whole numbers; write a new one")
     rows, classes = (np.array(content[key], dtype=np.int64) for key in ("rows", "classes"))
-    split = Split(content["dataset"], content["labels"], content["seed"], rows, classes)
+    split = Split(content["dataset"], content["labels"], content["seed"], rows, classes, content.get("draw", "equal"))
     if split.hash != content["hash"]:
         raise InputError(f"split file {path} was changed: it says hash {content['hash']} and has {split.hash}; write a new one")
     if not len(rows) == len(classes) == split.labels or (np.diff(rows) <= 0).any() or type(split.seed) is not int:

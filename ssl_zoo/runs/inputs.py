@@ -61,7 +61,8 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
                 f"{settings.split_file} names {len(split.rows)} labelled images, but labels is {settings.labels}; make them agree"
             )
     else:
-        split = draw_split(data.name, labels, len(data.classes), settings.labels, settings.split_seed, class_names=data.classes)
+        wanted = (settings.labels, settings.split_seed)
+        split = draw_split(data.name, labels, len(data.classes), *wanted, class_names=data.classes, draw=settings.draw)
     rows = np.arange(len(data.images))
     if len(own) and settings.val_fraction:
         raise InputError("the data have images to validate by, and val_fraction asks for others; set `val_fraction=0`")

@@ -115,7 +115,8 @@ def _check_data(settings: RunSettings, known: dict[str, str | None]) -> None:
 
 def data_of(settings: RunSettings) -> str:
     """Return what of the settings decides the data and the labels, as text."""
-    parts = [settings.dataset, settings.data_root, settings.datasets, settings.labels, settings.val_fraction, settings.split_file]
+    labels = [settings.labels, settings.draw, settings.val_fraction, settings.split_file]
+    parts = [settings.dataset, settings.data_root, settings.datasets, *labels]
     return json.dumps(parts, sort_keys=True, default=str)
 
 

@@ -87,6 +87,71 @@ def test_a_class_without_enough_images_is_named():
         draw_split("pets", labels - 2, 2, 4, 0)
 
 
+UNEQUAL = np.repeat([0, 1, 2, 3], [30, 3, 1, 66])  # of a hundred
+
+
+def test_the_message_says_what_can_be_had_and_that_can_be_had():
+    labels = np.repeat([0, 1], [30, 3])
+    with pytest.raises(InputError) as error:
+        draw_split("d", labels, 2, 20, 0)
+    assert str(error.value) == (
+        "class 1 of d has 3 labelled images, `labels=20` needs 10; with equal numbers a class, 6 are the most: give `labels=6`, "
+        "`labels='all'`, or `draw='proportional'`"
+    )
+    for seed in range(5):
+        assert np.bincount(draw_split("d", labels, 2, 6, seed).classes).tolist() == [3, 3]
+    assert draw_split("d", labels, 2, "all", 0).labels == 33
+    assert np.bincount(draw_split("d", labels, 2, 20, 0, draw="proportional").classes).tolist() == [18, 2]
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [
+        (100, [30, 3, 1, 66]),
+        (50, [15, 1, 1, 33]),  # shares 15, 1.5, 0.5, 33
+        (10, [2, 1, 1, 6]),  # shares 3, 0.3, 0.1, 6.6: two that have too little are paid by 7 and then by 3
+        (5, [1, 1, 1, 2]),
+        (4, [1, 1, 1, 1]),
+    ],
+)
+def test_proportional_numbers_by_hand(count, sizes):
+    for seed in range(4):
+        split = draw_split("d", UNEQUAL, 4, count, seed, draw="proportional")
+        assert np.bincount(split.classes, minlength=4).tolist() == sizes and split.draw == "proportional"
+
+
+def test_proportional_numbers_are_those_of_the_largest_remainder():
+    draw = np.random.default_rng(0)
+    for _ in range(200):
+        available = draw.integers(1, 60, draw.integers(2, 9))
+        count = int(draw.integers(len(available), available.sum() + 1))
+        labels = draw.permutation(np.repeat(np.arange(len(available)), available))
+        found = np.bincount(draw_split("d", labels, len(available), count, 3, draw="proportional").classes)
+        share = count * available / available.sum()
+        assert found.sum() == count and (found >= 1).all() and (found <= available).all()
+        assert (found < share + 1).all() or (found[found >= share + 1] == 1).all()  # above its share only to have one
+        if (share >= 1).all():
+            assert (np.abs(found - share) < 1).all()
+
+
+def test_of_classes_of_equal_size_both_draws_are_one():
+    labels = np.arange(40) % 4
+    for seed in range(4):
+        for count in (4, 6, 23, 40):
+            proportional = draw_split("d", labels, 4, count, seed, draw="proportional")
+            assert proportional.hash == draw_split("d", labels, 4, count, seed).hash
+
+
+def test_another_draw_is_refused():
+    with pytest.raises(InputError, match="draw = 'most' is unknown: it must be one of equal, proportional"):
+        draw_split("d", UNEQUAL, 4, 10, 0, draw="most")
+
+
+def test_a_proportional_draw_of_a_class_without_images_is_refused():
+    with pytest.raises(InputError, match=r"class 1 of d has 0 labelled images, `labels=10` needs 1; give it some"):
+        draw_split("d", np.zeros(20, int), 2, 10, 0, draw="proportional")
+
+
 def test_file_round_trip(tmp_path):
     path = tmp_path / "new" / "split.json"
     split = draw_split("d", LABELS, 4, 10, 1)
