@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_zoo.data.dataset import Dataset
-from ssl_zoo.device import keep_freed_memory, peak_memory
+from ssl_zoo.device import keep_freed_memory, machine, peak_memory
 from ssl_zoo.runs.assembly import build
 from ssl_zoo.runs.execute import trainer_of
 from ssl_zoo.runs.inputs import choose_labels
@@ -92,7 +92,8 @@ def plain(w: Workload, data: Dataset, workers: int, device: torch.device) -> Pla
     """The tutorial's way, with the same net and batch."""
     settings = settings_of(w, "supervised", str(device))
     inputs = choose_labels(settings, data)
-    net = build(settings, inputs.facts, data.images.shape[1:], device).net.to(memory_format=torch.contiguous_format)
+    here = machine(str(device), "fp32")
+    net = build(settings, inputs.facts, data.images.shape[1:], here).net.to(memory_format=torch.contiguous_format)
     return PlainMeanTeacher(net, data.images, data.labels, inputs.split.rows, w.batch, workers, device)
 
 

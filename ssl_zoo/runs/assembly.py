@@ -14,6 +14,7 @@ from ssl_zoo.device import Machine
 from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, NETS
 from ssl_zoo.runs.inputs import Inputs
+from ssl_zoo.runs.layers import settle_precision
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.evaluate import Evaluator
@@ -29,20 +30,24 @@ class Assembly(NamedTuple):
     normalised: Normalised  # the images, with what a trained net needs to normalise others
 
 
-def build(settings: RunSettings, facts: Facts, image_shape: tuple[int, ...], device: torch.device) -> AlgorithmBase:
+def build(settings: RunSettings, facts: Facts, image_shape: tuple[int, ...], machine: Machine) -> AlgorithmBase:
     """Return the method around its net, with initial weights that depend on the seed alone.
 
     Args:
         settings: Of the run.
         facts: What a method may know.
         image_shape: (H, W, C).
-        device: Where it is wanted.
+        machine: Where it is wanted.
+
+    Raises:
+        InputError: The net cannot take such images.
     """
     height, width, channels = image_shape
     seed_global(mix(settings.seed, "net"))
     net = NETS.create(settings.net, facts.classes, channels, (height, width), **settings.nets[settings.net])
-    net = net.to(device, memory_format=torch.channels_last)  # before a method copies it
-    method = ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.options).to(device)
+    net = net.to(machine.device, memory_format=torch.channels_last)  # before a method copies it, as what follows
+    settle_precision(net, settings.net, image_shape, machine.device, machine.precision)
+    method = ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.options).to(machine.device)
     synchronise(method)
     return method
 
@@ -54,7 +59,7 @@ def assemble(settings: RunSettings, inputs: Inputs, machine: Machine) -> Assembl
         InputError: They do not fit together.
     """
     data, facts, device = inputs.data, inputs.facts, machine.device
-    algorithm = build(settings, facts, data.images.shape[1:], device)
+    algorithm = build(settings, facts, data.images.shape[1:], machine)
     steps = {
         view: {name: AUGMENTATIONS.create(name, **options) for name, options in given.items()}
         for view, given in settings.views.items()

@@ -9,6 +9,7 @@ from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import one_line
 from ssl_zoo.runs.confusion import interval, majority, one_class, sizes, unequal
 from ssl_zoo.runs.inputs import Inputs
+from ssl_zoo.runs.layers import in_fp32
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.trainer import Trainer
 
@@ -41,6 +42,11 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer) -> Iterat
     )
     if weight is not None:
         yield weight
+    if layers := in_fp32(trainer.algorithm.net):
+        yield (
+            f"in fp32 all the same: {', '.join(layers[:3])}{f' and {len(layers) - 3} more' if len(layers) > 3 else ''} of the "
+            "net, as such a stride on so small a map gets a wrong gradient in bf16 from torch on a CPU"
+        )
 
 
 def unsettled(settings: RunSettings, trainer: Trainer) -> Iterator[str]:

@@ -15,6 +15,7 @@ from ssl_zoo.device import autocast, pick_device, pick_precision
 from ssl_zoo.errors import InputError, one_of
 from ssl_zoo.registry import NETS
 from ssl_zoo.runs.folder import RunFolder
+from ssl_zoo.runs.layers import settle_precision
 from ssl_zoo.runs.model import About, Model, read_model
 from ssl_zoo.train.evaluate import predict
 
@@ -125,7 +126,10 @@ def load(path: str | os.PathLike, device: str = "auto", precision: str = "auto")
     where = pick_device(device)
     used = model.about["row"].get("precision", "fp32") if precision == "auto" else precision
     used = pick_precision(where, "auto") if used == "bf16" and precision == "auto" else used
-    return Trained(model, _net(given, model.about, model).to(where, memory_format=torch.channels_last), where, used)
+    net = _net(given, model.about, model).to(where, memory_format=torch.channels_last)
+    part = model.about["net"]
+    settle_precision(net, part["name"], (part["height"], part["width"], part["channels"]), where, used)  # as the run did
+    return Trained(model, net, where, used)
 
 
 def _file_of(folder: RunFolder) -> Path:
