@@ -6,7 +6,8 @@ are true classes, columns predicted ones.
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 Confusion = Sequence[Sequence[int]]
 UNEQUAL = 1.5  # how many times as many images as the smallest class the largest may have, before classes are unequal
@@ -55,3 +56,19 @@ def interval(confusion: Confusion) -> tuple[float, float]:
     middle = (right + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * math.sqrt(right * (n - right) / n + z * z / 4)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def accuracy(confusion: Confusion) -> float:
+    """Return the share of the images that are right."""
+    return sum(line[k] for k, line in enumerate(confusion)) / sum(sizes(confusion))
+
+
+def balanced(confusion: Confusion) -> float:
+    """Return the mean over classes, of those that have images, of the share that is right."""
+    return statistics.fmean(line[k] / sum(line) for k, line in enumerate(confusion) if sum(line))
+
+
+def pooled(rows: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """Return the sum of the matrices of several runs over the same classes."""
+    matrices = [row["confusion"] for row in rows]
+    return [[sum(cells) for cells in zip(*lines, strict=True)] for lines in zip(*matrices, strict=True)]

@@ -1,13 +1,13 @@
 """What a run says of itself: when it begins, of what may go wrong, and when it has ended."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ssl_zoo import presets
 from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import one_line
-from ssl_zoo.runs.confusion import interval, majority, one_class, sizes, unequal
+from ssl_zoo.runs.confusion import accuracy, balanced, interval, majority, one_class, pooled, sizes, unequal
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.layers import in_fp32
 from ssl_zoo.settings import RunSettings
@@ -74,13 +74,15 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
     """Return the lines at the end: what was wrong, the scores, where things are, how to see them."""
     matrix, shown = row["confusion"], one_line(str(out))
     low, high = interval(matrix)
-    balanced = f", balanced accuracy {100 * row['balanced_accuracy']:.2f} %" if unequal(matrix) else ""
+    also = f", balanced accuracy {100 * row['balanced_accuracy']:.2f} %" if unequal(matrix) else ""
+    scored = "labelled images held out and scored" if row.get("scored") == "held-out" else "images scored"
+    validated = f", validation accuracy {100 * row['validation_accuracy']:.2f} %" if "validation_accuracy" in row else ""
     student = "" if row["accuracy"] == row["accuracy_student"] else f", its student {100 * row['accuracy_student']:.2f} %"
     return "\n".join(
         [
             *(f"WARNING: {warning}" for warning in (*row.get("warnings", ()), *_one_class(row))),
             f"accuracy {100 * row['accuracy']:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
-            f"{sum(sizes(matrix)):,} images scored){student}{balanced}, error rate {100 * row['error_rate']:.2f} %",
+            f"{sum(sizes(matrix)):,} {scored}){student}{also}, error rate {100 * row['error_rate']:.2f} %{validated}",
             f"trained net, result, settings, split, metrics and checkpoint: {shown}/",
             f"curves of its {row['steps']:,} steps in {row['seconds']:.0f} s: tensorboard --logdir {shown}",
         ]
@@ -98,4 +100,27 @@ def _one_class(row: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"the net gives the class '{names[given]}' to {count:,} of the {sum(sizes(matrix)):,} scored images; the "
         f"largest class, '{names[largest]}', given to all of them would score {100 * alone:.2f} %"
+    )
+
+
+def folds_summary(rows: Sequence[Mapping[str, Any]], out: Path) -> str:
+    """Return the lines at the end of runs that together score every labelled image once.
+
+    Args:
+        rows: Of the folds, in order.
+        out: The folder that theirs lie in.
+    """
+    matrix = pooled(rows)
+    low, high = interval(matrix)
+    found = balanced(matrix)
+    also = f", balanced accuracy {100 * found:.2f} %" if unequal(matrix) else ""
+    right, each = accuracy(matrix), ", ".join(f"{100 * row['accuracy']:.1f}" for row in rows)
+    which = f"labelled images, each scored once, by one of {len(rows)} nets that had not seen it"
+    return "\n".join(
+        [
+            f"accuracy {100 * right:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, {sum(sizes(matrix)):,} {which})"
+            f"{also}, error rate {100 - 100 * right:.2f} %",
+            f"of each fold: {each} %",
+            f"trained nets, results and settings: {one_line(str(out))}/fold-0/ to fold-{len(rows) - 1}/",
+        ]
     )

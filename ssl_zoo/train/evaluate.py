@@ -1,6 +1,7 @@
 """Scores of a net on labelled images."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -65,17 +66,22 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
 def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Accuracy, balanced accuracy, macro F1 (fractions of 1) and calibration error.
 
+    Balanced accuracy and F1 are means over the classes that have images.
+
     Args:
         probabilities: (T, K).
         labels: (T,) classes.
     """
     from sklearn import metrics  # a second to import, and of no use to --list and --help
 
-    predicted = probabilities.argmax(axis=1)
+    predicted, present = probabilities.argmax(axis=1), np.unique(labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that a class is predicted of which no image is
+        balanced = float(metrics.balanced_accuracy_score(labels, predicted))
     return {
         "accuracy": float(metrics.accuracy_score(labels, predicted)),
-        "balanced_accuracy": float(metrics.balanced_accuracy_score(labels, predicted)),
-        "macro_f1": float(metrics.f1_score(labels, predicted, average="macro", zero_division=0)),
+        "balanced_accuracy": balanced,
+        "macro_f1": float(metrics.f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
         "calibration_error": calibration_error(probabilities, labels),
     }
 

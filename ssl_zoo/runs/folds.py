@@ -1,0 +1,60 @@
+"""K runs that together score every labelled image once, each by a net that has not seen it."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.errors import FolderError, InputError
+from ssl_zoo.runs.execute import execute
+from ssl_zoo.runs.folder import RunFolder
+from ssl_zoo.runs.row import Row
+from ssl_zoo.settings import RunSettings
+
+
+def execute_folds(
+    settings: RunSettings,
+    out: Path,
+    *,
+    data: Dataset | None = None,
+    fresh: bool = False,
+    quiet: bool = False,
+    warn: Callable[[str], None] | None = None,
+    say: Callable[[str], None] = print,
+) -> list[Row]:
+    """Train and score all folds, in out/fold-0 and on. Folds that are finished are taken as they are.
+
+    All have the steps of the first: minutes are shared among the folds, and measured once.
+
+    Args:
+        settings: Of the runs, with `folds`.
+        out: Folder of their folders.
+        data: In place of the data set that the settings name.
+        fresh: Train all anew.
+        quiet: Say nothing but warnings, and show no bar.
+        warn: Is told what may be wrong.
+        say: Is told which fold begins.
+
+    Raises:
+        InputError: Something given cannot be used, or `folds` is not given.
+        RunError: A run cannot go on.
+    """
+    count = settings.folds
+    if count is None:
+        raise InputError("`folds` is not given; give a number, such as `folds=5`")
+    if RunFolder(out).config.exists():
+        raise FolderError(f"{out} is the folder of a single run, and folds have one each below it")
+    if settings.minutes is not None:
+        settings = dataclasses.replace(settings, minutes=settings.minutes / count)
+    rows: list[Row] = []
+    for fold in range(count):
+        if not quiet:
+            say(f"fold {fold} of {count}")
+        here = dataclasses.replace(settings, fold=fold)
+        if fold and settings.minutes is not None:
+            kept = rows[0]["config"]
+            every = dataclasses.replace(settings.evaluation, every=kept["evaluation"]["every"])
+            here = dataclasses.replace(here, minutes=None, steps=rows[0]["steps"], evaluation=every)
+        told = {} if warn is None else {"warn": warn}
+        rows.append(execute(here, out / f"fold-{fold}", data=data, fresh=fresh, quiet=quiet, **told))
+    return rows
