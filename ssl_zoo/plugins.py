@@ -1,7 +1,7 @@
-"""Methods, nets, data sets and augmentations from outside the package.
+"""Methods, nets, data sets and augmentations: those of the package, which this registers, and those from outside.
 
-Two ways, and no third: a file or module that the user names (`--plugin my_method.py`), and a package that the user has
-installed and that declares an entry point of one of the groups below.
+From outside there are two ways in, and no third: a file or module that the user names (`--plugin my_method.py`), and a
+package that the user has installed and that declares an entry point of one of the groups below.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ssl_zoo import trials
+from ssl_zoo import algorithms, data, nets, trials
 from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.data.augment import Augmentation
 from ssl_zoo.errors import InputError
@@ -31,6 +31,7 @@ GROUPS = {
     "ssl_zoo.datasets": DATASETS,
     "ssl_zoo.augmentations": AUGMENTATIONS,
 }
+OURS = (algorithms, data, nets)  # importing them registers them
 BASES = {"algorithm": AlgorithmBase, "augmentation": Augmentation}  # nets and data sets may be any class or function
 ARGUMENTS = {"algorithm": ("net", "facts"), "net": ("num_classes", "in_chans", "image_size"), "dataset": ("root",)}
 

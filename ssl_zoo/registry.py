@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import importlib
 import inspect
 import re
 import traceback
@@ -98,10 +99,12 @@ class Registry:
 
     Args:
         kind: What the entries are, for messages ("algorithm").
+        filled_by: The module that registers the package's own, imported at the first look: whoever asks for no name
+            does not wait for torch.
     """
 
-    def __init__(self, kind: str):
-        self.kind = kind
+    def __init__(self, kind: str, filled_by: str | None = None):
+        self.kind, self._filled_by = kind, filled_by
         self._entries: dict[str, Entry] = {}  # by key, aliases included
         self._families: list[_Family] = []
         self._origin: str | None = None  # of what is being registered, within `registering`
@@ -115,6 +118,7 @@ class Registry:
         """
 
         def decorate(target: Any) -> Any:
+            self._fill_for(target)
             spellings = {_key(spelling): spelling for spelling in (name, *aliases)}
             for spelling in spellings.values():
                 taken = self._find(spelling)
@@ -142,6 +146,7 @@ class Registry:
         """
 
         def decorate(target: Any) -> Any:
+            self._fill_for(target)
             family = _Family(template, re.compile(pattern, re.ASCII), example, target, self._origin_of(target))
             if any(other.template == template for other in self._families):
                 raise InputError(f"{self.kind} family '{template}' is registered already; choose another name")
@@ -159,12 +164,23 @@ class Registry:
         module = getattr(target, "__module__", None) or "?"
         return self._origin or ("ssl_zoo" if module.partition(".")[0] == "ssl_zoo" else module)
 
+    def fill(self) -> None:
+        """Let the package's own be registered, if they are not yet."""
+        if self._filled_by is not None:
+            importlib.import_module(self._filled_by)
+
+    def _fill_for(self, target: Any) -> None:
+        """Before somebody else's is registered: its name may be taken. Ours are registered while this is filled."""
+        if self._origin_of(target) != "ssl_zoo":
+            self.fill()
+
     def resolve(self, name: str) -> Entry:
         """The entry that a name stands for.
 
         Raises:
             InputError: No such name; the message says the near misses, then all names.
         """
+        self.fill()
         found = self._find(name)
         if found is None:
             listed = [entry.name for entry in self.entries()]
@@ -214,18 +230,21 @@ class Registry:
 
     def names(self) -> list[str]:
         """Every canonical name, sorted; a family stands with its example."""
+        self.fill()
         return sorted({entry.name for entry in self._entries.values()} | {family.example for family in self._families})
 
     def entries(self) -> list[Entry]:
         """Every entry under its canonical name, a family under its template, sorted."""
+        self.fill()
         families = [Entry(family.template, family.target, {}, family.origin) for family in self._families]
         return sorted({entry.name: entry for entry in [*families, *self._entries.values()]}.values(), key=lambda e: e.name)
 
 
-ALGORITHMS = Registry("algorithm")
-NETS = Registry("net")
-DATASETS = Registry("dataset")
-AUGMENTATIONS = Registry("augmentation")
+_PARTS = "ssl_zoo.plugins"  # ours and those of others
+ALGORITHMS = Registry("algorithm", _PARTS)
+NETS = Registry("net", _PARTS)
+DATASETS = Registry("dataset", _PARTS)
+AUGMENTATIONS = Registry("augmentation", _PARTS)
 REGISTRIES = (ALGORITHMS, NETS, DATASETS, AUGMENTATIONS)
 
 
@@ -235,6 +254,8 @@ def registering(origin: str) -> Iterator[None]:
 
     If an error leaves the block, nothing of it stays.
     """
+    for registry in REGISTRIES:
+        registry.fill()
     before = [(dict(registry._entries), list(registry._families), registry._origin) for registry in REGISTRIES]
     for registry in REGISTRIES:
         registry._origin = origin

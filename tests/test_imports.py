@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ssl_zoo import provenance
 
 ROOT = Path(__file__).parent.parent / "ssl_zoo"
@@ -49,7 +51,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "config": {"presets", "recipes", "registry", "settings", "errors"},
     "ladders": {"recipes", "registry", "errors"},
     "provenance": {""},
-    "plugins": {"algorithms.base", "data.augment", "trials", "registry", "errors"},
+    "plugins": {"algorithms", "data", "nets", "trials", "registry", "errors"},
     "runs": {"runs", "algorithms.base", "batch", "ema", "ranks", "seeds", "errors", *RUN},
     "sweeps": {
         "sweeps",
@@ -225,6 +227,23 @@ def test_slow_packages_are_imported_where_they_are_needed():
     slow = ["torchvision", "sklearn", "tensorboard", "scipy", "matplotlib", "torch._dynamo", "torch._inductor"]
     assert loaded("import ssl_zoo.config, ssl_zoo.train.trainer, ssl_zoo.runs.execute, ssl_zoo.cli.run", slow) == "[]"
     assert loaded("import ssl_zoo", [*slow, "ssl_zoo.runs.execute", "ssl_zoo.tables", "jsonargparse"]) == "[]"
+
+
+def test_the_version_and_the_help_do_not_wait_for_torch():
+    """Nor does the import of the package; its names, and what is registered, come when they are asked for."""
+    for word in ("--version", "--help"):
+        assert loaded(f"from ssl_zoo.__main__ import main; assert main(['{word}']) == 0", ["torch", "numpy", "yaml"]) == "[]"
+    assert loaded("import ssl_zoo", ["torch", "numpy", "ssl_zoo.registry"]) == "[]"
+    for asked in ("from ssl_zoo import NETS", "from ssl_zoo.registry import NETS", "import ssl_zoo; NETS = ssl_zoo.NETS"):
+        assert loaded(f"{asked}; assert 'wrn28_2' in NETS.names()", ["ssl_zoo.nets"]) == "['ssl_zoo.nets']"
+
+
+def test_every_name_of_the_package_is_there():
+    import ssl_zoo
+
+    assert {*ssl_zoo.__all__} <= {*dir(ssl_zoo)} and all(getattr(ssl_zoo, name) is not None for name in ssl_zoo.__all__)
+    with pytest.raises(AttributeError, match="module 'ssl_zoo' has no attribute 'lode'"):
+        ssl_zoo.lode  # noqa: B018
 
 
 def test_a_run_that_compiles_nothing_loads_no_compiler(tmp_path):

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from ssl_zoo import ALGORITHMS, NETS, AlgorithmBase, InputError
@@ -102,3 +105,16 @@ def test_a_method_of_ones_own(net, facts):
     registry = Registry("algorithm")
     assert registry.register("my-method")(Mine) is Mine
     assert isinstance(registry.create("MyMethod", net=net, facts=facts), Mine)
+
+
+def test_a_name_of_the_package_is_taken_for_a_script_that_asked_for_no_name_yet():
+    """The package's own are registered at the first look, and this is one."""
+    code = """
+from ssl_zoo.registry import ALGORITHMS, InputError
+try:
+    ALGORITHMS.register("Mean-Teacher")(type("Mine", (), {}))
+except InputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "algorithm 'Mean-Teacher' is registered already, as 'meanteacher' by ssl_zoo.algorithms.meanteacher" in done.stdout
