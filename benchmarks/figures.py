@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_zoo import files
-from ssl_zoo.cli.parser import Parser
+from ssl_zoo.cli.parser import Parser, path
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.tables.documents import insert
 
@@ -18,9 +18,9 @@ Figures = dict[str, Any]
 def parser(prog: str, description: str | None) -> Parser:
     """With the flags that all of them have."""
     p = Parser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures there")
-    p.add_argument("--read", type=Path, metavar="FILE.json", help="measure nothing; show figures that were written before")
-    p.add_argument("--into", type=Path, metavar="FILE.md", help="put the tables into a Markdown file, at the place of --read")
+    p.add_argument("--out", type=path, metavar="FILE.json", help="write the figures there")
+    p.add_argument("--read", type=path, metavar="FILE.json", help="measure nothing; show figures that were written before")
+    p.add_argument("--into", type=path, metavar="FILE.md", help="put the tables into a Markdown file, at the place of --read")
     return p
 
 

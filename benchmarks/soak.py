@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from ssl_zoo import files, provenance
 from ssl_zoo.cli import run
-from ssl_zoo.cli.parser import Parser
+from ssl_zoo.cli.parser import Parser, path
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.sweeps.engines import last_line
 from ssl_zoo.train.checkpoint import Checkpoints
@@ -242,7 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     p = Parser(prog="soak.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--kills", type=int, default=50, metavar="N", help="how many to survive; 50 unless said otherwise")
     p.add_argument("--moments", type=int, default=0, metavar="SEED", help="of the moments of the kills")
-    p.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures there")
+    p.add_argument("--save", type=path, metavar="FILE.json", help="write the figures there")
     try:
         flags, rest = p.parse_known_args(sys.argv[1:] if argv is None else argv)
         if flags.kills < 1:

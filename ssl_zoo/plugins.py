@@ -60,14 +60,14 @@ def load_plugin(name: str) -> None:
     """Import a file or a module, which registers what it holds. A second time it is not imported again.
 
     Args:
-        name: A path that ends in `.py`, or the dotted name of a module.
+        name: A path that ends in `.py` (`~` is the home folder), or the dotted name of a module.
 
     Raises:
         InputError: It is not there, cannot be imported, takes a name that is taken, registers nothing, or registers a
             method that is no AlgorithmBase. The message names the plug-in; nothing of it stays registered or imported.
     """
     if name.endswith(".py"):
-        path = Path(name)
+        path = Path(os.path.expanduser(name))
         _register(path.resolve(), path.name, name, path.stem, lambda: _import_file(path))
     else:
         _register(name, name, name, name, lambda: _import_module(name))

@@ -89,13 +89,13 @@ def _apart(value: Any) -> Any:
 
 
 def read_recipe(name: str, folder: Path = FOLDER) -> dict[str, Any]:
-    """The mapping in a recipe: a file, or NAME for `folder`/NAME.yaml.
+    """The mapping in a recipe: a file (`~` is the home folder), or NAME for `folder`/NAME.yaml.
 
     Raises:
         InputError: No such recipe, not YAML, or not a mapping.
     """
     known = {path.stem: path for path in sorted(folder.glob("*.yaml")) if path.stem != LADDER}
-    path = known.get(name, Path(name))
+    path = known.get(name, Path(os.path.expanduser(name)))
     if not os.path.isfile(path):  # not of pathlib, for which a name can be too long to be no file
         raise InputError(
             f"no recipe is called '{name}' and no such file exists; {near_miss(Path(name).stem, list(known))}"

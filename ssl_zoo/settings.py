@@ -149,7 +149,8 @@ class RunSettings:
         alg: Method, by its registered name.
         net: Net, by its registered name.
         dataset: Data set, by its registered name.
-        data_root: Folder of the data, or an archive for the data set `folder`.
+        data_root: Folder of the data, or an archive or a table of labels for the data set `folder`. In every path, `~`
+            is the home folder.
         labels: How many labelled images, or `all`.
         draw: How they are shared among the classes: an equal number of each (equal), or in proportion to the classes'
             sizes, at least one of each (proportional).

@@ -70,6 +70,23 @@ def test_bad_settings_name_the_near_miss(names, values, said):
         ssl_zoo.recipe(*names, **values)
 
 
+def test_a_home_folder_in_every_path(tmp_path, monkeypatch):
+    """Of recipes, plug-ins, split files and runs: a program has no shell that says it for them."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/mine.yaml").write_text("{steps: 3, net: smallnet, alg: supervised, device: cpu, evaluation: {every: 3}}")
+    (tmp_path / "home/nothing.py").write_text("from ssl_zoo import ALGORITHMS\n")
+    settings = ssl_zoo.recipe("digits", "~/mine.yaml")
+    assert settings.steps == 3
+    ssl_zoo.run(settings, "~/runs/a", quiet=True)
+    assert (tmp_path / "home/runs/a/split.json").exists() and ssl_zoo.load("~/runs/a").classes == tuple("0123456789")
+    again = ssl_zoo.run(dataclasses.replace(settings, split_file="~/runs/a/split.json", split_seed=7), "~/runs/b", quiet=True)
+    assert again["config"]["split_file"] == "~/runs/a/split.json" and again["labels"] == 20
+    with pytest.raises(InputError, match=r"plug-in ~/nothing.py: it registers nothing"):
+        ssl_zoo.recipe(plugin="~/nothing.py")
+    assert not (tmp_path / "~").exists()
+
+
 def test_a_run_is_that_of_the_command_line_and_a_second_call_returns_its_row(capfd):
     row = ssl_zoo.run(quick(alg="meanteacher"), "mine", quiet=True)
     printed = capfd.readouterr()

@@ -55,7 +55,7 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
     labels = data.labels.copy()
     labels[own] = -1
     if settings.split_file is not None:
-        split = read_split(Path(settings.split_file), data.name, labels)
+        split = read_split(Path(os.path.expanduser(settings.split_file)), data.name, labels)
         if settings.labels != len(split.rows):
             raise InputError(
                 f"{settings.split_file} names {len(split.rows)} labelled images, but labels is {settings.labels}; make them agree"

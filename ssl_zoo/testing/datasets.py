@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -199,7 +200,7 @@ def iter_dataset_checks(dataset: Callable[..., Any] | str, *, root: Path | str =
     Raises:
         InputError: No such data set or option, or its `exempt` names no check.
     """
-    subject = DatasetSubject(entry_of(DATASETS, dataset, options), options, Path(root))
+    subject = DatasetSubject(entry_of(DATASETS, dataset, options), options, Path(os.path.expanduser(root)))
     return iter(checks_of(subject, DATASET_CHECKS))
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmarks import soak
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS
-from ssl_zoo.cli import run, table
+from ssl_zoo.cli import compare, run, sweep, table
 from ssl_zoo.data import cache, normalisation
 from ssl_zoo.runs.execute import trainer_of
 from ssl_zoo.runs.inputs import choose_labels, load_data
@@ -466,6 +466,17 @@ def test_a_home_folder_in_a_path(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "home/runs/a/result.json").exists() and not (tmp_path / "~").exists()
     capsys.readouterr()
     assert table.main(["~/runs"]) == 0 and "supervised" in capsys.readouterr().out
+    assert table.main(["~/runs", "--out=~/t.md", "--jsonl=~/rows.jsonl"]) == 0
+    assert compare.main(["~/runs/a", "~/runs/a/result.json"]) == 0
+    (tmp_path / "home/mine.yaml").write_text("steps: 7\n")
+    (tmp_path / "home/of_home.py").write_text("x = 1\n")
+    capsys.readouterr()
+    words = ["--recipe=~/mine.yaml", "--set=split_file=~/runs/a/split.json"]
+    assert run.main([*words, "--print-config"]) == 0 and "steps: 7" in capsys.readouterr().out
+    assert run.main(["--plugin=~/of_home.py"]) == 2 and "it registers nothing" in capsys.readouterr().err
+    assert sweep.main([*words, "--algs=supervised", "--nets=smallnet", "--out=~/grid", "--device=cpu"]) == 0
+    there = {path.relative_to(tmp_path / "home").as_posix() for path in (tmp_path / "home").rglob("*")}
+    assert {"t.md", "rows.jsonl", "grid/supervised-smallnet-20-s0/result.json"} <= there and not (tmp_path / "~").exists()
 
 
 @pytest.mark.parametrize(
