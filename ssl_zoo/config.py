@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ssl_zoo import presets, recipes
+from ssl_zoo import near, presets, recipes
 from ssl_zoo.errors import InputError
 from ssl_zoo.recipes import SECTIONS
 from ssl_zoo.registry import AUGMENTATIONS, DATASETS, Registry, near_miss, summary
@@ -62,7 +62,8 @@ def resolve_options(where: str, target: Callable[..., Any], given: Any, skip: fr
     for name, value in given.items():
         if name not in options:
             takes = f"options: {', '.join(options)}" if options else "it has no options"
-            raise InputError(f"{where or 'the settings'} has no option '{name}'; {near_miss(str(name), options)}{takes}")
+            meant = near_miss(str(name), options) or near.setting(str(name), value)
+            raise InputError(f"{where or 'the settings'} has no option '{name}'; {meant}{takes}")
         try:
             parser.parse_object({name: value})
             wrong = value is None and type(None) not in typing.get_args(hints[name])  # the parser lets null through
@@ -114,17 +115,6 @@ def _views(given: Any) -> dict[str, dict[str, dict[str, Any]]]:
 _NESTED = {f.name: f.type for f in dataclasses.fields(RunSettings) if dataclasses.is_dataclass(f.type)}
 
 
-def near_setting(word: str, known: Sequence[str]) -> str:
-    """As `near_miss`, but settings a level down first: `lr` is optimizer.lr, `batch_size` one of those of batch."""
-    parts = {part: [field.name for field in dataclasses.fields(cls)] for part, cls in _NESTED.items()}
-    below = [f"{part}.{word}" for part, names in parts.items() if word in names]
-    for part, names in parts.items():
-        if word.startswith(f"{part}_"):
-            rest = word.removeprefix(f"{part}_")
-            below += [f"{part}.{name}" for name in ([rest] if rest in names else names[:3])]
-    return f"did you mean {' or '.join(map(repr, below))}? " if below else near_miss(word, list(known))
-
-
 def resolve(given: Mapping[str, Any]) -> RunSettings:
     """Check all settings, fill in every default, and keep of the sections by name what this run uses.
 
@@ -134,7 +124,9 @@ def resolve(given: Mapping[str, Any]) -> RunSettings:
     fields = [field.name for field in dataclasses.fields(RunSettings)]
     for name in given:
         if name not in fields:
-            raise InputError(f"there is no setting '{name}'; {near_setting(str(name), fields)}settings: {', '.join(fields)}")
+            at_once = near.setting(str(name), given[name], given) or near_miss(str(name), fields)
+            meant = at_once or near.misspelt(str(name), given[name], given)
+            raise InputError(f"there is no setting '{name}'; {meant}settings: {', '.join(fields)}")
     special = frozenset({*_NESTED, *SECTIONS, "views"})
     values = resolve_options("", RunSettings, {k: v for k, v in given.items() if k not in special}, special)
     for name, settings in _NESTED.items():
@@ -169,9 +161,16 @@ def gather(
     for assignment in assignments:
         key, _, value = assignment.partition("=")
         _for_all_methods(given, key.strip(), value)
+        _one_length(given, key.strip())
     for assignment in assignments:
         recipes.put_assignment(given, assignment)
     return given
+
+
+def _one_length(given: dict[str, Any], key: str) -> None:
+    """Let a length that is given on top of a recipe hold, where the recipe has one of another kind."""
+    for other in {"steps": ("epochs", "minutes"), "epochs": ("minutes",)}.get(key, ()):
+        given.pop(other, None)
 
 
 def _for_all_methods(given: Mapping[str, Any], key: str, value: Any) -> None:
@@ -193,6 +192,7 @@ def settle(given: dict[str, Any], values: Mapping[str, Any]) -> RunSettings:
     """
     for key, value in values.items():
         _for_all_methods(given, key, value)
+        _one_length(given, key)
     for key, value in copy.deepcopy(dict(values)).items():
         if isinstance(value, Mapping) and "." not in key:
             recipes.put_recipe(given, recipes.as_recipe({key: value}, key))

@@ -9,6 +9,9 @@ class InputError(ValueError):
     status = 2  # of a process that it ends
 
 
+ANEW = "`fresh=True`, which begins anew and moves this one aside"  # a way out of a folder that holds another run
+
+
 class FolderError(InputError):
     """A run's folder cannot be that of this run.
 

@@ -34,9 +34,9 @@ EXECUTED = (
 # Reached too, but what they do changes no number: they read settings, which a result is known by, and write, read and
 # say things.
 APART = (
-    *("config", "errors", "plugins", "presets", "recipes", "trials"),
+    *("config", "errors", "near", "plugins", "presets", "recipes", "trials"),
     *("data/form", "data/leakage", "data/room"),
-    *("runs/clock", "runs/confusion", "runs/fields", "runs/folder", "runs/model", "runs/report", "runs/row"),
+    *("runs/clock", "runs/confusion", "runs/fields", "runs/folder", "runs/model", "runs/report", "runs/row", "runs/settled"),
     *("train/clock", "train/logs"),
 )
 

@@ -6,17 +6,27 @@ import importlib
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ssl_zoo.errors import InputError, RunError
 
 
-def near_miss(word: str, known: list[str]) -> str:
-    """`"did you mean 'a' or 'b'? "` for the known words most like `word`, or an empty string."""
+def close(word: str, known: Iterable[str]) -> list[str]:
+    """The known words most like `word`, at most three."""
     spelled = {name.casefold(): name for name in known}
-    close = [spelled[name] for name in difflib.get_close_matches(word.casefold(), list(spelled), n=3, cutoff=0.6)]
-    return f"did you mean {' or '.join(repr(name) for name in close)}? " if close else ""
+    return [spelled[name] for name in difflib.get_close_matches(word.casefold(), list(spelled), n=3, cutoff=0.6)]
+
+
+def asked(names: Iterable[str]) -> str:
+    """`"did you mean 'a' or 'b'? "`, or an empty string."""
+    found = [*dict.fromkeys(names)]
+    return f"did you mean {' or '.join(map(repr, found))}? " if found else ""
+
+
+def near_miss(word: str, known: Iterable[str]) -> str:
+    """`"did you mean 'a' or 'b'? "` for the known words most like `word`, or an empty string."""
+    return asked(close(word, known))
 
 
 def summary(target: Callable[..., Any]) -> str:
@@ -24,7 +34,8 @@ def summary(target: Callable[..., Any]) -> str:
     return (inspect.getdoc(target) or "").partition("\n")[0]
 
 
-def _key(name: str) -> str:
+def folded(name: str) -> str:
+    """A name without what does not count in it: case, `-` and `_`."""
     return re.sub(r"[-_]", "", name).casefold()
 
 
@@ -107,6 +118,7 @@ class Registry:
         self.kind, self._filled_by = kind, filled_by
         self._entries: dict[str, Entry] = {}  # by key, aliases included
         self._families: list[_Family] = []
+        self._hints: list[Callable[[str], list[str]]] = []
         self._origin: str | None = None  # of what is being registered, within `registering`
         self.trial: Callable[[Any, tuple[Any, ...]], str | None] | None = None  # of what a plug-in makes: what is wrong with it
 
@@ -119,7 +131,7 @@ class Registry:
 
         def decorate(target: Any) -> Any:
             self._fill_for(target)
-            spellings = {_key(spelling): spelling for spelling in (name, *aliases)}
+            spellings = {folded(spelling): spelling for spelling in (name, *aliases)}
             for spelling in spellings.values():
                 taken = self._find(spelling)
                 if taken is not None:
@@ -160,6 +172,11 @@ class Registry:
 
         return decorate
 
+    def hint(self, meant: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
+        """Decorator: a function from a name that is unknown here to those that it may mean, known elsewhere by it."""
+        self._hints.append(meant)
+        return meant
+
     def _origin_of(self, target: Any) -> str:
         module = getattr(target, "__module__", None) or "?"
         return self._origin or ("ssl_zoo" if module.partition(".")[0] == "ssl_zoo" else module)
@@ -184,12 +201,13 @@ class Registry:
         found = self._find(name)
         if found is None:
             listed = [entry.name for entry in self.entries()]
-            known = [*self.names(), *(alias for alias in self._entries if alias not in map(_key, self.names()))]
-            raise InputError(f"no {self.kind} is called '{name}'; {near_miss(name, known)}known: {', '.join(listed)}")
+            known = [*self.names(), *(alias for alias in self._entries if alias not in map(folded, self.names()))]
+            near = [meant for hint in self._hints for meant in hint(name)] or close(name, known)
+            raise InputError(f"no {self.kind} is called '{name}'; {asked(near)}known: {', '.join(listed)}")
         return found
 
     def _find(self, name: str) -> Entry | None:
-        return self._entries.get(_key(name)) or next(filter(None, (family.entry(name) for family in self._families)), None)
+        return self._entries.get(folded(name)) or next(filter(None, (family.entry(name) for family in self._families)), None)
 
     def create(self, name: str, /, *args: Any, **options: Any) -> Any:
         """Build what a name stands for.
@@ -221,12 +239,12 @@ class Registry:
     @contextlib.contextmanager
     def replaced(self, entry: Entry) -> Iterator[None]:
         """Within it, a registered name stands for another entry."""
-        before = self._entries[_key(entry.name)]
-        self._entries[_key(entry.name)] = entry
+        before = self._entries[folded(entry.name)]
+        self._entries[folded(entry.name)] = entry
         try:
             yield
         finally:
-            self._entries[_key(entry.name)] = before
+            self._entries[folded(entry.name)] = before
 
     def names(self) -> list[str]:
         """Every canonical name, sorted; a family stands with its example."""

@@ -82,9 +82,11 @@ def test_numbers_as_people_write_them(tmp_path):
         ({"schedule": {"warmup": 3}}, "schedule.warmup = 3.0 is out of range"),
         ({"batch": {"labeled": 0}}, "batch.labeled = 0"),
         ({"optimizer": {"momentum": 0}}, "optimizer.nesterov needs a momentum"),
-        ({"lr": 3}, "there is no setting 'lr'; did you mean 'optimizer.lr'?"),
-        ({"name": 3}, "there is no setting 'name'; did you mean 'optimizer.name' or 'schedule.name'?"),
+        ({"lr": 3}, "there is no setting 'lr'; did you mean `optimizer.lr=3`?"),
+        ({"name": 3}, "there is no setting 'name'; did you mean `optimizer.name=3` or `schedule.name=3`?"),
         ({5: 3}, "there is no setting '5'"),
+        ({"optimizer": {"learning_rate": 3}}, "optimizer has no option 'learning_rate'; did you mean `optimizer.lr=3`?"),
+        ({"algorithms": {"meanteacher": {"lr": 3}}}, "algorithms.meanteacher has no option 'lr'; did you mean `optimizer.lr=3`?"),
         ({"optimizer": None}, "optimizer must be a mapping of options, not None"),
         ({"views": {"weak": None}}, "views.weak is null; write {} for a view without augmentation"),
         ({"optimizer": {"lr": float("inf")}}, "optimizer.lr = inf is out of range"),
@@ -269,5 +271,5 @@ def test_a_text_is_read_back_as_a_text(word):
 def test_a_flag_that_is_cut_short_is_unknown():
     parser = Parser(prog="x.py")
     parser.add_argument("--out")
-    with pytest.raises(InputError, match="unrecognized arguments: --ou y; --help shows what can be given"):
+    with pytest.raises(InputError, match=r"unknown argument '--ou'; did you mean '--out'\? --help shows what can be given"):
         parser.parse_args(["--ou", "y"])

@@ -2,19 +2,20 @@
 
 import argparse
 import contextlib
+import functools
 import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_zoo import plugins, recipes
+from ssl_zoo import plugins
 from ssl_zoo.cli.display import Display
+from ssl_zoo.cli.flags import add_data, add_machine, add_settings
 from ssl_zoo.cli.parser import GRID, Parser, command, in_words, warn
-from ssl_zoo.errors import InputError, StaleError
-from ssl_zoo.registry import DATASETS
+from ssl_zoo.errors import FolderError, InputError, StaleError, one_of
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.sweeps.cells import Cell, sort
 from ssl_zoo.sweeps.clock import Clock
@@ -27,15 +28,9 @@ MOST_SEEDS = 10_000  # in a range
 
 def add_engine_flags(p: Parser) -> None:
     """Add what says where and how cells are run."""
-    p.add_argument("--data-root", metavar="PATH", help="as for run")
-    p.add_argument("--image-size", metavar="N", help="as for run")
-    p.add_argument("--skip-broken", action="store_true", help="as for run")
-    p.add_argument("--strict", action="store_true", help="as for run")
-    p.add_argument(
-        "--device", default="auto", choices=("auto", "cpu", "cuda"), help="auto: every GPU, or the CPU if there is none"
-    )
-    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for run; repeatable")
-    p.add_argument("--plugin", action="append", default=[], metavar="FILE.py|MODULE", help="as for run; repeatable")
+    add_data(p)
+    add_machine(p, "shares out the cores", "auto (every GPU, or the CPU if there is none), cpu or cuda")
+    add_settings(p)
     p.add_argument("--engine", default="local", choices=("local", "ray"), help="processes on this machine, or a Ray cluster")
     p.add_argument("--address", metavar="ADDRESS", help="of a Ray cluster to join; one is started on this machine otherwise")
     p.add_argument(
@@ -45,7 +40,13 @@ def add_engine_flags(p: Parser) -> None:
         help="runs at a time on each GPU, or on the CPU, where it is one to a core unless said otherwise; auto: as many as make "
         "the most steps between them, measured at the start, as `share` does. A GPU of this machine gets auto, one of Ray's 1",
     )
-    p.add_argument("--rerun-stale", action="store_true", help="train anew what other code has made, or half made")
+    p.add_argument("--rerun-stale", action="store_true", help="train anew, in its place, what other code has made, or half made")
+    p.add_argument(
+        "--fresh",
+        action="store_true",
+        help="begin anew where a run's folder holds another, of other settings, data or code, which is moved aside, to "
+        "<folder>.old-1; runs that are as asked for are kept, and go on",
+    )
     p.add_argument("--dry-run", action="store_true", help="show the plan and the estimated time, and run nothing")
 
 
@@ -84,6 +85,12 @@ def seeds(text: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
+def cell_of(flags: argparse.Namespace, name: str, settings: RunSettings, out: Path) -> Cell:
+    """Return a cell of that name below a folder, as flags ask for it."""
+    plugins_named = tuple(flags.plugin)
+    return Cell(name, settings, out / name, out / "logs" / f"{name}.txt", plugins_named, flags.rerun_stale, flags.fresh)
+
+
 def check_out(out: Path) -> None:
     """Refuse an output that cannot be a folder.
 
@@ -99,9 +106,8 @@ def check_out(out: Path) -> None:
 
 def make(cell: Cell, threads: int) -> int:
     """Make a cell's run in this process, as the command `run` does. Returns the exit status."""
-    return command(
-        "run.py", lambda: _made(cell, threads), "interrupted; it goes on from the last checkpoint, if there is one yet"
-    )
+    interrupted = "interrupted; it goes on from the last checkpoint, if there is one yet"
+    return command("run.py", lambda: _made(cell, threads), interrupted, GRID)
 
 
 def _made(cell: Cell, threads: int) -> int:
@@ -109,14 +115,24 @@ def _made(cell: Cell, threads: int) -> int:
     from ssl_zoo.runs.report import summary
 
     plugins.load(cell.plugins)
+    make = functools.partial(execute, cell.settings, cell.path, threads=threads, say=_say, warn=_warn)
+    anew = cell.rerun_stale or cell.fresh
     try:
-        row = execute(cell.settings, cell.path, threads=threads, fresh=cell.rerun_stale and cell.stale, warn=warn)
-    except StaleError:
-        if not cell.rerun_stale:
+        row = make(fresh=anew and cell.stale, in_place=not cell.fresh)
+    except (FolderError, StaleError) as error:
+        if not (anew if isinstance(error, StaleError) else cell.fresh):
             raise
-        row = execute(cell.settings, cell.path, threads=threads, fresh=True, warn=warn)
+        row = make(fresh=True, in_place=not cell.fresh)
     print(summary(row, cell.path))
     return 0
+
+
+def _say(line: str) -> None:
+    print(in_words(line, GRID), flush=True)
+
+
+def _warn(line: str) -> None:
+    warn(line, GRID)
 
 
 class Stopped(KeyboardInterrupt):
@@ -140,12 +156,13 @@ def _handle(handler: Any) -> dict[signal.Signals, Any]:
     return {number: signal.signal(number, handler) for number in numbers}
 
 
-def many(prog: str, work: Callable[[contextlib.ExitStack], int]) -> int:
+def many(prog: str, work: Callable[[contextlib.ExitStack], int], known: Collection[str] = GRID) -> int:
     """Do what runs a grid, within what ends its runs. Returns the exit status.
 
     Args:
         prog: Says what is said.
         work: Given what is to be left at the end, whatever happens.
+        known: Settings with a flag of their own there.
     """
     before = _handle(stop)  # a shell lets its background jobs, and their runs, ignore SIGINT
 
@@ -160,28 +177,32 @@ def many(prog: str, work: Callable[[contextlib.ExitStack], int]) -> int:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         return status
 
-    status = command(prog, within, "ended by {signal}; the same command goes on", GRID)
+    status = command(prog, within, "ended by {signal}; the same command goes on", known)
     return 2 if status == 3 else status  # of a folder that is another's, which no cell is
 
 
-def run_cells(cells: Sequence[Cell], flags: argparse.Namespace, engines: contextlib.ExitStack) -> dict[str, str]:
+def run_cells(
+    cells: Sequence[Cell], flags: argparse.Namespace, engines: contextlib.ExitStack, known: Collection[str] = GRID
+) -> dict[str, str]:
     """Show the plan and run what has no result yet; on a dry run, only show it.
 
     Args:
         cells: All of the grid.
         flags: device, engine, address, jobs_per_device, dry_run.
         engines: Ends what still runs, whatever happens.
+        known: As for `many`.
 
     Returns:
         For each cell that has no outcome, by name, the reason; on a dry run, for each that cannot be run.
     """
+    where = where_of(flags)
     found = sort(cells)
-    slots = make_engine(where_of(flags), found.todo, make)
+    slots = make_engine(where, found.todo, make)
     if slots.engine is not None:
         engines.callback(close, slots.engine)
     clock = Clock(found.done, slots.threads)
     for line in plan(cells, found, clock, slots.count):
-        print(in_words(line, GRID), flush=True)
+        print(in_words(line, known), flush=True)
     if found.stale:
         print("--rerun-stale trains anew what other code has made", flush=True)
     if slots.engine is None:
@@ -193,35 +214,26 @@ def run_cells(cells: Sequence[Cell], flags: argparse.Namespace, engines: context
         display.close()
 
 
-def shared_values(flags: argparse.Namespace, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what flags set for all cells, by dotted key.
-
-    Args:
-        flags: As `add_engine_flags` has them.
-        given: Settings of the recipes, which name the data set.
-    """
-    dataset = DATASETS.resolve(str(given.get("dataset", RunSettings.dataset))).name
-    values: dict[str, Any] = {}
-    if flags.data_root is not None:
-        values["data_root"] = flags.data_root
-    if flags.device != "auto":
-        values["device"] = flags.device
-    if flags.image_size is not None:
-        values[f"datasets.{dataset}.image_size"] = recipes.parse_yaml(flags.image_size, "--image-size")
-    if flags.skip_broken:
-        values[f"datasets.{dataset}.skip_broken"] = True
-    return values | ({"strict": True} if flags.strict else {})
-
-
 def where_of(flags: argparse.Namespace) -> Where:
-    """Return where cells run, as flags ask for it."""
-    return Where(flags.device, flags.engine, flags.address, flags.jobs_per_device, flags.dry_run)
+    """Return where cells run, as flags ask for it.
+
+    Raises:
+        InputError: There is no such device, or it is one GPU of many.
+    """
+    device = flags.device or "auto"
+    if device.startswith("cuda:"):
+        raise InputError(
+            f"--device {device}: runs are shared out among the GPUs that are seen; give --device cuda, with "
+            f"CUDA_VISIBLE_DEVICES={device[5:]} before the command"
+        )
+    one_of("--device", device, "auto", "cpu", "cuda")
+    return Where(device, flags.engine, flags.address, flags.jobs_per_device, flags.dry_run)
 
 
-def say_missing(missing: dict[str, str]) -> int:
+def say_missing(missing: dict[str, str], known: Collection[str] = GRID) -> int:
     """Name the cells that have no outcome. Returns the exit status: 0 where all have one, otherwise 1."""
     for name, reason in missing.items():
-        print(f"not finished: {name}: {in_words(reason, GRID)}", file=sys.stderr)
+        print(f"not finished: {name}: {in_words(reason, known)}", file=sys.stderr)
     return 1 if missing else 0
 
 

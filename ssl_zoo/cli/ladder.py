@@ -13,10 +13,12 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ssl_zoo import config, files, plugins, recipes
-from ssl_zoo.cli.grids import add_engine_flags, check_out, listed, many, run_cells, say_missing, seeds, shared_values
-from ssl_zoo.cli.parser import Parser, description, flag, path, say
+from ssl_zoo.cli.flags import values
+from ssl_zoo.cli.grids import add_engine_flags, cell_of, check_out, listed, many, run_cells, say_missing, seeds
+from ssl_zoo.cli.parser import GRID, Parser, description, flag, path, say
 from ssl_zoo.errors import InputError
 from ssl_zoo.ladders import LADDER, Rung, check_set, read_ladder, shortened
 from ssl_zoo.registry import near_miss
@@ -24,19 +26,28 @@ from ssl_zoo.sweeps.cells import Cell
 from ssl_zoo.sweeps.drive import outcomes
 from ssl_zoo.tables.documents import insert_into
 from ssl_zoo.tables.ladder import markdown, read_rows, sound
-from ssl_zoo.tables.ladder_rows import collect
+from ssl_zoo.tables.ladder_rows import OWN, collect
 from ssl_zoo.tables.pictures.ladder import draw
+
+KNOWN = GRID - {"alg", "net", "dataset", "labels", "seed", "split_seed", "steps"}  # settings with a flag here
 
 
 def parser(prog: str = "ladder.py") -> Parser:
     """Return the command line."""
-    p = Parser(prog=prog, description=description(__doc__, prog), formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(
+        prog=prog,
+        description=description(__doc__, prog),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        at_hand=lambda flags: {},
+    )
     p.add_argument(
         "--ladder", type=path, metavar="FILE.yaml", default=LADDER, help="the ladders, configs/ladder.yaml unless said otherwise"
     )
     p.add_argument("--dataset", metavar="NAME", default="digits", help="which of them: digits (as now), cifar10, cifar10-folder")
     p.add_argument("--rungs", metavar="R,...", help="such as S0,A0,A2; all of it unless said otherwise")
-    p.add_argument("--seeds", metavar="S,A-B,...", default="0-2", help="0-2 as now, each also the seed of the label split")
+    p.add_argument(
+        "--seeds", "--seed", metavar="S,A-B,...", default="0-2", help="0-2 as now, each also the seed of the label split"
+    )
     p.add_argument(
         "--scale", metavar="F", type=float, default=1.0, help="share of the full number of steps, for every rung; 1 as now"
     )
@@ -60,9 +71,14 @@ def cells_of(flags: argparse.Namespace, rungs: Sequence[Rung], kept: Path, out: 
     kept.mkdir(parents=True, exist_ok=True)
     for rung in rungs:
         path, text = kept / f"{rung.name}.yaml", recipes.dump_mapping(shortened(rung.recipe, flags.scale))
-        if path.exists() and recipes.read_mapping(path, "a recipe", "settings") != recipes.parse_yaml(text, str(path)):
+        if (
+            path.exists()
+            and not flags.fresh
+            and recipes.read_mapping(path, "a recipe", "settings") != recipes.parse_yaml(text, str(path))
+        ):
             raise InputError(
-                f"{path} is another recipe than {rung.name} has now, by its steps or its ladder; choose another --out"
+                f"{path} is another recipe than {rung.name} has now, by its steps or its ladder; choose another --out, or give "
+                "--fresh, which moves aside what was run"
             )
         files.replace_text(path, f"# {rung.name}: {rung.change}\n{text}")
     cells = []
@@ -70,10 +86,20 @@ def cells_of(flags: argparse.Namespace, rungs: Sequence[Rung], kept: Path, out: 
         for rung in rungs:  # so that all rungs of the first seeds are there early
             name = f"{rung.name}-s{seed}"
             given = config.gather([str(kept / f"{rung.name}.yaml")], assignments=flags.set)
-            settings = config.settle(given, {**shared_values(flags, given), "seed": seed, "split_seed": seed})
-            log = out / "logs" / f"{name}.txt"
-            cells.append(Cell(name, settings, out / name, log, tuple(flags.plugin), flags.rerun_stale))
+            settings = config.settle(given, {**_by_flags(flags, given), "seed": seed, "split_seed": seed})
+            cells.append(cell_of(flags, name, settings, out))
     return cells
+
+
+def _by_flags(flags: argparse.Namespace, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What flags set, by dotted key; --dataset names a ladder, whose recipes name the data set."""
+    return dict(values(argparse.Namespace(**{**vars(flags), "dataset": None}), given))
+
+
+def assigned(flags: argparse.Namespace, rung: Rung) -> list[str]:
+    """Return what is laid on top of every rung, by --set and by flags, as KEY=VALUE."""
+    given = _by_flags(flags, rung.recipe)
+    return [*flags.set, *(f"{key}={json.dumps(value)}" for key, value in given.items() if key not in OWN)]
 
 
 def show(flags: argparse.Namespace, prog: str) -> int:
@@ -104,14 +130,14 @@ def climb(flags: argparse.Namespace, engines: contextlib.ExitStack, prog: str) -
             raise InputError(f"{flags.dataset} has no rung '{name}'; {near_miss(name, list(known))}it has {', '.join(known)}")
     out = flags.out or Path("runs") / (f"{flags.ladder.stem}-{flags.dataset}" + ("" if flags.scale == 1 else f"-{flags.scale:g}"))
     check_out(out)
-    check_set(flags.set, [*known.values()])
+    check_set(assigned(flags, next(iter(known.values()))), [*known.values()])
     kept = Path(engines.enter_context(tempfile.TemporaryDirectory())) if flags.dry_run else out / "rungs"
     cells = cells_of(flags, [known[name] for name in wanted], kept, out)
-    missing = run_cells(cells, flags, engines)
+    missing = run_cells(cells, flags, engines, KNOWN)
     if flags.dry_run:
         return 1 if missing else 0
     end(out, known, flags, outcomes(cells, missing), prog)
-    return say_missing(missing)
+    return say_missing(missing, KNOWN)
 
 
 def _check(flags: argparse.Namespace, prog: str) -> None:
@@ -131,7 +157,7 @@ def _check(flags: argparse.Namespace, prog: str) -> None:
 
 def end(out: Path, known: Mapping[str, Rung], flags: argparse.Namespace, said: str, prog: str) -> None:
     """Write and show rows, tables and picture of all runs in a folder, those of other calls too."""
-    rows, left = collect(out, known, flags.scale, flags.set)
+    rows, left = collect(out, known, flags.scale, assigned(flags, next(iter(known.values()))))
     say(prog, left)
     if not rows:
         return
@@ -151,4 +177,4 @@ def end(out: Path, known: Mapping[str, Rung], flags: argparse.Namespace, said: s
 def main(argv: Sequence[str] | None = None, prog: str = "ladder.py") -> int:
     """The command. Returns the exit status: 0; 1: some runs failed; 2: bad input; 128 + n: ended by signal n."""
     words = sys.argv[1:] if argv is None else argv
-    return many(prog, lambda engines: climb(parser(prog).parse_args(words), engines, prog))
+    return many(prog, lambda engines: climb(parser(prog).parse_args(words), engines, prog), KNOWN)

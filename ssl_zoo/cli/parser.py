@@ -7,19 +7,23 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ssl_zoo import near
 from ssl_zoo.errors import InputError, RunError, one_line
+from ssl_zoo.registry import asked, close, folded
 
 # What the library says of its arguments, in the words of a command line. Settings stand in it as Python has them,
 # `steps=600`.
-WORDS = {
+SAID = {
     "use another folder": "use another --out",
     "choose another folder": "choose another --out",
+    "where a run goes is no setting, but an argument beside them": "where a run goes is said with --out",
     "the same call goes on": "the same command goes on",
 }
+STALE = re.compile(r"`fresh=True`(?= (?:to train|trains) )")  # what other code has made; of many runs it is the one flag for it
 SETTING = re.compile(r"`([a-z_]+(?:\.[\w:-]+)*)(?:=([^`]+))?`")
 FLAGS = {  # those with a flag of their own
     *("alg", "net", "dataset", "data_root", "image_size", "skip_broken", "strict", "labels", "draw", "val_fraction"),
@@ -27,18 +31,63 @@ FLAGS = {  # those with a flag of their own
 }
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse with errors in one line, in which a word that is cut short is an unknown one."""
+BARE = {"data_root", "image_size", "steps"}  # those that a message may name without a value
+GRID = {*FLAGS, "rerun_stale"}  # those of a command that runs many
+OTHER_WORDS = {  # for flags that are no settings, where a command has them
+    "--out": "output outdir output_dir out_dir save_dir log_dir",
+    "--recipe": "config cfg config_file",
+    "--fresh": "overwrite force restart rerun_stale",
+    "--dry-run": "print_config",
+    "--print-config": "dry_run",
+    "--scale": "steps num_steps epochs",
+}
 
-    def __init__(self, **options: Any):
+
+class Parser(argparse.ArgumentParser):
+    """argparse with errors in one line, in which a word that is cut short is an unknown one.
+
+    Args:
+        at_hand: Of a command that takes settings: those that flags name, for what else may be meant.
+        options: Of argparse.
+    """
+
+    def __init__(self, *, at_hand: Callable[[argparse.Namespace], Mapping[str, Any]] | None = None, **options: Any):
         super().__init__(allow_abbrev=False, **options)
+        self._at_hand = at_hand
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; --help shows what can be given")
 
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Return the flags.
 
-BARE = {"data_root", "image_size"}  # those that a message may name without a value
-GRID = {"data_root", "device", "labels", "steps", "image_size", "skip_broken", "strict"}  # those of a command that runs many
+        Raises:
+            InputError: They are wrong, or one is unknown; the message says what may be meant.
+        """
+        flags, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            word, equals, value = unknown[0].partition("=")
+            given = value if equals else unknown[1] if unknown[1:] and not unknown[1].startswith("--") else near.NO_VALUE
+            ends = "--help shows what can be given" if self._at_hand is None else "settings are given as --set KEY=VALUE"
+            raise InputError(f"unknown argument '{word}'; {self._meant(word, given, flags)}{ends}")
+        return flags
+
+    def _meant(self, word: str, value: Any, flags: argparse.Namespace) -> str:
+        """What an unknown word may be, in the words of the library where it is a setting."""
+        bare = word.lstrip("-").replace("-", "_")
+        own = {option for action in self._actions for option in action.option_strings if option.startswith("--")}
+        for option, others in OTHER_WORDS.items():
+            if option in own and folded(bare) in map(folded, others.split()):
+                shown = "" if value is near.NO_VALUE or option == "--scale" else f" {value}"  # which is a share of the steps
+                return f"did you mean {option}{shown}? "
+        spelt = {option[2:].replace("-", "_"): option for option in sorted(own)}
+        own_flag = asked(spelt[name] for name in close(bare, spelt))
+        if self._at_hand is None:
+            return own_flag
+        if not word.startswith("-"):
+            return near.name(word)
+        given = self._at_hand(flags)
+        return near.setting(bare, value, given) or own_flag or near.misspelt(bare, value, given)
 
 
 def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted", flags: Collection[str] = FLAGS) -> int:
@@ -87,15 +136,17 @@ def exit_status(error: InputError | RunError | OSError) -> int:
 
 def in_words(text: str, flags: Collection[str] = FLAGS) -> str:
     """Return what the library says with the names of flags, or of --set where there is none."""
-    for said, flag_said in WORDS.items():
+    for said, flag_said in SAID.items():
         text = text.replace(said, flag_said)
+    if "rerun_stale" in flags:
+        text = STALE.sub("`rerun_stale=True`", text)
     return SETTING.sub(lambda found: _as_flag(found, flags), text)
 
 
 def _as_flag(found: re.Match[str], flags: Collection[str]) -> str:
     name, value = found[1], found[2]
-    if name == "fresh" and name not in flags:
-        return "--rerun-stale"
+    if name.startswith("datasets.") and name.rpartition(".")[2] in ("image_size", "skip_broken"):
+        name = name.rpartition(".")[2]  # which have flags for whatever data set it is
     if value is None and name not in BARE:
         return found[0]  # the field of a data set, perhaps
     if name not in flags:
@@ -104,9 +155,9 @@ def _as_flag(found: re.Match[str], flags: Collection[str]) -> str:
     return flag_name if value in (None, "True") else f"{flag_name} {value}"
 
 
-def warn(line: str) -> None:
+def warn(line: str, flags: Collection[str] = FLAGS) -> None:
     """Print what may be wrong, with the names of flags."""
-    print(f"WARNING: {in_words(line)}", file=sys.stderr)
+    print(f"WARNING: {in_words(line, flags)}", file=sys.stderr)
 
 
 def say(prog: str, lines: Iterable[str]) -> None:

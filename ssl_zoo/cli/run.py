@@ -1,144 +1,80 @@
 """One run, from a command line to a scored result: ssl-zoo run --alg meanteacher --net wrn28_2"""
 
 import argparse
+import re
+import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ssl_zoo import config, plugins, presets, recipes
-from ssl_zoo.cli.parser import Parser, command, description, in_words, path, say, warn
+from ssl_zoo.cli.flags import add_data, add_machine, add_settings, add_sources, at_hand, gathered, values
+from ssl_zoo.cli.parser import Parser, called, command, description, in_words, path, say, warn
 from ssl_zoo.errors import InputError, Interrupted, RunError
 from ssl_zoo.ranks import rank
-from ssl_zoo.registry import DATASETS, NETS, REGISTRIES, near_miss
+from ssl_zoo.registry import NETS, REGISTRIES
+from ssl_zoo.runs.naming import named_data
 from ssl_zoo.settings import RunSettings
 
-# Settings that are flags too: as they are written, and as YAML.
-WORDS, VALUES = (
-    ("alg", "net", "dataset", "data_root", "draw", "device", "on_nan"),
-    ("labels", "val_fraction", "seed", "split_seed", "steps", "threads"),
-)
-ON = ("strict", "deterministic", "compile")  # and those that a flag alone sets
+MANY = {"algs": "alg", "nets": "net", "seeds": "seed"}  # words of a sweep
 
 
 def parser(prog: str = "run.py") -> Parser:
     """Return the command line's flags; everything else is a setting."""
-    p = Parser(prog=prog, description=description(__doc__, prog), add_help=False)
+    p = Parser(prog=prog, description=description(__doc__, prog), add_help=False, at_hand=at_hand)
     p.add_argument("--alg", metavar="NAME", help="method")
     p.add_argument("--net", metavar="NAME", help="net")
-    p.add_argument("--dataset", metavar="NAME", help="data set")
-    _add_sources(p)
-    _add_data(p)
-    _add_machine(p)
+    add_sources(p)
+    add_data(p)
+    p.add_argument("--labels", metavar="N|all", help="how many labelled images")
+    p.add_argument("--seed", metavar="N", help="of weights, order and augmentation")
+    p.add_argument("--split-seed", metavar="N", help="of the choice of labelled images")
+    p.add_argument("--steps", metavar="N", help="updates of the net")
+    p.add_argument("--epochs", metavar="E", help="passes over all images, in place of steps")
+    p.add_argument("--minutes", metavar="M", help="that the run may take, in place of steps: as many as fit are made")
+    p.add_argument("--folds", metavar="K", help="train K nets, so that every labelled image is scored once, without a test set")
+    add_machine(p, "measures at the start whether one is enough", "auto, cpu, cuda or cuda:N")
     p.add_argument(
         "--out",
         metavar="DIR",
         type=path,
-        help="the run's folder; runs/<dataset>-<labels>[-<preset>][-<budget>]/<alg>-<net>-s<seed> unless said otherwise",
+        help="the run's folder; runs/<data>-<labels>[-<preset>][-<budget>]/<alg>-<net>-s<seed> unless said otherwise; <data> is "
+        "the data set's name, or that of the folder or archive of your own images",
     )
-    p.add_argument("--fresh", action="store_true", help="train anew what is in the folder, if it is this run")
-    p.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], help="any setting below, such as optimizer.lr=0.1; repeatable"
-    )
+    p.add_argument("--fresh", action="store_true", help="begin anew; a run that is in the folder is moved aside, to <out>.old-1")
+    add_settings(p)
     p.add_argument("--list", action="store_true", help="show every registered name")
     p.add_argument("--print-config", action="store_true", help="show the resolved settings, which are themselves a recipe")
     p.add_argument("--help", "-h", action="store_true", help="show this, and the options of the chosen method and net")
     return p
 
 
-def _add_sources(p: Parser) -> None:
-    """Where settings come from."""
-    p.add_argument(
-        "--recipe",
-        metavar="NAME|FILE",
-        action="append",
-        help="settings to start from; the data set's own recipe unless said otherwise; repeatable, each on top of those before",
-    )
-    p.add_argument(
-        "--preset",
-        metavar="NAME",
-        help="every switch on which papers and codes disagree, and the rest of the recipe, as one of them has it, on top of the "
-        f"recipe: {', '.join(presets.names())}",
-    )
-    p.add_argument(
-        "--budget",
-        metavar="NAME",
-        default=recipes.SHORT,
-        help="short: the recipe as it stands; full: with its published protocol on top, where it has one",
-    )
-    p.add_argument(
-        "--plugin",
-        metavar="FILE.py|MODULE",
-        action="append",
-        default=[],
-        help="import it, so that the methods, nets, data sets and augmentations that it registers can be used; repeatable",
-    )
-
-
-def _add_data(p: Parser) -> None:
-    """What is trained on, and the seeds."""
-    p.add_argument("--data-root", metavar="PATH", help="folder of the data, or an archive for the data set `folder`")
-    p.add_argument("--image-size", metavar="N", help="resize the images of the data set `folder`")
-    p.add_argument("--skip-broken", action="store_true", help="leave out images of the data set `folder` that cannot be read")
-    p.add_argument("--strict", action="store_true", help="refuse data of which test images are also training images")
-    p.add_argument("--labels", metavar="N|all", help="how many labelled images")
-    p.add_argument("--draw", metavar="equal|proportional", help="an equal number of each class, or in proportion to their sizes")
-    p.add_argument("--val-fraction", metavar="F", help="share of the labelled images that is held out for validation")
-    p.add_argument("--seed", metavar="N", help="of weights, order and augmentation")
-    p.add_argument("--split-seed", metavar="N", help="of the choice of labelled images")
-    p.add_argument("--steps", metavar="N", help="updates of the net")
-
-
-def _add_machine(p: Parser) -> None:
-    """What it is trained on."""
-    p.add_argument("--device", metavar="D", help="auto, cpu, cuda or cuda:N")
-    p.add_argument("--threads", metavar="N|auto", help="of the processor; auto measures at the start whether one is enough")
-    p.add_argument("--deterministic", action="store_true", help="give the same bits every time on a GPU too, which takes longer")
-    p.add_argument("--compile", action="store_true", help="compile the loss, which takes up to a minute at the start")
-    p.add_argument("--on-nan", metavar="stop|skip", help="what a loss that is not finite does")
-
-
 def parse(argv: Sequence[str], prog: str = "run.py") -> argparse.Namespace:
-    """Return the flags of a command line; an unknown one is an error that names the near miss."""
-    p = parser(prog)
-    flags, unknown = p.parse_known_args(argv)
-    if unknown:
-        known = [option for action in p._actions for option in action.option_strings if option.startswith("--")]
-        word = unknown[0].partition("=")[0]
-        near = config.near_setting(word.removeprefix("--").replace("-", "_"), []) or near_miss(word, known)
-        raise InputError(f"unknown argument '{word}'; {near}settings are given as --set KEY=VALUE")
+    """Return the flags of a command line; an unknown one is an error that names the near miss.
+
+    Raises:
+        InputError: They are wrong, or ask for many runs; the message names the sweep that is meant.
+    """
+    flags = parser(prog).parse_args([_one(word) for word in argv])
+    for key in (*MANY.values(), "labels"):
+        text = getattr(flags, key) or ""
+        if "," in text or (key == "seed" and re.fullmatch(r"\d+-\d+", text)):
+            words = shlex.join(word for word in argv if word not in ("--help", "-h", "--list", "--print-config"))
+            raise InputError(f"--{key} {text} is many runs, and this is one; for all of them: {called(prog, 'sweep')} {words}")
     return flags
+
+
+def _one(word: str) -> str:
+    """A sweep's word for many, which may stand for one."""
+    name, equals, value = word.partition("=")
+    one = MANY.get(name.removeprefix("--")) if name.startswith("--") else None
+    return word if one is None else f"--{one}{equals}{value}"
 
 
 def read_settings(flags: argparse.Namespace) -> RunSettings:
     """Return the settings: recipe, then the preset, then --set, then the flags."""
-    pairs = [assignment.partition("=") for assignment in flags.set]
-    dataset = (
-        flags.dataset
-        if flags.dataset is not None
-        else next((value for key, _, value in reversed(pairs) if key.strip() == "dataset"), "digits")
-    )
-    for key in (*WORDS, *VALUES):
-        if getattr(flags, key) is not None and any(name.strip() == key for name, _, _ in pairs):
-            raise InputError(f"{key} is given twice, by --{key.replace('_', '-')} and by --set; keep one")
-    names = flags.recipe or [config.recipe_of(dataset)]
-    given = config.gather(names, preset=flags.preset, budget=flags.budget, assignments=flags.set)
-    return config.settle(given, dict(_values(flags, given)))
-
-
-def _values(flags: argparse.Namespace, given: dict) -> Iterator[tuple[str, object]]:
-    """What flags set, by dotted key."""
-    for key in WORDS:
-        if getattr(flags, key) is not None:
-            yield key, getattr(flags, key)
-    for key in VALUES:
-        if getattr(flags, key) is not None:
-            yield key, recipes.parse_yaml(getattr(flags, key), f"--{key.replace('_', '-')}")
-    dataset = DATASETS.resolve(str(flags.dataset or given.get("dataset", RunSettings.dataset))).name
-    if flags.image_size is not None:
-        yield f"datasets.{dataset}.image_size", recipes.parse_yaml(flags.image_size, "--image-size")
-    if flags.skip_broken:
-        yield f"datasets.{dataset}.skip_broken", True
-    yield from ((key, True) for key in ON if getattr(flags, key))
+    given = gathered(flags)
+    return config.settle(given, dict(values(flags, given)))
 
 
 def list_names() -> str:
@@ -156,7 +92,7 @@ def folder_of(flags: argparse.Namespace, settings: RunSettings) -> Path:
     """Return where a run goes."""
     name = f"{settings.alg}-{settings.net}-s{settings.seed}".replace(":", "_")
     budget = None if flags.budget == recipes.SHORT else flags.budget
-    kind = [settings.dataset, str(settings.labels), flags.preset, budget]
+    kind = [named_data(settings), str(settings.labels), flags.preset, budget]
     return flags.out or Path("runs") / "-".join(filter(None, kind)) / name
 
 
@@ -191,7 +127,8 @@ def _run(argv: Sequence[str], prog: str) -> int:
 def _train(flags: argparse.Namespace, settings: RunSettings, prog: str) -> int:
     """Make the run, in one process or in several that torchrun has started."""
     from ssl_zoo.runs.execute import execute  # of no use to --list and --help
-    from ssl_zoo.runs.report import summary
+    from ssl_zoo.runs.folds import execute_folds
+    from ssl_zoo.runs.report import folds_summary, summary
     from ssl_zoo.train.parallel import ElsewhereError, joined
 
     out = folder_of(flags, settings)
@@ -202,9 +139,13 @@ def _train(flags: argparse.Namespace, settings: RunSettings, prog: str) -> int:
                 net, options = NETS.resolve(settings.net), settings.nets[settings.net]
                 for line in presets.unset(flags.preset, presets.FOLDER, net, options, given):
                     warn(line)
-            row = execute(settings, out, fresh=flags.fresh, warn=warn)
+            told = {"fresh": flags.fresh, "say": lambda line: print(in_words(line), flush=True), "warn": warn}
+            if flags.folds is not None:
+                end = folds_summary(execute_folds(settings, out, **told), out)
+            else:
+                end = summary(execute(settings, out, **told), out)
             if rank() == 0:
-                print(summary(row, out))
+                print(end)
     except ElsewhereError as error:  # whose process says why
         return error.status
     except (InputError, RunError) as error:

@@ -8,37 +8,80 @@ one seed every method gets the same labels, batches and first view.
 
 import argparse
 import contextlib
+import copy
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ssl_zoo import config, plugins, presets, recipes
-from ssl_zoo.cli.grids import add_engine_flags, check_out, listed, many, run_cells, say_missing, seeds, shared_values
+from ssl_zoo import config, plugins, recipes
+from ssl_zoo.cli.flags import add_sources, at_hand, dataset_of, gathered, values
+from ssl_zoo.cli.grids import add_engine_flags, cell_of, check_out, listed, many, run_cells, say_missing, seeds
 from ssl_zoo.cli.parser import Parser, called, description, path
 from ssl_zoo.errors import InputError
+from ssl_zoo.runs.inputs import look_at_data
+from ssl_zoo.runs.naming import named_sweep
+from ssl_zoo.settings import RunSettings
 from ssl_zoo.sweeps.cells import Cell, grid, named
 from ssl_zoo.sweeps.drive import outcomes
 
-SWEPT = {"alg": "--algs", "net": "--nets", "labels": "--labels", "seed": "--seeds", "split_seed": "--seeds"}
+SWEPT = {"alg": "--algs", "net": "--nets", "labels": "--labels", "seed": "--seeds", "split_seed": "--split-seed"}
 
 
 def parser(prog: str = "sweep.py") -> Parser:
-    """Return the command line's flags."""
-    p = Parser(prog=prog, description=description(__doc__, prog), formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--recipe", action="append", required=True, metavar="NAME|FILE", help="as for run; repeatable")
-    p.add_argument("--preset", metavar="NAME", help=f"as for run: {', '.join(presets.names())}")
-    p.add_argument("--budget", metavar="NAME", default=recipes.SHORT, help="as for run, such as full")
-    p.add_argument("--algs", required=True, metavar="A,B,...", help="methods")
-    p.add_argument("--nets", metavar="N,...", help="nets; the recipe's unless said otherwise")
-    p.add_argument("--labels", metavar="L,...", help="numbers of labelled images, or `all`; the recipe's unless said otherwise")
-    p.add_argument("--seeds", default="0", metavar="S,A-B,...", help="seeds, each also that of the label split")
-    p.add_argument("--steps", metavar="N", help="as for run")
+    """Return the command line's flags: those of a run, of which some take many values."""
+    p = Parser(
+        prog=prog,
+        description=description(__doc__, prog),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        at_hand=at_hand,
+    )
+    p.add_argument("--algs", "--alg", metavar="A,B,...", help="methods; the recipe's unless said otherwise")
+    p.add_argument("--nets", "--net", metavar="N,...", help="nets; the recipe's unless said otherwise")
+    p.add_argument(
+        "--labels",
+        metavar="L,...",
+        dest="counts",
+        help="numbers of labelled images, or `all`; the recipe's unless said otherwise",
+    )
+    p.add_argument("--seeds", "--seed", default="0", metavar="S,A-B,...", help="seeds, each also that of the label split")
+    p.add_argument("--split-seed", metavar="N", help="of the label split of all runs, in place of each run's own seed")
+    p.add_argument("--steps", metavar="N", help="updates of the net")
+    add_sources(p)
     add_engine_flags(p)
     p.add_argument(
-        "--out", type=path, metavar="DIR", help="holds the cells; runs/sweep-<recipe>[-<preset>][-<budget>] unless said otherwise"
+        "--out",
+        type=path,
+        metavar="DIR",
+        help="holds the cells; runs/sweep-<recipe>[-<preset>][-<budget>] unless said otherwise; of your own images, "
+        "sweep-<their folder's or archive's name>",
     )
     return p
+
+
+class Grid(NamedTuple):
+    """What a command line asks for: settings of one cell, with some of them changed in each."""
+
+    flags: argparse.Namespace
+    given: Mapping[str, Any]
+
+    def settings(self, own: Mapping[str, Any]) -> RunSettings:
+        """Return those of a cell, checked."""
+        on_top = dict(values(self.flags, self.given))
+        return config.settle(copy.deepcopy(dict(self.given)), {**own, **on_top})
+
+
+def grid_of(flags: argparse.Namespace) -> Grid:
+    """Read what cells share.
+
+    Raises:
+        InputError: Something is set that the grid sets.
+    """
+    for assignment in flags.set:
+        key = assignment.partition("=")[0].strip()
+        if key in SWEPT:
+            raise InputError(f"--set {key} would be overridden by the grid; give {SWEPT[key]}")
+    return Grid(flags, gathered(flags))
 
 
 def cells_of(flags: argparse.Namespace, out: Path) -> list[Cell]:
@@ -47,27 +90,28 @@ def cells_of(flags: argparse.Namespace, out: Path) -> list[Cell]:
     Raises:
         InputError: A setting of any cell cannot be used.
     """
-    for assignment in flags.set:
-        key = assignment.partition("=")[0].strip()
-        if key in SWEPT:
-            raise InputError(f"--set {key} would be overridden by the grid; give {SWEPT[key]}")
-    shared: dict[str, Any] = {}
-    if flags.steps is not None:
-        shared["steps"] = recipes.parse_yaml(flags.steps, "--steps")
+    return _cells(grid_of(flags), out)
 
-    def settings(own: dict[str, Any]) -> Any:
-        given = config.gather(flags.recipe, preset=flags.preset, budget=flags.budget, assignments=flags.set)
-        return config.settle(given, {**shared, **shared_values(flags, given), **own})
 
-    default = settings({})
+def _cells(asked: Grid, out: Path) -> list[Cell]:
+    flags, default = asked.flags, asked.settings({})
+    algs = listed(flags.algs, "--algs") if flags.algs is not None else [default.alg]
     nets = listed(flags.nets, "--nets") if flags.nets is not None else [default.net]
-    labels = listed(flags.labels, "--labels") if flags.labels is not None else [str(default.labels)]
+    counts = listed(flags.counts, "--labels") if flags.counts is not None else [str(default.labels)]
     cells: dict[Path, Cell] = {}
-    for own in grid(listed(flags.algs, "--algs"), nets, labels, seeds(flags.seeds)):
-        made = settings({**own, "labels": recipes.parse_yaml(str(own["labels"]), "--labels")})
+    for own in grid(algs, nets, counts, seeds(flags.seeds)):
+        made = asked.settings({**own, "labels": recipes.parse_yaml(str(own["labels"]), "--labels")})
         name = named(made)
-        cells[out / name] = Cell(name, made, out / name, out / "logs" / f"{name}.txt", tuple(flags.plugin), flags.rerun_stale)
+        cells[out / name] = cell_of(flags, name, made, out)
     return list(cells.values())
+
+
+def out_of(asked: Grid) -> Path:
+    """Return where the cells go."""
+    flags = asked.flags
+    recipe = Path(flags.recipe[-1]).stem if flags.recipe else config.recipe_of(dataset_of(flags))
+    more = filter(None, [flags.preset, None if flags.budget == recipes.SHORT else flags.budget])
+    return flags.out or Path("runs") / "-".join(["sweep", named_sweep(recipe, asked.settings({})), *more])
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "sweep.py") -> int:
@@ -79,10 +123,11 @@ def main(argv: Sequence[str] | None = None, prog: str = "sweep.py") -> int:
 def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack, prog: str = "sweep.py") -> int:
     """Plan the grid and run it."""
     plugins.load(flags.plugin)
-    more = filter(None, [flags.preset, None if flags.budget == recipes.SHORT else flags.budget])
-    out = flags.out or Path("runs") / "-".join(["sweep", Path(flags.recipe[-1]).stem, *more])
+    asked = grid_of(flags)
+    look_at_data(asked.settings({}))
+    out = out_of(asked)
     check_out(out)
-    cells = cells_of(flags, out)
+    cells = _cells(asked, out)
     missing = run_cells(cells, flags, engines)
     if flags.dry_run:
         return 1 if missing else 0

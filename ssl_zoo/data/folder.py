@@ -19,11 +19,26 @@ from ssl_zoo.data.labels import TABLES, lay_out_table, read_table
 from ssl_zoo.data.layout import Layout, find_top, lay_out
 from ssl_zoo.data.names import is_hidden, is_image, part_of
 from ssl_zoo.data.pieces import MARK, Pieces
+from ssl_zoo.data.sources import looked_at
 from ssl_zoo.errors import InputError, between
 from ssl_zoo.registry import DATASETS
 
 
+def look(root: Path) -> None:
+    """Look whether there is such a folder, archive or table of labels.
+
+    Raises:
+        InputError: There is none.
+    """
+    root = _absolute(root)
+    if not root.is_dir() and root.suffix.lower() not in TABLES:
+        Archive(root)
+    elif not root.exists():
+        raise InputError(f"no table of labels '{root}'; say where it is with `data_root`")
+
+
 @DATASETS.register("folder")
+@looked_at(look)
 def folder(
     root: Path,
     *,
@@ -62,7 +77,7 @@ def folder(
             circle or twice to one folder, an archive with a member outside it or over 4 GiB of images, a table whose
             files are not there.
     """
-    root = Path(os.path.abspath(os.path.expanduser(root)))
+    root = _absolute(root)
     options = Options(_height_and_width(image_size), mode, skip_broken)
     if mode not in ("RGB", "L"):
         raise InputError(f"mode = '{mode}' must be RGB or L")
@@ -100,10 +115,14 @@ class _Images(Source, Protocol):
 
 def _source(root: Path, labels_file: str | None) -> _Images:
     if labels_file is not None:
-        return _Table(Path(os.path.abspath(os.path.expanduser(labels_file))), root)
+        return _Table(_absolute(Path(labels_file)), root)
     if root.is_file() and root.suffix.lower() in TABLES:
         return _Table(root)
     return _Folder(root) if root.is_dir() else Archive(root)
+
+
+def _absolute(root: Path) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(root)))
 
 
 def _height_and_width(image_size: int | tuple[int, int] | None) -> Size:

@@ -31,6 +31,20 @@ def comes_with(package: str) -> Callable[[Source], Source]:
     return decorate
 
 
+def looked_at(look: Callable[[Path], None]) -> Callable[[Source], Source]:
+    """Decorate a source of a user's own images, which are called by their place, not by a name.
+
+    Args:
+        look: Raises InputError where a root cannot hold such images, without reading them.
+    """
+
+    def decorate(source: Source) -> Source:
+        source.look = look  # type: ignore[attr-defined]
+        return source
+
+    return decorate
+
+
 @DATASETS.register("digits")
 @comes_with("scikit-learn")
 def digits(root: Path, *, test_size: int = 500) -> Dataset:

@@ -1,7 +1,6 @@
 """Train and score one run in its folder."""
 
 import contextlib
-import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,18 +12,18 @@ import torch
 from ssl_zoo import config, plugins, provenance
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.device import Machine, deterministic, keep_freed_memory, machine
-from ssl_zoo.errors import DivergedError, FolderError, InputError, RunError, StaleError
+from ssl_zoo.errors import ANEW, DivergedError, FolderError, InputError, RunError, StaleError
 from ssl_zoo.ranks import rank, ranks
-from ssl_zoo.registry import DATASETS, NETS
+from ssl_zoo.registry import DATASETS
 from ssl_zoo.runs.assembly import Assembly, assemble
-from ssl_zoo.runs.clock import fitted, of_epochs
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.identity import CODE, differing, identity_of, names_differing, other_code, parts_of, plugins_of
-from ssl_zoo.runs.inputs import Inputs, check_data, choose_labels, load_data, scorable
+from ssl_zoo.runs.inputs import Inputs, check_data, choose_labels, load_data, look_at_data, scorable
 from ssl_zoo.runs.model import write_model
 from ssl_zoo.runs.report import beginning, unsettled
 from ssl_zoo.runs.row import Row
 from ssl_zoo.runs.scores import made_with, scored
+from ssl_zoo.runs.settled import as_begun, settled
 from ssl_zoo.runs.threads import settle
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train import resume
@@ -41,8 +40,10 @@ def execute(
     *,
     data: Dataset | None = None,
     fresh: bool = False,
+    in_place: bool = False,
     threads: int | None = None,
     quiet: bool = False,
+    say: Callable[[str], None] = lambda line: print(line, flush=True),
     warn: Callable[[str], None] = lambda line: print(f"WARNING: {line}", file=sys.stderr),
 ) -> Row:
     """Train and score one run in its folder, from its checkpoint if there is one.
@@ -53,9 +54,11 @@ def execute(
         settings: Of the run.
         out: Its folder.
         data: In place of the data set that the settings name.
-        fresh: Train anew what is there, if it is this run.
+        fresh: Begin anew. The folder of a run that is there, whichever, is renamed, once the new one is about to write.
+        in_place: With `fresh`, train anew what is there, if it is this run, and remove the old one.
         threads: In place of those of the settings, where these are auto.
         quiet: Say nothing but warnings, and show no bar.
+        say: Is told what happens, unless `quiet`.
         warn: Is told what may be wrong.
 
     Raises:
@@ -68,25 +71,34 @@ def execute(
     keep_freed_memory()
     folder = RunFolder(out)
     if not fresh:
-        settings = from_first(lambda: folder.as_begun(settings))
+        settings = from_first(lambda: as_begun(folder, settings))
     plain = config.plain(settings)
+    if data is None:
+        from_first(lambda: look_at_data(settings))  # before the folder: without data there is nothing to say of it
     with contextlib.ExitStack() as stack:
-        from_first(lambda: stack.enter_context(folder.taken(plain)))
+        from_first(lambda: stack.enter_context(folder.taken(plain, fresh and not in_place)))
         stack.enter_context(deterministic(settings.deterministic))
         stack.enter_context(_threads_given_back())
-        try:
-            return _Run(settings, plain, folder, here, fresh, threads, quiet, warn).row(data, began)
-        except RunError as error:
-            if fresh:  # which would train it anew once more
-                error.args = tuple(str(part).replace(AGAIN, f"without `fresh=True` {AGAIN}") for part in error.args)
+        stack.enter_context(_in_words(settings, fresh))
+        return _Run(settings, plain, folder, here, fresh, in_place, threads, quiet, say, warn).row(data, began)
+
+
+@contextlib.contextmanager
+def _in_words(settings: RunSettings, fresh: bool) -> Iterator[None]:
+    """Say what ends a run as it is to be told."""
+    try:
+        yield
+    except RunError as error:
+        if fresh:  # which would train it anew once more
+            error.args = tuple(str(part).replace(AGAIN, f"without `fresh=True` {AGAIN}") for part in error.args)
+        raise
+    except InputError:
+        raise
+    except Exception as error:
+        told = _told(error, settings)
+        if told is None:
             raise
-        except InputError:
-            raise
-        except Exception as error:
-            told = _told(error, settings)
-            if told is None:
-                raise
-            raise told from error
+        raise told from error
 
 
 def _told(error: Exception, settings: RunSettings) -> RunError | None:
@@ -119,12 +131,14 @@ class _Run:
         folder: RunFolder,
         here: Machine,
         fresh: bool,
+        in_place: bool,
         threads: int | None,
         quiet: bool,
+        say: Callable[[str], None],
         warn: Callable[[str], None],
     ):
         self.settings, self.folder, self.machine, self.fresh, self.quiet = settings, folder, here, fresh, quiet
-        self.plain, self.warn = plain, warn
+        self.plain, self.in_place, self.say, self.warn = plain, in_place, say, warn
         self.threads = threads if threads is not None and settings.threads == "auto" else settings.threads
 
     def row(self, data: Dataset | None, began: float) -> Row:
@@ -136,10 +150,7 @@ class _Run:
         """
         done = None if self.fresh else from_first(self.folder.row)
         if done is not None and of_this_data(self.settings, done):
-            self._warn(
-                from_first(lambda: of_other_code(self.folder, done, {"plugins": plugins_of(self.settings)}, self.settings))
-            )
-            return done
+            return self._finished(done, {"plugins": plugins_of(self.settings)})
         provenance.commit()  # as it is now, not when the run ends
         given = one_after_the_others(lambda: load_data(self.settings) if data is None else scorable(self.settings, data))
         inputs = choose_labels(self.settings, given)
@@ -148,8 +159,7 @@ class _Run:
         leaked, lines = from_first(lambda: check_data(self.settings, inputs))
         self._warn(lines)
         if done is not None:
-            self._warn(from_first(lambda: of_other_code(self.folder, done, identity, self.settings)))
-            return done
+            return self._finished(done, identity)
         assembly = assemble(self.settings, inputs, self.machine)
         trainer = self._trainer(assembly, identity)
         from_first(lambda: self._begin(inputs, trainer))
@@ -166,14 +176,17 @@ class _Run:
 
     def _settle(self, inputs: Inputs, began: float) -> None:
         """Choose what these data and this machine decide, unless the run has begun with something."""
-        if self.folder.config.exists() and not self.fresh:
-            return
-        settings, line = _with_weights(self.settings)
-        self._warn([line] if line else [])
-        settings = of_epochs(settings, inputs) if settings.epochs is not None else settings
-        if settings.minutes is not None:
-            settings = fitted(settings, inputs, 60 * settings.minutes - (time.monotonic() - began), trainer_of)
-        self.settings, self.plain = settings, config.plain(settings)
+        if self.fresh or not self.folder.config.exists():
+            self.settings, lines = settled(self.settings, inputs, began, trainer_of)
+            self.plain = config.plain(self.settings)
+            self._warn(lines)
+
+    def _finished(self, done: Row, identity: dict[str, str]) -> Row:
+        lines = from_first(lambda: of_other_code(self.folder, done, identity, self.settings))
+        if rank() == 0 and not self.quiet:
+            self.say(f"this run is finished already ({self.folder}); `fresh=True` trains it anew")
+        self._warn(lines)
+        return done
 
     def _trainer(self, assembly: Assembly, identity: dict[str, str]) -> Trainer:
         """The trainer, as it begins or from the checkpoint."""
@@ -193,12 +206,14 @@ class _Run:
 
     def _begin(self, inputs: Inputs, trainer: Trainer) -> None:
         """Write what the run is, now that whatever can be refused has been, and say it."""
-        if self.fresh:
+        if self.fresh and self.in_place:
             self.folder.clear()
+        elif self.fresh and (aside := self.folder.move_aside()) is not None:
+            (self.warn if self.quiet else self.say)(f"the run that was in {self.folder} is now in {aside}")
         self.folder.begin(self.plain, inputs)
         if not self.quiet:
             for line in beginning(self.settings, inputs, trainer):
-                print(line, flush=True)
+                self.say(line)
         self._warn(unsettled(self.settings, trainer))
 
     def _end(self, row: Row, trainer: Trainer, assembly: Assembly, inputs: Inputs) -> None:
@@ -210,16 +225,6 @@ class _Run:
         if rank() == 0:
             for line in lines:
                 self.warn(line)
-
-
-def _with_weights(settings: RunSettings) -> tuple[RunSettings, str]:
-    """The settings with a net's options as they can be had here, and a line where less can be had than was wished."""
-    entry = NETS.resolve(settings.net)
-    settle_options = getattr(entry.target, "settle", None)
-    if settle_options is None:
-        return settings, ""
-    options, line = settle_options(settings.nets[settings.net], **entry.fixed)
-    return dataclasses.replace(settings, nets={**settings.nets, settings.net: options}), line
 
 
 def trainer_of(settings: RunSettings, inputs: Inputs, folder: Path, identity: dict[str, str] | None = None) -> Trainer:
@@ -249,7 +254,7 @@ def go_on(trainer: Trainer, state: dict[str, Any] | None) -> None:
         if differs and {*names_differing(state["identity"], trainer.identity)} <= {*CODE, "plugins"}:
             raise StaleError(f"{trainer.folder} holds a run with {differs}; use another folder, or `fresh=True` to train it anew")
         if differs:
-            raise InputError(f"{trainer.folder} holds a run with {differs}; use another folder")
+            raise FolderError(f"{trainer.folder} holds a run with {differs}", f", or give {ANEW}")
         resume.put_back(trainer, state)
         trainer.checkpoints.step = state["step"]
     environment = {"torch": provenance.versions()["torch"], "device": trainer.machine.name}
@@ -274,7 +279,7 @@ def of_other_code(folder: RunFolder, row: Row, identity: dict[str, str], setting
     """
     differs = differing(row, {name: identity[name] for name in ("data_hash", "split_hash", "plugins") if name in identity})
     if differs:
-        raise FolderError(f"{folder.result} is of a run with {differs}")
+        raise FolderError(f"{folder.result} is of a run with {differs}", f", or give {ANEW}")
     other = other_code(row, settings)
     lines = [f"{folder.result} was made with {other}; `fresh=True` trains it anew"] if other else []
     gone = [] if folder.model.exists() else [f"{folder.model} is not there; `fresh=True` trains the net anew"]

@@ -1,9 +1,10 @@
 """A run's folder: the name of every file in it, who may write there, and what may not be written over."""
 
 import contextlib
-import dataclasses
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from filelock import FileLock, Timeout
 
 from ssl_zoo import config, files, recipes
 from ssl_zoo.data.splits import write_split
-from ssl_zoo.errors import BusyError, FolderError, InputError, RunError, one_line
+from ssl_zoo.errors import ANEW, BusyError, FolderError, InputError, RunError, one_line
 from ssl_zoo.runs.inputs import Inputs
-from ssl_zoo.runs.row import LOST, RESULT, LostRow, Row, is_lost, read_all_rows, write_json
-from ssl_zoo.settings import NO_OTHER_RUN, RunSettings
+from ssl_zoo.runs.row import LOST, OLD, RESULT, LostRow, Row, is_lost, read_all_rows, write_json
+from ssl_zoo.settings import NO_OTHER_RUN
 from ssl_zoo.train.checkpoint import LAST, PREVIOUS
 from ssl_zoo.train.logs import METRICS
 
@@ -33,6 +34,7 @@ class RunFolder:
         self.lock, self.config, self.split = self.path / LOCK, self.path / "config.yaml", self.path / "split.json"
         self.result, self.lost, self.model = self.path / RESULT, self.path / LOST, self.path / "model.safetensors"
         self.metrics, self.left_out = self.path / METRICS, self.path / "left_out.txt"  # files that were not read, and why
+        self._held = contextlib.ExitStack()  # while it is locked
         self.checkpoints = (self.path / LAST, self.path / PREVIOUS)
 
     def __str__(self) -> str:
@@ -50,9 +52,15 @@ class RunFolder:
             BusyError: Another process has it.
             FolderError: It cannot be a folder, or not be locked.
         """
-        there, made = self.lock.exists(), [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        with contextlib.ExitStack() as self._held:
+            self._lock()
+            yield
+
+    def _lock(self) -> None:
+        place = self._place()
+        there, made = self.lock.exists(), [folder for folder in (place, *place.parents) if not folder.exists()]
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            place.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.lock)
             lock.acquire(blocking=False)
         except Timeout as error:
@@ -61,24 +69,25 @@ class RunFolder:
             raise FolderError(f"the file system of {self} has no locks, which keep two processes apart") from error
         except OSError as error:
             raise FolderError(f"{self} cannot be written ({error})") from error
-        try:
-            yield
-        finally:
-            refused = not there and not self.config.exists()  # before anything was written
-            if refused:
-                self.lock.unlink(missing_ok=True)  # while it is ours: a moment later it could be another's
-            lock.release()
-            if refused:
-                for folder in made:
-                    with contextlib.suppress(OSError):  # somebody else has put something there
-                        folder.rmdir()
+        self._held.callback(self._unlock, lock, there, made)
+
+    def _unlock(self, lock: Any, there: bool, made: Sequence[Path]) -> None:
+        refused = not there and not self.holds_a_run()  # before anything was written
+        if refused:
+            self.lock.unlink(missing_ok=True)  # while it is ours: a moment later it could be another's
+        lock.release()
+        if refused:
+            for folder in made:
+                with contextlib.suppress(OSError):  # somebody else has put something there
+                    folder.rmdir()
 
     @contextlib.contextmanager
-    def taken(self, plain: Mapping[str, Any]) -> Iterator[None]:
+    def taken(self, plain: Mapping[str, Any], fresh: bool = False) -> Iterator[None]:
         """Keep the folder to this process, if it holds this run or nothing.
 
         Args:
             plain: The run's settings as mappings.
+            fresh: Whether it may hold any run, which is to be moved aside.
 
         Raises:
             BusyError: As `locked`.
@@ -88,7 +97,7 @@ class RunFolder:
             try:
                 self._refuse_what_is_no_folder()
                 stack.enter_context(self.locked())
-                self.refuse(plain)
+                self.refuse(plain, fresh)
             except OSError as error:  # a path that no folder can have, or that nobody may look at
                 raise FolderError(f"{self} cannot be used ({error.strerror or error})") from error
             yield
@@ -105,58 +114,72 @@ class RunFolder:
 
     # What may not be written over
 
-    def refuse(self, plain: Mapping[str, Any]) -> None:
+    def refuse(self, plain: Mapping[str, Any], fresh: bool = False) -> None:
         """Refuse a folder that holds something else.
 
         Args:
             plain: The run's settings as mappings.
+            fresh: Whether it may hold any run, which is to be moved aside.
 
         Raises:
-            FolderError: It holds a run with other settings, or is not a run's folder.
+            FolderError: It holds a run with other settings, or one that cannot be moved, or is not a run's folder.
         """
         self._refuse_what_is_no_folder()
-        if not self.config.exists():
+        if not self.holds_a_run():
             if self.path.exists() and not all(_of_nothing(path) for path in self.path.iterdir()):
                 raise FolderError(f"{self} exists and is not the folder of a run")
             return
-        now = recipes.flatten(plain)
-        before = self._settings_before(now)
-        differ = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key) and key not in NO_OTHER_RUN]
+        if fresh:
+            if self._place() in (Path.cwd(), *Path.cwd().parents):
+                raise FolderError(f"{self} holds the folder you are in, and so it cannot be moved aside")
+            return
+        differ = self._differing(plain)
         if differ:
-            shown = ", ".join(f"{key} {before.get(key, 'not')} there and {now.get(key, 'not')} here" for key in differ[:3])
             more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
-            raise FolderError(f"{self} holds a run with other settings ({shown}{more})", ", or remove this one")
+            raise FolderError(f"{self} holds a run with other settings ({', '.join(differ[:3])}{more})", f", or give {ANEW}")
 
-    def as_begun(self, settings: RunSettings) -> RunSettings:
-        """Return settings with what the run has settled when it began: steps of so many minutes or epochs, auto's values."""
-        if not self.config.exists():
-            return settings
-        before = recipes.flatten(recipes.read_recipe(str(self.config)))
-        length = (settings.minutes, settings.epochs)
-        if length != (None, None) and (before.get("minutes"), before.get("epochs")) == length:
-            every = dataclasses.replace(settings.evaluation, every=before["evaluation.every"])
-            settings = dataclasses.replace(settings, steps=before["steps"], evaluation=every)
-        own = f"nets.{settings.net}."
-        options = settings.nets[settings.net]
-        options = {name: before.get(own + name, value) if value == "auto" else value for name, value in options.items()}
-        return dataclasses.replace(settings, nets={**settings.nets, settings.net: options})
+    def holds_another_run(self, plain: Mapping[str, Any]) -> bool:
+        """Return whether a run with other settings has begun there, or with some that cannot be read."""
+        try:
+            return self.holds_a_run() and bool(self._differing(plain))
+        except InputError:
+            return True
 
-    def _settings_before(self, now: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings of the run in the folder, flat; one that has come since then stands at its default."""
+    def _differing(self, plain: Mapping[str, Any]) -> list[str]:
+        """What makes it another run, setting by setting; one that has come since then is at its default there."""
+        now = recipes.flatten(plain)
         kept = recipes.read_recipe(str(self.config))
         before = recipes.flatten(kept)
-        if {*now} <= {*before}:
-            return before
-        try:
-            return recipes.flatten(config.plain(config.resolve(kept))) | before
-        except InputError:  # of a net or method that is not known any more
-            return before
+        if not {*now} <= {*before}:
+            with contextlib.suppress(InputError):  # of a net or method that is not known any more
+                before = recipes.flatten(config.plain(config.resolve(kept))) | before
+        names = (key for key in sorted({*before, *now}) if before.get(key) != now.get(key) and key not in NO_OTHER_RUN)
+        return [f"{key} {before.get(key, 'not')} there and {now.get(key, 'not')} here" for key in names]
 
     def _refuse_what_is_no_folder(self) -> None:
         if any(place.exists() and not place.is_dir() for place in (self.path, *self.path.parents)):
             raise FolderError(f"{self} exists and is not the folder of a run")
 
     # What is there
+
+    def holds_a_run(self) -> bool:
+        """Return whether a run has begun there: other programs have a config.yaml too."""
+        if not self.config.exists():
+            return False
+        try:
+            return self.split.exists() or {"alg", "net", "dataset"} <= {*recipes.read_recipe(str(self.config))}
+        except InputError:
+            return False
+
+    def _place(self) -> Path:
+        """Where it is on the disk: of a link, what that leads to."""
+        return Path(os.path.realpath(self.path))
+
+    def next_aside(self) -> Path:
+        """Return where the run that is there would be moved: the first that is free of NAME.old-1, NAME.old-2, ..."""
+        place = self._place()
+        numbered = (place.with_name(f"{place.name}{OLD}{number}") for number in itertools.count(1))
+        return next(aside for aside in numbered if not os.path.lexists(aside))
 
     def outcome(self) -> Row | LostRow | None:
         """Return the row of a run that finished or diverged; None while there is none.
@@ -222,6 +245,29 @@ class RunFolder:
         """
         with self.writing():
             write_json(self.lost if is_lost(row) else self.result, row)
+
+    def move_aside(self) -> Path | None:
+        """Give the folder that is locked another name, as a whole, and lock a new one in its place.
+
+        The old one's lock is kept too: a process that has just opened it is not to think the new one free.
+
+        Returns:
+            Where the run is now that was there; None where there was none.
+
+        Raises:
+            FolderError: It cannot be moved.
+            BusyError: Another process was quicker to take its place.
+        """
+        if not self.holds_a_run():
+            return None
+        aside = self.next_aside()
+        try:
+            self._place().rename(aside)
+            files.flush_folder(aside.parent)
+        except OSError as error:
+            raise FolderError(f"{self} cannot be moved aside ({error})") from error
+        self._lock()
+        return self.path.with_name(aside.name) if aside.name.startswith(f"{self.path.name}{OLD}") else aside
 
     def clear(self) -> None:
         """Remove what an earlier run left there, but for its settings.

@@ -1,8 +1,8 @@
 """K runs that together score every labelled image once, each by a net that has not seen it."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.errors import FolderError, InputError
@@ -19,8 +19,7 @@ def execute_folds(
     data: Dataset | None = None,
     fresh: bool = False,
     quiet: bool = False,
-    warn: Callable[[str], None] | None = None,
-    say: Callable[[str], None] = print,
+    **told: Any,
 ) -> list[Row]:
     """Train and score all folds, in out/fold-0 and on. Folds that are finished are taken as they are.
 
@@ -32,8 +31,7 @@ def execute_folds(
         data: In place of the data set that the settings name.
         fresh: Train all anew.
         quiet: Say nothing but warnings, and show no bar.
-        warn: Is told what may be wrong.
-        say: Is told which fold begins.
+        told: `say` and `warn`, as of `execute`.
 
     Raises:
         InputError: Something given cannot be used, or `folds` is not given.
@@ -49,12 +47,11 @@ def execute_folds(
     rows: list[Row] = []
     for fold in range(count):
         if not quiet:
-            say(f"fold {fold} of {count}")
+            told.get("say", print)(f"fold {fold} of {count}")
         here = dataclasses.replace(settings, fold=fold)
         if fold and settings.minutes is not None:
             kept = rows[0]["config"]
             every = dataclasses.replace(settings.evaluation, every=kept["evaluation"]["every"])
             here = dataclasses.replace(here, minutes=None, steps=rows[0]["steps"], evaluation=every)
-        told = {} if warn is None else {"warn": warn}
         rows.append(execute(here, out / f"fold-{fold}", data=data, fresh=fresh, quiet=quiet, **told))
     return rows

@@ -1,9 +1,9 @@
 """What a run is made of, beside its settings: images, labelled rows, and what is held out."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.registry import DATASETS
 from ssl_zoo.settings import RunSettings
 
+T = TypeVar("T")
+
 
 class Inputs(NamedTuple):
     """The data of a run, and what a method may know of them."""
@@ -27,15 +29,31 @@ class Inputs(NamedTuple):
     facts: Facts
 
 
+def look_at_data(settings: RunSettings) -> None:
+    """Look whether a user's own images are there, without reading them.
+
+    Raises:
+        InputError: They are not.
+    """
+    look = getattr(DATASETS.resolve(settings.dataset).target, "look", None)
+    if look is not None:
+        _of_root(settings, look)
+
+
 def load_data(settings: RunSettings) -> Dataset:
     """Return the images, with a test set: their own, or labelled images that are held out.
 
     Raises:
         InputError: They cannot be read.
     """
+    options = settings.datasets[settings.dataset]
+    return scorable(settings, _of_root(settings, lambda root: DATASETS.create(settings.dataset, root, **options)))
+
+
+def _of_root(settings: RunSettings, work: Callable[[Path], T]) -> T:
     root = Path(os.path.expanduser(settings.data_root))
     try:
-        return scorable(settings, DATASETS.create(settings.dataset, root, **settings.datasets[settings.dataset]))
+        return work(root)
     except OSError as error:  # a path that no file can have, or that nobody may look at
         raise InputError(f"data_root '{root}' cannot be read ({error.strerror or error})") from error
 

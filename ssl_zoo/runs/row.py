@@ -7,6 +7,7 @@ the reader checks it.
 import functools
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
@@ -18,6 +19,7 @@ from ssl_zoo.runs.fields import Within, declared, fits, missing_fields
 from ssl_zoo.settings import OWN_BATCH
 
 RESULT, LOST = "result.json", "diverged.json"  # files of a run's folder, each with one row
+OLD = ".old-"  # and a number, after the name of a run's folder that was moved aside
 Share = Annotated[float, Within(0, 1)]
 Seconds = Annotated[float, Within(0)]
 Count = Annotated[int, Within(0)]
@@ -125,9 +127,10 @@ class Found(NamedTuple):
     rows: list[Row]
     lost: list[LostRow]  # of runs that diverged, which are no result, but count: without them a mean flatters
     problems: list[str]  # what could not be read
-    remarks: list[str]  # what is odd about rows that could
+    remarks: list[str]  # what is odd about rows that could, and what was passed over
 
 
+_ASIDE = re.compile(rf"{re.escape(OLD)}\d+$")
 _HINTS = {kind: declared(kind) for kind in (Row, LostRow)}  # read once: a table may be of a thousand rows
 
 
@@ -172,6 +175,10 @@ def read_sound_rows(paths: Sequence[Path]) -> Found:
                 _sort(text, where, found, unknown)
         except InputError as error:
             found.problems.append(str(error))
+    aside = [file.parent for path in paths if path.is_dir() for file in results_below(path, aside=True)]
+    if aside:
+        more = f" and {len(aside) - 1} more" if len(aside) > 1 else ""
+        found.remarks.append(f"{aside[0]}{more}: moved aside, and so left out; to read one, name it")
     for name, places in sorted(unknown.items()):
         more = f" and {len(places) - 1} more" if len(places) > 1 else ""
         near = near_miss(name, [*_HINTS[Row]])
@@ -205,10 +212,7 @@ def _why_none(found: Found) -> str:
 def _texts(path: Path) -> Iterator[tuple[str, str]]:
     """The text of every row at a path, with where it stands."""
     try:
-        found = [path]
-        if path.is_dir():
-            lost = [file for file in path.rglob(LOST) if not (file.parent / RESULT).exists()]
-            found = sorted([*path.rglob(RESULT), *lost])
+        found = results_below(path) if path.is_dir() else [path]
         if not found or not path.exists():
             raise InputError(f"{path} holds no finished run; give a run's folder, a folder of them, or a .jsonl file of rows")
         for file in found:
@@ -220,6 +224,18 @@ def _texts(path: Path) -> Iterator[tuple[str, str]]:
                 yield text, str(file)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error}") from error
+
+
+def results_below(folder: Path, aside: bool = False) -> list[Path]:
+    """Return the files with a row in a folder and below it, but for runs that were moved aside below it.
+
+    Args:
+        folder: May itself be one that was moved aside.
+        aside: Return those alone instead.
+    """
+    lost = (file for file in folder.rglob(LOST) if not (file.parent / RESULT).exists())
+    found = sorted([*folder.rglob(RESULT), *lost])
+    return [file for file in found if aside == any(map(_ASIDE.search, file.relative_to(folder).parts))]
 
 
 def _row(text: str, where: str) -> Row | LostRow:

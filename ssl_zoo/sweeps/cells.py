@@ -24,7 +24,8 @@ class Cell(NamedTuple):
     path: Path  # of its folder
     log: Path  # of what it prints
     plugins: tuple[str, ...] = ()  # to be loaded first
-    rerun_stale: bool = False  # whether what other code has made, or half made, is trained anew
+    rerun_stale: bool = False  # whether what other code has made, or half made, is trained anew, in its place
+    fresh: bool = False  # whether what is there and is another run, or of other code, is moved aside
 
     @property
     def folder(self) -> RunFolder:
@@ -63,6 +64,7 @@ class Sorted(NamedTuple):
     todo: list[Cell]
     refused: dict[str, str]  # that cannot be run, by name, with the reason
     stale: list[Cell]  # of those done, made with other code
+    aside: list[Cell]  # of those to be run, for which another run is moved aside
 
 
 def named(settings: RunSettings) -> str:
@@ -84,16 +86,19 @@ def sort(cells: Sequence[Cell]) -> Sorted:
     Raises:
         InputError: None can be, for one reason.
     """
-    found = Sorted([], [], {}, [])
+    found = Sorted([], [], {}, [], [])
     known: dict[str, str | None] = {}  # what is wrong with the data and labels of settings, by these
     for cell in cells:
         try:
-            cell.folder.refuse(config.plain(cell.settings))
-            ended = cell.folder.outcome() is not None
+            plain = config.plain(cell.settings)
+            other = cell.fresh and cell.folder.holds_another_run(plain)
+            cell.folder.refuse(plain, fresh=other)
+            ended = not other and cell.folder.outcome() is not None
             stale = ended and cell.stale
-            if not ended or (stale and cell.rerun_stale):
+            if not ended or (stale and (cell.rerun_stale or cell.fresh)):
                 _check_data(cell.settings, known)
                 found.todo.append(cell)
+                found.aside.extend([cell] * (other or (stale and cell.fresh)))
             else:
                 found.done.append(cell)
                 found.stale.extend([cell] * stale)

@@ -121,8 +121,15 @@ def plan(cells: Sequence[Cell], found: Sorted, clock: Clock, slots: int) -> Iter
     kinds = {name: len({getattr(cell.settings, name) for cell in cells}) for name in WORDS}
     many = "s" * (len(cells) != 1)
     yield f"{len(cells)} cell{many}: {' x '.join(f'{count} {WORDS[name][count != 1]}' for name, count in kinds.items())}"
-    begun = sum(cell.steps_done > 0 for cell in found.todo)
+    begun = sum(cell.steps_done > 0 for cell in found.todo if cell not in found.aside)
     lost = [cell for cell in found.done if cell.diverged is not None]
+    if found.aside:
+        some, first = len(found.aside), found.aside[0]
+        which = "a run that is" if some == 1 else f"{some} runs that are"
+        yield (
+            f"{which} of other settings or code will be moved aside, such as {first.path} to {first.folder.next_aside().name}, "
+            "and stay on the disk until you remove them"
+        )
     if lost:
         yield f"{len(lost)} diverged before, such as {lost[0].name}; to try one again, remove its folder"
     stale = [cell for cell in found.stale if cell.diverged is None]

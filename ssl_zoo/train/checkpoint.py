@@ -87,7 +87,7 @@ class Checkpoints:
             return state
         if damaged:
             found = "; ".join(damaged)
-            raise InputError(f"no checkpoint can be used ({found}); remove them to begin anew, or use another folder")
+            raise InputError(f"no checkpoint can be used ({found}); begin anew with `fresh=True`, or use another folder")
         return None
 
     def _write(self, state: dict[str, Any], copied: torch.cuda.Event | None) -> int:

@@ -12,6 +12,8 @@ from ssl_zoo.errors import RunError
 
 METRICS, EVENTS = "metrics.jsonl", "tensorboard"  # in a run's folder; the second is a folder
 
+BY_HAND = "it was changed by hand: use another folder, or begin anew with `fresh=True`"
+
 _OTHERS = {"unlabeled_accuracy": "unlabeled/accuracy", "validation_accuracy": "validation/accuracy"}  # not on test images
 
 
@@ -59,7 +61,7 @@ class RunLog:
         path, events = folder / METRICS, folder / EVENTS
         self._file = path.open("ab+")
         if self._file.tell() < offset:
-            raise RunError(f"{path} is shorter than at the checkpoint at step {step}; it was changed by hand: use another folder")
+            raise RunError(f"{path} is shorter than at the checkpoint at step {step}; {BY_HAND}")
         self._file.truncate(offset)
         for old in events.glob("events.out.tfevents.*"):
             old.unlink()
@@ -74,8 +76,7 @@ class RunLog:
                 entry = json.loads(line)
                 self._show(entry.pop("step"), entry)
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-                by_hand = "it was changed by hand: use another folder"
-                raise RunError(f"{path} has a line that no run has written; {by_hand}") from error
+                raise RunError(f"{path} has a line that no run has written; {BY_HAND}") from error
 
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
         """Log numbers after `step` updates. Names are TensorBoard tags, such as `loss/total`.

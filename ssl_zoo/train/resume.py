@@ -69,7 +69,7 @@ def checked(state: dict[str, Any], folder: Path) -> dict[str, Any]:
     if wrong:
         raise InputError(
             f"the checkpoint in {folder} is of another version of ssl_zoo (it has no usable {', '.join(wrong)}); "
-            "use another folder"
+            "use another folder, or begin anew with `fresh=True`"
         )
     return state
 
@@ -88,7 +88,8 @@ def put_back(trainer: "Trainer", state: dict[str, Any]) -> None:
     except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:  # other names, shapes or types
         first = str(error).strip().splitlines()[0]
         raise InputError(
-            f"the checkpoint in {trainer.folder} does not fit the method and net ({first}); use another folder"
+            f"the checkpoint in {trainer.folder} does not fit the method and net ({first}); use another folder, or begin anew "
+            "with `fresh=True`"
         ) from error
     trainer.start, trainer.history = state["step"], state["history"]
     trainer.guard.load(state["guard"])

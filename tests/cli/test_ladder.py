@@ -82,7 +82,10 @@ def test_a_small_ladder(tmp_path, monkeypatch, capsys):
         (["--ladder", "none.yaml"], "none.yaml"),
         (["--read", "none.jsonl", "--rungs", "A0"], "--rungs is for a ladder that is run"),
         (["--read", "none.jsonl", "--dry-run"], "--dry-run is for a ladder that is run"),
-        (["--rungz", "A0"], "--help shows what can be given"),
+        (["--rungz", "A0"], "unknown argument '--rungz'; did you mean '--rungs'?"),
+        (["--steps", "9"], "unknown argument '--steps'; did you mean --scale?"),
+        (["--on-nan", "skip", "--val-fraction", "x"], "val_fraction = 'x' is not of the type float"),
+        (["--device", "cuda:0"], "give --device cuda, with CUDA_VISIBLE_DEVICES=0"),
     ],
 )
 def test_bad_input(flags, says, tmp_path, monkeypatch, capsys):

@@ -54,7 +54,7 @@ def test_a_fault_of_ours_keeps_its_traceback():
 def test_a_word_that_is_cut_short_is_unknown():
     parser = Parser(prog="x.py")
     parser.add_argument("--labels")
-    with pytest.raises(InputError, match="unrecognized arguments: --lab 3; --help shows what can be given"):
+    with pytest.raises(InputError, match=r"unknown argument '--lab'; did you mean '--labels'\? --help shows what can be given"):
         parser.parse_args(["--lab", "3"])
 
 
@@ -85,6 +85,9 @@ def test_the_example_is_the_command_as_it_was_called(prog, shown):
         ("without `fresh=True` the same call goes on", "without --fresh the same command goes on"),
         ("start one with `ray start --head`", "start one with `ray start --head`"),
         ("such as `labels: 20`", "such as `labels: 20`"),
+        ("a run's length is `steps`: images", "a run's length is --steps: images"),
+        ("`datasets.folder.image_size=64` or `datasets.folder.mode=L`", "--image-size 64 or --set datasets.folder.mode=L"),
+        ("choose another folder, or give `fresh=True`, which", "choose another --out, or give --fresh, which"),
         ("the data set `moons`", "the data set `moons`"),
         ("`labels` is float64", "`labels` is float64"),
     ],
@@ -97,17 +100,18 @@ def test_a_sweep_s_words_are_flags_that_it_has():
     from ssl_zoo.cli import ladder, sweep
     from ssl_zoo.cli.parser import GRID
 
-    for p in (sweep.parser(), ladder.parser()):
+    for p, said in ((sweep.parser(), GRID), (ladder.parser(), ladder.KNOWN)):
         known = {option for action in p._actions for option in action.option_strings}
-        assert {f"--{name.replace('_', '-')}" for name in GRID - {"labels", "steps"}} <= known, p.prog
-    assert in_words("give `image_size`, or `fresh=True`, or `on_nan=skip`", GRID) == (
-        "give --image-size, or --rerun-stale, or --set on_nan=skip"
+        assert {f"--{name.replace('_', '-')}" for name in said} <= known, p.prog
+    assert in_words("`steps=3` or `image_size`", ladder.KNOWN) == "--set steps=3 or --image-size"
+    assert in_words("`fresh=True`, which begins anew; `fresh=True` to train it anew; `fresh=True` trains it", GRID) == (
+        "--fresh, which begins anew; --rerun-stale to train it anew; --rerun-stale trains it"
     )
 
 
 def test_every_setting_with_a_flag_is_known():
     """A message's advice, followed, must lead to a run."""
-    from ssl_zoo.cli.run import ON, VALUES, WORDS
+    from ssl_zoo.cli.flags import ON, VALUES, WORDS
 
     assert {*WORDS, *VALUES, *ON, "fresh", "image_size", "skip_broken"} == FLAGS
 

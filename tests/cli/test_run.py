@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from PIL import Image
 
 from benchmarks import soak
-from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS
+from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, load
 from ssl_zoo.cli import compare, run, sweep, table
 from ssl_zoo.data import cache, normalisation
 from ssl_zoo.runs.execute import trainer_of
@@ -74,7 +75,9 @@ def test_the_same_command_again_shows_the_finished_run(capsys):
     first = call(capsys, "--alg", "supervised", *QUICK)
     before = Path("runs/digits-20/supervised-smallnet-s0/result.json").stat().st_mtime_ns
     again = call(capsys, "--alg", "supervised", *QUICK)
-    assert again[0] == 0 and first[1].splitlines()[-3:] == again[1].splitlines()
+    said, *summary = again[1].splitlines()
+    assert again[0] == 0 and first[1].splitlines()[-3:] == summary
+    assert said == "this run is finished already (runs/digits-20/supervised-smallnet-s0); --fresh trains it anew"
     assert Path("runs/digits-20/supervised-smallnet-s0/result.json").stat().st_mtime_ns == before
 
 
@@ -479,10 +482,155 @@ def test_a_home_folder_in_a_path(tmp_path, monkeypatch, capsys):
     assert {"t.md", "rows.jsonl", "grid/supervised-smallnet-20-s0/result.json"} <= there and not (tmp_path / "~").exists()
 
 
+NEAR = [
+    (["--lr", "0.1"], "did you mean --set optimizer.lr=0.1?"),
+    (["--lr"], "did you mean --set optimizer.lr=VALUE?"),
+    (["--lr=0.1"], "did you mean --set optimizer.lr=0.1?"),
+    (["--learning-rate", "0.1"], "did you mean --set optimizer.lr=0.1?"),
+    (["--set", "lr=0.1"], "there is no setting 'lr'; did you mean --set optimizer.lr=0.1?"),
+    (["--recipe", "lr.yaml"], "there is no setting 'lr'; did you mean --set optimizer.lr=0.1?"),
+    (["--optimizer-lr=3"], "did you mean --set optimizer.lr=3?"),
+    (["--wd", "1e-4"], "did you mean --set optimizer.weight_decay=1e-4?"),
+    (["--weigth-decay", "1e-4"], "did you mean --set optimizer.weight_decay=1e-4?"),
+    (["--batch-size", "32"], "did you mean --set batch.labeled=32 or --set batch.unlabeled=32?"),
+    (["--num-labels", "40"], "did you mean --labels 40?"),
+    (["--backbone", "resnet18"], "did you mean --net resnet18?"),
+    (["--data-dir", "~/photos"], "did you mean --data-root ~/photos?"),
+    (["--gpu", "1", "--steps", "3"], "did you mean --device cuda:1?"),
+    (["--amp", "--steps", "3"], "did you mean --set precision=bf16?"),
+    (["--max-iters", "10"], "did you mean --steps 10?"),
+    (["--save-dir", "x"], "did you mean --out x?"),
+    (["--overwrite"], "did you mean --fresh?"),
+    (["--epochs", "10"], "a run's length is --steps: the images, divided by those of a step"),
+    (["--num-workers", "4"], "none are needed: images lie in memory"),
+    (["--resume"], "none is needed: the same command goes on"),
+    (["--pretrained"], "did you mean --set nets.resnet18.pretrained=true (with --net resnet18) or "),
+    (["--net", "resnet50", "--pretrained"], "did you mean --set nets.resnet50.pretrained=true?"),
+    (["--alg", "tempens", "--weight", "3"], "did you mean --set algorithms.tempens.weight=3?"),
+    (["--rotate", "3"], "did you mean --set views.weak.affine.rotate=3 or "),  # as the recipe of digits has it
+    (["--img-size", "64"], "did you mean --image-size 64 (with --dataset folder)?"),
+    (["meanteacher"], "unknown argument 'meanteacher'; did you mean --alg meanteacher?"),
+    (["--net", "vit_b_16"], "no net is called 'vit_b_16'; did you mean 'torchvision:vit_b_16'?"),
+]
+
+
+@pytest.mark.parametrize(("argv", "meant"), NEAR, ids=[" ".join(argv) for argv, _ in NEAR])
+def test_what_other_programs_call_it_names_ours(argv, meant, capsys):
+    Path("lr.yaml").write_text("lr: 0.1\n")
+    status, out, error = call(capsys, *argv)
+    assert status == 2 and out == "" and meant in error and error.count("\n") == 1 and "`" not in error
+
+
 @pytest.mark.parametrize(
-    ("word", "setting"),
-    [("--lr", "'optimizer.lr'?"), ("--optimizer-lr=3", "'optimizer.lr'?"), ("--batch-size", "'batch.labeled' or ")],
+    "argv",
+    [
+        ["--set", "optimizer.lr=0.1"],
+        ["--net", "resnet18", "--set", "nets.resnet18.pretrained=true"],
+        ["--set", "precision=bf16"],
+        ["--set", "views.weak.affine.rotate=3"],
+        ["--dataset", "folder", "--image-size", "64"],
+    ],
 )
-def test_a_flag_that_is_a_setting_a_level_down_names_it(word, setting, capsys):
-    assert run.main([word]) == 2
-    assert f"did you mean {setting}" in capsys.readouterr().err
+def test_what_is_meant_can_be_given(argv, capsys):
+    assert call(capsys, *argv, "--print-config")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "given"),
+    [
+        (["--algs", "supervised,pimodel", "--steps", "3"], "--alg supervised,pimodel"),
+        (["--net", "smallnet,mlp"], "--net smallnet,mlp"),
+        (["--seeds", "0-4"], "--seed 0-4"),
+        (["--seed=0,3"], "--seed 0,3"),
+        (["--labels", "20,all"], "--labels 20,all"),
+    ],
+)
+def test_many_runs_name_the_sweep_that_is_meant(argv, given, capsys):
+    status, _, error = call(capsys, *argv)
+    meant = f"python benchmarks/sweep.py {' '.join(argv)}"
+    assert status == 2 and error == f"run.py: {given} is many runs, and this is one; for all of them: {meant}\n"
+    assert sweep.cells_of(sweep.parser().parse_args(argv), Path("out"))[1:], "which can be given, and is many"
+
+
+def test_a_sweep_s_words_may_stand_for_one(capsys):
+    singular = call(capsys, "--alg", "pimodel", "--net", "mlp", "--seed", "3", "--print-config")
+    assert call(capsys, "--algs", "pimodel", "--nets=mlp", "--seeds", "3", "--print-config") == singular and singular[0] == 0
+
+
+@pytest.mark.parametrize("text", ["48x64", "48X64", "48,64", "[48, 64]", " 48 x 64 "])
+def test_a_height_and_a_width(text, capsys):
+    words = ["--dataset", "folder", "--image-size", text]
+    status, out, error = call(capsys, *words, "--print-config")
+    assert status == 0 and yaml.safe_load(out)["datasets"]["folder"]["image_size"] == [48, 64], error
+    (cell,) = sweep.cells_of(sweep.parser().parse_args(words), Path("out"))
+    assert cell.settings.datasets["folder"]["image_size"] == (48, 64)
+
+
+@pytest.mark.parametrize("text", ["48x", "x64", "48x64x3", "48:64", "big"])
+def test_no_height_and_width(text, capsys):
+    status, _, error = call(capsys, "--dataset", "folder", "--image-size", text)
+    assert status == 2 and "image_size" in error
+
+
+def test_images_that_are_not_square(images, capsys):
+    small = ["--set", "batch={labeled: 4, unlabeled: 4}", "--set", "views.weak={flip: {}}", "--labels", 6, *QUICK]
+    assert call(capsys, "--dataset", "folder", "--data-root", images, "--image-size", "6x10", *small)[0] == 0
+    assert load("runs/mine-6x10px-6/meanteacher-smallnet-s0").image_size == (6, 10)
+
+
+def test_two_folders_of_images_do_not_meet(images, capsys):
+    """Without --out, each has a folder of its own."""
+    shutil.copytree(images, "other", dirs_exist_ok=True)
+    words = ["--dataset", "folder", "--labels", 6, *QUICK, "--set", "batch={labeled: 4, unlabeled: 4}"]
+    for root in (images, "other"):
+        assert call(capsys, *words, "--set", "views.weak={}", "--data-root", root)[0] == 0
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["mine-6", "other-6"]
+
+
+def test_missing_data_are_said_before_anything_of_the_folder(capsys):
+    Path("mine").mkdir()
+    (Path("mine") / "thesis.txt").write_text("mine")
+    call(capsys, "--alg", "supervised", *QUICK, "--out", "o")
+    for out in ("mine", "o"):
+        status, _, error = call(capsys, "--dataset", "folder", "--data-root", "nowhere", "--out", out)
+        assert status == 2 and "no folder or archive" in error and "--data-root" in error
+        words = ["--dataset", "folder", "--data-root", "nowhere", "--out", f"{out}/thesis.txt" if out == "mine" else out]
+        assert sweep.main(words) == 2 and "no folder or archive" in capsys.readouterr().err
+
+
+def test_fresh_moves_whatever_run_is_there_aside(capsys):
+    words = ["--alg", "supervised", *QUICK, "--out", "o"]
+    call(capsys, *words)
+    before = {path: path.read_bytes() for path in Path("o").rglob("*") if path.is_file()}
+    status, out, _ = call(capsys, *words, "--set", "optimizer.lr=0.3", "--fresh")
+    assert status == 0 and out.splitlines()[0] == "the run that was in o is now in o.old-1" and "from step 0" in out
+    assert {path: Path("o.old-1", *path.parts[1:]).read_bytes() for path in before} == before
+    assert json.loads(Path("o/result.json").read_text())["config"]["optimizer"]["lr"] == 0.3
+    status, out, _ = call(capsys, *words, "--set", "optimizer.lr=0.3", "--fresh")  # the same run too
+    assert status == 0 and "o is now in o.old-2" in out.splitlines()[0]
+    assert table.main(["."]) == 0
+    out, error = capsys.readouterr()
+    assert "n = 1" in out and "o.old-1 and 1 more: moved aside, and so left out; to read one, name it" in error
+    assert table.main(["o.old-1"]) == 0 and "moved aside" not in capsys.readouterr().err
+
+
+def test_fresh_leaves_what_is_there_until_the_new_run_writes(capsys):
+    words = ["--alg", "supervised", *QUICK, "--out", "o"]
+    call(capsys, *words)
+    Path("mine").mkdir()
+    Path("mine/config.yaml").write_text("epochs: 3\n")  # another program's
+    before = sorted(Path().rglob("*"))
+    for more in (["--labels", "5000"], ["--net", "torchvision:vit_b_16"], ["--set", "split_file=none.json"]):
+        status, out, _ = call(capsys, *words, *more, "--fresh")
+        assert status == 2 and out == "" and sorted(Path().rglob("*")) == before
+    status, _, error = call(capsys, *words[:-1], "mine", "--fresh")
+    assert status == 2 and "mine exists and is not the folder of a run; choose another --out\n" in error
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_fresh_begins_where_the_settings_of_the_run_cannot_be_read(capsys):
+    words = ["--alg", "supervised", *QUICK, "--out", "o"]
+    call(capsys, *words)
+    Path("o/config.yaml").write_text("{")
+    assert call(capsys, *words)[0] == 2
+    assert call(capsys, *words, "--fresh")[0] == 0 and Path("o.old-1/config.yaml").read_text() == "{"

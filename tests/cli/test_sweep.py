@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -367,6 +368,69 @@ def test_other_code_of_a_plug_in_is_stale_too():
     assert anew.returncode == 0 and "1 of 1 cells are finished" in anew.stdout, anew.stderr
     after = rows("grid")["failing-smallnet-20-s0"]
     assert after["plugins"] != before["plugins"] and after["evaluations"] == before["evaluations"]
+
+
+def test_a_run_s_words_are_a_sweep_s(capsys):
+    """Each flag of a run is one of a sweep, which takes many values where it says so; and means the same."""
+    of_run = {option for action in run.parser()._actions for option in action.option_strings}
+    of_sweep = {option for action in sweep.parser()._actions for option in action.option_strings}
+    assert of_run - of_sweep == {"--list", "--print-config"}
+    shared = shlex.split(
+        "--dataset digits --val-fraction 0.2 --split-seed 7 --threads 2 --strict --deterministic --compile --on-nan skip "
+        "--steps 9 --budget short --preset tutorial --device cpu --set eval_ema=0.9 --data-root '~/x' --alg pimodel --net mlp "
+        "--labels 30 --seed 3"
+    )
+    (cell,) = sweep.cells_of(sweep.parser().parse_args(shared), Path("out"))
+    assert cell.settings == run.read_settings(run.parse(shared))
+    plural = [{"--alg": "--algs", "--net": "--nets", "--seed": "--seeds"}.get(word, word) for word in shared]
+    assert sweep.cells_of(sweep.parser().parse_args(plural), Path("out"))[0].settings == cell.settings
+    two = sweep.cells_of(sweep.parser().parse_args(["--seeds", "0,1", "--split-seed", "7"]), Path("out"))
+    assert [(cell.settings.seed, cell.settings.split_seed) for cell in two] == [(0, 7), (1, 7)]
+    two = sweep.cells_of(sweep.parser().parse_args(["--seeds", "0,1"]), Path("out"))
+    assert [(cell.settings.seed, cell.settings.split_seed) for cell in two] == [(0, 0), (1, 1)]
+    assert [(cell.settings.alg, cell.settings.net, cell.settings.labels) for cell in two] == [("meanteacher", "wrn28_2", 20)] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--lr", "0.1"], "unknown argument '--lr'; did you mean --set optimizer.lr=0.1?"),
+        (["--set", "lr=0.1"], "there is no setting 'lr'; did you mean --set optimizer.lr=0.1?"),
+        (["--epochs", "10"], "a run's length is --steps"),
+        (["--resume"], "none is needed: the same command goes on"),
+        (["--algs", "pimodel", "--weight", "3"], "did you mean --set algorithms.pimodel.weight=3?"),
+        (["--nets", "vit_b_16"], "did you mean 'torchvision:vit_b_16'?"),
+        (["--steps", "3", "--set", "steps=4"], "steps is given twice, by --steps and by --set; keep one"),
+        (["--set", "split_seed=3"], "--set split_seed would be overridden by the grid; give --split-seed"),
+        (["--device", "cuda:1"], "give --device cuda, with CUDA_VISIBLE_DEVICES=1 before the command"),
+        (["--device", "gpu"], "--device = 'gpu' is unknown: it must be one of auto, cpu, cuda"),
+    ],
+)
+def test_first_mistakes(words, meant, capsys):
+    assert sweep.main(words) == 2
+    error = capsys.readouterr().err
+    assert meant in error and len(error.splitlines()) == 1 and not Path("runs").exists()
+
+
+@pytest.mark.slow
+def test_fresh_moves_other_runs_aside_and_keeps_those_that_are_as_asked(capfd):
+    words = grid("--device", "cpu", algs="supervised", seeds="0-1", steps=4)
+    assert sweep.main(words) == 0
+    other = [*words, "--steps", "5"]
+    capfd.readouterr()
+    assert sweep.main(other) == 1
+    assert "choose another --out, or give --fresh, which begins anew and moves this one aside" in capfd.readouterr().err
+    assert sweep.main([*other, "--seeds", "1-2", "--fresh"]) == 0
+    out, error = capfd.readouterr()
+    said = "a run that is of other settings or code will be moved aside, such as grid/supervised-smallnet-20-s1 to "
+    assert f"{said}supervised-smallnet-20-s1.old-1, and stay on the disk until you remove them" in out, error
+    steps = {path.parent.name: json.loads(path.read_text())["steps"] for path in Path("grid").glob("*/result.json")}
+    name = "supervised-smallnet-20-s"
+    assert steps == {f"{name}0": 4, f"{name}1.old-1": 4, f"{name}1": 5, f"{name}2": 5}
+    assert f"the run that was in grid/{name}1 is now in grid/{name}1.old-1" in Path(f"grid/logs/{name}1.txt").read_text()
+    assert sweep.main([*other, "--seeds", "0-2", "--fresh", "--dry-run"]) == 0
+    assert "2 finished, 1 to run" in capfd.readouterr().out, "the same command goes on, and does not begin again"
+    assert not Path(f"grid/{name}0.old-1").exists(), "a dry run moves nothing"
 
 
 def test_a_file_of_jobs_that_holds_something_else_is_one_line(tmp_path, monkeypatch, capsys):

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -147,6 +148,41 @@ def test_a_kill_at_the_worst_moment_changes_no_bit(moment, alone, tmp_path):
     assert f"from step {MOMENTS[moment][0]}, " in (tmp_path / "log").read_text()
     assert soak.differences(alone("tempens"), tmp_path / "run") == []
     assert not list((tmp_path / "run").glob("*.partial")) and not list((tmp_path / "run").glob("tmp*"))
+
+
+ASIDE = {  # where a process dies that begins anew, and whether the old run is then still in its place
+    "before the old run is moved": (True, Path, "rename", 1),
+    "before the new folder is locked": (False, folder.RunFolder, "_lock", 2),
+    "before the new settings are written": (False, files, "replace_text", 1),
+    "with new settings and without a split": (False, folder, "write_split", 1),
+}
+
+
+def dying_anew(moment, argv, log):
+    die_at(*ASIDE[moment][1:])
+    with open(log, "w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        status = run.main(argv)
+    sys.exit(status)
+
+
+@pytest.mark.parametrize("moment", ASIDE)
+@pytest.mark.parametrize("again", [[], ["--fresh"]], ids=["and goes on", "and begins anew"])
+def test_a_kill_while_a_run_begins_anew_loses_nothing(moment, again, alone, tmp_path):
+    """The old run is whole, in one place or the other; the new one ends with the bits of one that was left alone."""
+    shutil.copytree(alone("supervised"), tmp_path / "run")
+    argv = ["--alg", "tempens", *QUICK, "--out", str(tmp_path / "run")]
+    process = soak._FORKS.Process(target=dying_anew, args=(moment, [*argv, "--fresh"], str(tmp_path / "dying")))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, (tmp_path / "dying").read_text()
+    in_place = ASIDE[moment][0]
+    assert soak.differences(alone("supervised"), tmp_path / ("run" if in_place else "run.old-1")) == []
+    assert soak.Run([*argv, *again], tmp_path / "log").wait() == (2 if in_place and not again else 0)
+    if in_place and not again:
+        assert "holds a run with other settings" in (tmp_path / "log").read_text()
+        return
+    assert soak.differences(alone("supervised"), tmp_path / "run.old-1") == []
+    assert soak.differences(alone("tempens"), tmp_path / "run") == []
 
 
 def test_the_comparison_sees_a_difference(alone, tmp_path):

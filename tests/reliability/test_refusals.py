@@ -178,7 +178,7 @@ def test_other_images(tmp_path, monkeypatch, capsys):
     (tmp_path / "run/result.json").unlink()
     Image.fromarray(draw.integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / "data/train/a/0.png")
     line = refused(argv, capsys)
-    assert "holds a run with other images (data_hash " in line and "use another --out" in line
+    assert "holds a run with other images (data_hash " in line and "choose another --out, or give --fresh" in line
 
 
 def test_all_that_differs_is_told_with_the_likeliest_reason_first():

@@ -74,7 +74,7 @@ def test_a_half_done_run_of_other_code_does_not_go_on(capsys):
     assert "other code of the method or net (code 0123456789ab" in (said := capsys.readouterr().err)
     assert said.strip().endswith("use another --out, or --fresh to train it anew")
     assert run.main([*argv, "--fresh"]) == 0
-    assert "from step 0" in capsys.readouterr().out
+    assert "from step 0" in capsys.readouterr().out and Path("o.old-1/config.yaml").exists()
 
 
 @pytest.mark.slow
@@ -99,3 +99,4 @@ def test_a_sweep_says_what_is_stale_and_trains_it_anew_when_asked(capfd):
     rows = [json.loads((cell / "result.json").read_text()) for cell in cells]
     assert {row["source"] for row in rows} == {provenance.source()}
     assert times[1] == (cells[2] / "result.json").stat().st_mtime_ns, "what is not stale is not touched"
+    assert not list(Path("g").glob("*.old-*")), "nor does what is trained anew fill the disk"

@@ -12,7 +12,7 @@ import torch
 
 from ssl_zoo.data.sources import MOONS
 from ssl_zoo.errors import InputError
-from ssl_zoo.runs.row import RESULT, read_rows
+from ssl_zoo.runs.row import read_rows, results_below
 from ssl_zoo.tables.pictures.figure import open_panels
 from ssl_zoo.tables.rows import sound
 from ssl_zoo.train.evaluate import predict
@@ -62,7 +62,7 @@ def moons_of(paths: Sequence[Path], seed: int) -> tuple[list[Path], list[str]]:
     """
     rows: list[Any] = []
     folders, problems = {}, []
-    for file in (file for path in paths if path.is_dir() for file in sorted(path.rglob(RESULT))):
+    for file in (file for path in paths if path.is_dir() for file in results_below(path)):
         try:
             (row,) = read_rows([file])
         except InputError as error:

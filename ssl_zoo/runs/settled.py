@@ -1,0 +1,51 @@
+"""Settings that the data and the machine decide when a run begins, and that it then keeps."""
+
+import dataclasses
+import time
+
+from ssl_zoo import recipes
+from ssl_zoo.registry import NETS
+from ssl_zoo.runs.clock import Make, fitted, of_epochs
+from ssl_zoo.runs.folder import RunFolder
+from ssl_zoo.runs.inputs import Inputs
+from ssl_zoo.settings import RunSettings
+
+
+def as_begun(folder: RunFolder, settings: RunSettings) -> RunSettings:
+    """Return settings with what the run in a folder began with: steps of so many minutes or epochs, values of auto."""
+    if not folder.config.exists():
+        return settings
+    before = recipes.flatten(recipes.read_recipe(str(folder.config)))
+    length = (settings.minutes, settings.epochs)
+    if length != (None, None) and (before.get("minutes"), before.get("epochs")) == length:
+        every = dataclasses.replace(settings.evaluation, every=before["evaluation.every"])
+        settings = dataclasses.replace(settings, steps=before["steps"], evaluation=every)
+    own = f"nets.{settings.net}."
+    options = settings.nets[settings.net]
+    options = {name: before.get(own + name, value) if value == "auto" else value for name, value in options.items()}
+    return dataclasses.replace(settings, nets={**settings.nets, settings.net: options})
+
+
+def settled(settings: RunSettings, inputs: Inputs, began: float, make: Make) -> tuple[RunSettings, list[str]]:
+    """Return settings with what these data and this machine decide, and lines where less can be had than was wished.
+
+    Args:
+        settings: Of the run.
+        inputs: Its data.
+        began: When its minutes begin, in seconds of the monotonic clock.
+        make: Returns a trainer that begins anew.
+
+    Raises:
+        InputError: As `fitted`.
+    """
+    entry, lines = NETS.resolve(settings.net), []
+    settle_options = getattr(entry.target, "settle", None)
+    if settle_options is not None:
+        options, line = settle_options(settings.nets[settings.net], **entry.fixed)
+        settings = dataclasses.replace(settings, nets={**settings.nets, settings.net: options})
+        lines += [line] if line else []
+    if settings.epochs is not None:
+        settings = of_epochs(settings, inputs)
+    if settings.minutes is not None:
+        settings = fitted(settings, inputs, 60 * settings.minutes - (time.monotonic() - began), make)
+    return settings, lines
