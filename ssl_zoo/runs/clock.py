@@ -16,7 +16,8 @@ from ssl_zoo.train.clock import shown
 from ssl_zoo.train.trainer import Trainer
 
 Make = Callable[[RunSettings, Inputs, Path], Trainer]
-FEWEST = 50  # steps that a run of some minutes must come to
+FEWEST = 10  # steps that a run of some minutes must come to
+LIGHTER = "give more minutes, a smaller net, smaller images (`image_size`), or a smaller `batch.unlabeled`"
 USED = 0.95  # of the time that is given: other programs come and go
 LIMIT = 100_000_000  # steps, the most that a run may have
 
@@ -63,7 +64,7 @@ def fitted(settings: RunSettings, inputs: Inputs, seconds: float, make: Make) ->
         needed = FEWEST * cost / USED + settings.minutes * 60 - seconds  # type: ignore[operator]
         raise InputError(
             f"{settings.minutes:g} minutes are {steps} steps of {settings.alg} with {settings.net} here, and {FEWEST} take "
-            f"{shown(needed)}; give more minutes, a smaller net, smaller images (`image_size`), or a smaller `batch.unlabeled`"
+            f"{shown(needed)}; {LIGHTER}"
         )
     return _of(settings, steps)
 

@@ -177,9 +177,14 @@ class _Run:
     def _settle(self, inputs: Inputs, began: float) -> None:
         """Choose what these data and this machine decide, unless the run has begun with something."""
         if self.fresh or not self.folder.config.exists():
-            self.settings, lines = settled(self.settings, inputs, began, trainer_of)
+            self.settings = settled(self.settings, inputs, began, self._trial, lambda line: self._warn([line]))
             self.plain = config.plain(self.settings)
-            self._warn(lines)
+
+    def _trial(self, settings: RunSettings, inputs: Inputs, folder: Path) -> Trainer:
+        """A trainer to be timed, with the threads that the run will take."""
+        parts = assemble(settings, inputs, self.machine)
+        here = settle(self.machine, parts, self.threads)
+        return Trainer(parts.algorithm, parts.pipeline, parts.evaluator, settings, here, folder, quiet=True)
 
     def _finished(self, done: Row, identity: dict[str, str]) -> Row:
         lines = from_first(lambda: of_other_code(self.folder, done, identity, self.settings))

@@ -2,13 +2,16 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 from ssl_zoo import recipes
 from ssl_zoo.registry import NETS
-from ssl_zoo.runs.clock import Make, fitted, of_epochs
+from ssl_zoo.runs.clock import LIGHTER, Make, fitted, of_epochs
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.settings import RunSettings
+
+FEW = 200  # steps, below which a line says so
 
 
 def as_begun(folder: RunFolder, settings: RunSettings) -> RunSettings:
@@ -26,26 +29,30 @@ def as_begun(folder: RunFolder, settings: RunSettings) -> RunSettings:
     return dataclasses.replace(settings, nets={**settings.nets, settings.net: options})
 
 
-def settled(settings: RunSettings, inputs: Inputs, began: float, make: Make) -> tuple[RunSettings, list[str]]:
-    """Return settings with what these data and this machine decide, and lines where less can be had than was wished.
+def settled(settings: RunSettings, inputs: Inputs, began: float, make: Make, warn: Callable[[str], None]) -> RunSettings:
+    """Return settings with what these data and this machine decide.
 
     Args:
         settings: Of the run.
         inputs: Its data.
         began: When its minutes begin, in seconds of the monotonic clock.
         make: Returns a trainer that begins anew.
+        warn: Is told where less can be had than was wished.
 
     Raises:
         InputError: As `fitted`.
     """
-    entry, lines = NETS.resolve(settings.net), []
+    entry = NETS.resolve(settings.net)
     settle_options = getattr(entry.target, "settle", None)
     if settle_options is not None:
         options, line = settle_options(settings.nets[settings.net], **entry.fixed)
         settings = dataclasses.replace(settings, nets={**settings.nets, settings.net: options})
-        lines += [line] if line else []
+        if line:
+            warn(line)
     if settings.epochs is not None:
         settings = of_epochs(settings, inputs)
     if settings.minutes is not None:
         settings = fitted(settings, inputs, 60 * settings.minutes - (time.monotonic() - began), make)
-    return settings, lines
+        if settings.steps < FEW:
+            warn(f"{settings.minutes:g} minutes are {settings.steps} steps here, which teach little; {LIGHTER}")
+    return settings

@@ -38,9 +38,9 @@ def test_as_many_steps_as_fit_and_as_many_evaluations_as_before(second):
 def test_a_few_minutes_that_come_to_nothing_say_how_many_it_takes(second):
     given = settings(minutes=0.5)
     with pytest.raises(
-        InputError, match=r"0.5 minutes are 19 steps of supervised with smallnet here, and 50 take 63 s; give more"
+        InputError, match=r"0.5 minutes are 9 steps of supervised with smallnet here, and 10 take 30 s; give more"
     ):
-        clock.fitted(given, choose_labels(given, load_data(given)), 20, execute.trainer_of)
+        clock.fitted(given, choose_labels(given, load_data(given)), 10, execute.trainer_of)
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(1, 30), (2.5, 74), (0.001, 1)])
