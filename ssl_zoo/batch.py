@@ -30,6 +30,7 @@ class Facts(NamedTuple):
     labeled: Tensor  # (L,) int64, rows
     labels: Tensor  # (L,) int64, their classes
     unlabeled: Tensor  # int64, rows of the unlabelled stream
+    class_weights: Tensor | None = None  # (K,) float32, of the classes in the supervised loss; None: each counts 1
 
 
 class Step(NamedTuple):

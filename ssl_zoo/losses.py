@@ -27,19 +27,22 @@ def exact(like: Tensor) -> contextlib.AbstractContextManager:
     return torch.autocast(like.device.type, enabled=False) if known else contextlib.nullcontext()
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, denominator: int | None = None) -> Tensor:
-    """Cross-entropy of labelled images: sum over i of -log softmax(logits_i)[labels_i], over the denominator.
+def cross_entropy(logits: Tensor, labels: Tensor, denominator: int | None = None, weight: Tensor | None = None) -> Tensor:
+    """Cross-entropy of labelled images: sum over i of -w_i log softmax(logits_i)[labels_i], over the denominator.
 
     Args:
         logits: (B, K).
         labels: (B,) int64 classes.
         denominator: What the sum over the batch is divided by. None: B, the labelled mean (Berthelot et al. 2019,
             arXiv:1905.02249). B + U: the whole batch, as in Laine & Aila 2017 (arXiv:1610.02242).
+        weight: (K,) of the classes, w_i = weight[labels_i]; None: 1. A method gives its `self.class_weights`.
 
     Returns:
         0-dim.
     """
-    return F.cross_entropy(logits, labels, reduction="sum") / (denominator or len(labels))
+    # torch's mean: over the sum of w_i; here: over what it is without weights, so that a batch that is split over ranks
+    # gives the same number, and a batch of one class keeps its weight
+    return F.cross_entropy(logits, labels, weight, reduction="sum") / (denominator or len(labels))
 
 
 def squared_error(

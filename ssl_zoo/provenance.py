@@ -24,8 +24,8 @@ EXECUTED = (
     *("batch", "device", "ema", "files", "losses", "provenance", "ranks", "registry", "schedules", "seeds"),
     "settings",
     "algorithms/base",
-    *("data/augment", "data/dataset", "data/holdout", "data/normalisation", "data/pipeline"),
-    *("data/randaugment", "data/splits", "data/standard"),
+    *("data/augment", "data/class_weights", "data/dataset", "data/holdout", "data/normalisation"),
+    *("data/pipeline", "data/randaugment", "data/splits", "data/standard"),
     *("runs/assembly", "runs/execute", "runs/identity", "runs/inputs", "runs/layers", "runs/scores"),
     "runs/threads",
     *("train/checkpoint", "train/compile", "train/evaluate", "train/guard", "train/mechanism"),
@@ -36,7 +36,8 @@ EXECUTED = (
 APART = (
     *("config", "errors", "near", "plugins", "presets", "recipes", "trials"),
     *("data/form", "data/leakage", "data/room"),
-    *("runs/clock", "runs/confusion", "runs/fields", "runs/folder", "runs/model", "runs/report", "runs/row", "runs/settled"),
+    *("runs/clock", "runs/confusion", "runs/fields", "runs/folder", "runs/model", "runs/report", "runs/row"),
+    "runs/settled",
     *("train/clock", "train/logs"),
 )
 

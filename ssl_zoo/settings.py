@@ -20,11 +20,14 @@ class BatchSettings:
         labeled: Labelled images, B.
         unlabeled: Unlabelled images, U, for the methods that use them.
         labeled_in_unlabeled: Whether the labelled images are also in the unlabelled stream, without their labels.
+        labeled_classes: Which labelled images a step has: uniform, each image as often as any other, or balanced, each
+            class as often as any other, and within a class each image.
     """
 
     labeled: int = 64
     unlabeled: int = 64
     labeled_in_unlabeled: bool = True
+    labeled_classes: Literal["uniform", "balanced"] = "uniform"
 
     def __post_init__(self):
         between("batch.labeled", self.labeled, 1, 100_000)
@@ -169,6 +172,9 @@ class RunSettings:
         input: What a net gets of an image: channel (each channel to mean 0 and deviation 1 over the training images),
             unit (pixels to -1..1), or, before augmentation, image (each image to mean 0 and deviation 1 over all its
             values) or zca (contrast of each image, then whitening, fitted on the training images).
+        class_weights: Of the classes in the supervised loss, by their labelled images: none; balanced, n / (K n_k), as
+            scikit-learn has it; or effective, (1 - beta) / (1 - beta^n_k) with a mean of 1 (arXiv:1901.05555).
+        class_weights_beta: Of effective: 0 weighs all classes alike, 1 - 1e-7 nearly as balanced does.
         steps: Updates of the net.
         epochs: Passes over the images of the unlabelled stream, in place of steps, for every method alike; evaluations
             stay as many; null: steps.
@@ -215,6 +221,8 @@ class RunSettings:
     split_file: str | None = None
     strict: bool = False
     input: Literal["channel", "unit", "image", "zca"] = "channel"
+    class_weights: Literal["none", "balanced", "effective"] = "none"
+    class_weights_beta: float = 0.999
     steps: int = 1000
     epochs: float | None = None
     minutes: float | None = None
@@ -263,6 +271,7 @@ class RunSettings:
         if self.threads != "auto":
             between("threads", self.threads, 1, 1024)
         between("checkpoint_seconds", self.checkpoint_seconds, 0)
+        between("class_weights_beta", self.class_weights_beta, 0, 0.9999999)
         if self.eval_ema is not None:
             between("eval_ema", self.eval_ema, 0, 1)
             if self.evaluation.net == "student":

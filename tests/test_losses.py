@@ -39,6 +39,18 @@ def test_cross_entropy_by_its_denominators():
     assert cross_entropy(logits, labels, denominator=16).item() == pytest.approx(math.log(10) / 4)
 
 
+def test_cross_entropy_with_weights_of_classes():
+    """Over the number of images, not over the sum of their weights: so two halves of a batch give what the whole gives."""
+    logits, labels, weight = torch.randn(8, 3), torch.tensor([0, 0, 0, 0, 1, 2, 0, 1]), torch.tensor([0.5, 3.0, 2.0])
+    each = -logits.log_softmax(dim=1)[torch.arange(8), labels] * weight[labels]
+    whole = cross_entropy(logits, labels, weight=weight)
+    torch.testing.assert_close(whole, each.mean())
+    torch.testing.assert_close(cross_entropy(logits, labels, 16, weight), each.sum() / 16)
+    halves = [cross_entropy(logits[part], labels[part], weight=weight) for part in (slice(0, 4), slice(4, 8))]
+    torch.testing.assert_close(sum(halves) / 2, whole)
+    assert torch.equal(cross_entropy(logits, labels, weight=torch.ones(3)), cross_entropy(logits, labels))
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"), [(torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)]
 )

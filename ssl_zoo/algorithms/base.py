@@ -30,6 +30,8 @@ class AlgorithmBase(nn.Module):
         weights: For each unsupervised term of the loss, the option that is its weight: {"consistency": "weight"}.
             `total` is the sum of the terms, each of these times its weight. A term may be negative: what is to be made
             larger, such as an entropy, is a term with a minus sign.
+        class_weights: (K,) of the classes in the supervised loss, or None: `cross_entropy(logits, batch.y,
+            weight=self.class_weights)`. The trainer refuses weights that a method's loss does not use.
         exempt: Checks that the method cannot satisfy by its nature, each with the reason:
             {"ranks": "mixes random pairs, eq. 3"}. Of the class alone.
 
@@ -51,6 +53,7 @@ class AlgorithmBase(nn.Module):
         super().__init__()
         self.check_views()  # of the class; what the constructor sets later is checked where batches are made
         self.net = net
+        self.register_buffer("class_weights", facts.class_weights, persistent=False)  # of the data, as all facts
 
     def check_views(self) -> None:
         """Refuse views that break the rule.

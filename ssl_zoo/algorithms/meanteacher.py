@@ -98,7 +98,8 @@ class MeanTeacher(AlgorithmBase):
         predicted = own.softmax(dim=1) if self.space == "probabilities" else own
         target = other.softmax(dim=1) if self.space == "probabilities" else other
 
-        supervised = cross_entropy(labeled, batch.y, len(batch.x) + len(batch.u[0]) if self.ce_denominator == "batch" else None)
+        images = len(batch.x) + len(batch.u[0]) if self.ce_denominator == "batch" else len(batch.x)
+        supervised = cross_entropy(labeled, batch.y, images, self.class_weights)
         consistency = kl_divergence(predicted, target) if self.space == "kl" else squared_error(predicted, target, self.reduction)
         weight = self.weight * ramp(progress, self.ramp, self.ramp_length)
         total = supervised + weight * consistency

@@ -14,5 +14,5 @@ class Supervised(AlgorithmBase):
 
     def loss(self, batch: Batch, progress: Tensor) -> Step:
         (labeled,) = self.student_logits(batch.x)
-        supervised = cross_entropy(labeled, batch.y)
+        supervised = cross_entropy(labeled, batch.y, weight=self.class_weights)
         return Step(supervised, {"supervised": supervised})

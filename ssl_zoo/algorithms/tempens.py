@@ -76,7 +76,8 @@ class TemporalEnsembling(AlgorithmBase):
         correction = 1 - self.alpha ** visits.clamp(min=1)[:, None]  # of the start from zero
         target = (self.memory[batch.u_index] / correction).to(own.dtype)  # (U, K)
 
-        supervised = cross_entropy(labeled, batch.y, len(batch.x) + len(batch.u[0]) if self.ce_denominator == "batch" else None)
+        images = len(batch.x) + len(batch.u[0]) if self.ce_denominator == "batch" else len(batch.x)
+        supervised = cross_entropy(labeled, batch.y, images, self.class_weights)
         consistency = squared_error(predicted, target, self.reduction, row_weight=(visits > 0).to(own.dtype))
         weight = self.weight * ramp(progress, self.ramp, self.ramp_length)
         total = supervised + weight * consistency

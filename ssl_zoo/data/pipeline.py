@@ -7,6 +7,7 @@ any number of ranks.
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -43,15 +44,66 @@ class Walk:
             )
         return self._recent[epoch]
 
+    def draws(self, start: int, count: int) -> Tensor:
+        """(count,) int64, on the CPU: the places of so many draws, from one of the epochs laid end to end."""
+        parts = []
+        while count:
+            epoch, place = divmod(start, self.n)
+            part = self._permutation(epoch)[place : place + count]
+            parts.append(part)
+            start, count = start + len(part), count - len(part)
+        return torch.cat(parts) if parts else torch.empty(0, dtype=torch.int64)
+
     def places(self, step: int) -> Tensor:
         """(size,) int64, on the CPU."""
-        parts, start, wanted = [], step * self.size, self.size
-        while wanted:
-            epoch, place = divmod(start, self.n)
-            part = self._permutation(epoch)[place : place + wanted]
-            parts.append(part)
-            start, wanted = start + len(part), wanted - len(part)
-        return torch.cat(parts) if parts else torch.empty(0, dtype=torch.int64)
+        return self.draws(step * self.size, self.size)
+
+
+class BalancedWalk:
+    """Places in an order in which each class comes as often as any other, and within a class each place.
+
+    Draw d, counted from the first of step 0, belongs to round d // K, in which each of the K classes has one draw, in
+    random order. Draw r of a class is draw r of its own `Walk`. So it is as pure a function of the step.
+
+    Args:
+        labels: (n,) class of each place; K of them occur.
+        size: Draws per step.
+        seed: Of the permutations.
+        stream: A word that sets this walk apart from others at the same seed.
+    """
+
+    def __init__(self, labels: Tensor, size: int, seed: int, stream: str):
+        self.size = size
+        order = labels.cpu().argsort(stable=True)
+        classes, counts = labels.cpu().unique(return_counts=True)
+        self._members = order.split(counts.tolist())
+        self._order = Walk(len(classes), size, seed, f"{stream}/classes")
+        self._within = [
+            Walk(len(of), 1, seed, f"{stream}/class {k}") for k, of in zip(classes.tolist(), self._members, strict=True)
+        ]
+
+    def places(self, step: int) -> Tensor:
+        """(size,) int64, on the CPU."""
+        chosen, order = self._order.places(step).sort(stable=True)  # places among the classes; of one class its draws in order
+        rounds = (step * self.size + order) // len(self._members)
+        classes, counts = chosen.unique_consecutive(return_counts=True)
+        first = rounds[counts.cumsum(0) - counts]  # of each class; the rounds of its other draws are the next
+        found = torch.empty_like(order)
+        found[order] = torch.cat(
+            [
+                self._members[k][self._within[k].draws(start, count)]
+                for k, start, count in zip(classes.tolist(), first.tolist(), counts.tolist(), strict=True)
+            ]
+        )
+        return found
+
+
+def _walks(facts: Facts, sizes: Mapping[str, int], seed: int, balanced: bool) -> dict[str, Walk | BalancedWalk]:
+    """One for each stream."""
+    unlabeled = Walk(len(facts.unlabeled), sizes["unlabeled"], seed, "unlabeled")
+    if balanced:
+        return {"labeled": BalancedWalk(facts.labels, sizes["labeled"], seed, "labeled"), "unlabeled": unlabeled}
+    return {"labeled": Walk(len(facts.labeled), sizes["labeled"], seed, "labeled"), "unlabeled": unlabeled}
 
 
 class Host:
@@ -71,7 +123,7 @@ class Host:
         self,
         images: Tensor,
         device: torch.device,
-        walks: Mapping[str, Walk],
+        walks: Mapping[str, Walk | BalancedWalk],
         rows: Mapping[str, Tensor],
         parts: Mapping[str, slice],
     ):
@@ -120,6 +172,7 @@ class Pipeline:
         labeled: Names of the labelled views wanted, at least one.
         batch_labeled: B, of the whole batch.
         batch_unlabeled: U, of the whole batch.
+        labeled_classes: uniform: each labelled image as often as any other; balanced: each class.
         seed: Of the order of rows and of every augmentation.
         rank: Which slice of each batch to make.
         ranks: R; divides B and U.
@@ -142,6 +195,7 @@ class Pipeline:
         labeled: tuple[str, ...] = ("weak",),
         batch_labeled: int,
         batch_unlabeled: int,
+        labeled_classes: Literal["uniform", "balanced"] = "uniform",
         seed: int,
         rank: int = 0,
         ranks: int = 1,
@@ -171,11 +225,9 @@ class Pipeline:
         self.sizes = {"labeled": batch_labeled, "unlabeled": batch_unlabeled if unlabeled else 0}
         self.parts = {stream: slice(rank * n // ranks, (rank + 1) * n // ranks) for stream, n in self.sizes.items()}
         self.device = device or images.device
-        self.facts = Facts(facts.classes, facts.rows, *(rows.to(self.device) for rows in facts[2:]))
+        self.facts = facts._replace(**{name: getattr(facts, name).to(self.device) for name in ("labeled", "labels", "unlabeled")})
         rows = {"labeled": facts.labeled, "unlabeled": facts.unlabeled}
-        self._walks, walks = (
-            {stream: Walk(len(rows[stream]), size, seed, stream) for stream, size in self.sizes.items()} for _ in "ab"
-        )
+        self._walks, walks = (_walks(facts, self.sizes, seed, labeled_classes == "balanced") for _ in "ab")
         self._generator = torch.Generator(self.device)
         self._host: Host | None = None
         if fetch or images.device.type != self.device.type:

@@ -11,6 +11,7 @@ from ssl_zoo.data.augment import View
 from ssl_zoo.data.normalisation import Normalised, check_steps, prepare
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.device import Machine
+from ssl_zoo.errors import InputError
 from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, NETS
 from ssl_zoo.runs.inputs import Inputs
@@ -76,12 +77,37 @@ def assemble(settings: RunSettings, inputs: Inputs, machine: Machine) -> Assembl
         labeled=algorithm.labeled_views,
         batch_labeled=settings.batch.labeled,
         batch_unlabeled=settings.unlabeled,
+        labeled_classes=settings.batch.labeled_classes,
         seed=settings.seed,
         rank=rank(),
         ranks=ranks(),
         device=device,
     )
+    if facts.class_weights is not None:
+        _refuse_unweighed(settings, algorithm, pipeline, machine)
     return Assembly(algorithm, pipeline, make_evaluator(settings, inputs, normalised, machine), normalised)
+
+
+def _refuse_unweighed(settings: RunSettings, algorithm: AlgorithmBase, pipeline: Pipeline, machine: Machine) -> None:
+    """Refuse class weights that the method's loss does not use: nobody would notice.
+
+    Raises:
+        InputError: The loss of the first batch is the same with weights that are twice as large.
+    """
+    batch, weights, found = pipeline.batch(0), algorithm.class_weights, []
+    algorithm.eval()  # in which batch norm's statistics stay as they are, and nothing else is written by a loss
+    for factor in (1, 2):
+        algorithm.class_weights = factor * weights
+        seed_global(mix(settings.seed, "class weights"))
+        with machine.autocast():
+            found.append(float(algorithm.loss(batch, torch.zeros((), device=machine.device)).total.detach()))
+    algorithm.class_weights = weights
+    algorithm.train()
+    if abs(found[1] - found[0]) <= 1e-5 * abs(found[0]):
+        raise InputError(
+            f"the method '{settings.alg}' does not use class weights; give them to its supervised loss, "
+            "cross_entropy(logits, batch.y, weight=self.class_weights), or go on with `class_weights=none`"
+        )
 
 
 def scaling_of(normalised: Normalised) -> tuple[torch.Tensor, ...]:

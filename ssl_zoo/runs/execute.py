@@ -20,7 +20,7 @@ from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.identity import CODE, differing, identity_of, names_differing, other_code, parts_of, plugins_of
 from ssl_zoo.runs.inputs import Inputs, check_data, choose_labels, load_data, look_at_data, scorable
 from ssl_zoo.runs.model import write_model
-from ssl_zoo.runs.report import beginning, unsettled
+from ssl_zoo.runs.report import beginning, evened_twice, unsettled
 from ssl_zoo.runs.row import Row
 from ssl_zoo.runs.scores import made_with, scored
 from ssl_zoo.runs.settled import as_begun, settled
@@ -219,7 +219,7 @@ class _Run:
         if not self.quiet:
             for line in beginning(self.settings, inputs, trainer):
                 self.say(line)
-        self._warn(unsettled(self.settings, trainer))
+        self._warn([*evened_twice(self.settings), *unsettled(self.settings, trainer)])
 
     def _end(self, row: Row, trainer: Trainer, assembly: Assembly, inputs: Inputs) -> None:
         with self.folder.writing():

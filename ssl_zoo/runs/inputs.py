@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ssl_zoo.batch import Facts
+from ssl_zoo.data.class_weights import class_weights
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.holdout import with_test_set
 from ssl_zoo.data.leakage import leaks
@@ -90,7 +91,9 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
     learnt = ~np.isin(split.rows, held_out)
     stream = np.setdiff1d(rows, held_out if settings.batch.labeled_in_unlabeled else np.union1d(split.rows, held_out))
     known = (split.rows[learnt], split.classes[learnt], stream)
+    weights = class_weights(settings.class_weights, known[1], len(data.classes), settings.class_weights_beta)
     facts = Facts(len(data.classes), len(rows), *(torch.from_numpy(part.astype(np.int64)) for part in known))
+    facts = facts if weights is None else facts._replace(class_weights=torch.from_numpy(weights))
     return Inputs(data, split, held_out, facts)
 
 

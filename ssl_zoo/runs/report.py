@@ -47,6 +47,19 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer) -> Iterat
             f"in fp32 all the same: {', '.join(layers[:3])}{f' and {len(layers) - 3} more' if len(layers) > 3 else ''} of the "
             "net, as such a stride on so small a map gets a wrong gradient in bf16 from torch on a CPU"
         )
+    if facts.class_weights is not None:
+        by_weight = sorted(zip(facts.class_weights.tolist(), map(one_line, inputs.data.classes), strict=True))
+        (low, least), (high, most) = by_weight[0], by_weight[-1]
+        yield f"class weights: {settings.class_weights}, from {low:.3g} ('{least}') to {high:.3g} ('{most}')"
+
+
+def evened_twice(settings: RunSettings) -> Iterator[str]:
+    """Yield a line where two settings correct for unequal classes at once."""
+    if settings.batch.labeled_classes == "balanced" and settings.class_weights != "none":
+        yield (
+            f"batch.labeled_classes = balanced and class_weights = {settings.class_weights} both make up for unequal classes, so "
+            "that rare ones count twice; keep one: `class_weights=none`"
+        )
 
 
 def unsettled(settings: RunSettings, trainer: Trainer) -> Iterator[str]:

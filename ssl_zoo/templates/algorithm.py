@@ -39,7 +39,7 @@ class @CLASS@(AlgorithmBase):
     def loss(self, batch, progress):
         own, other = batch.u  # (U, C, H, W) each: two views of the rows batch.u_index
         labeled, own, other = self.student_logits(batch.x, own, other)  # (B, K), (U, K), (U, K), from one forward pass
-        supervised = cross_entropy(labeled, batch.y)
+        supervised = cross_entropy(labeled, batch.y, weight=self.class_weights)
         consistency = squared_error(own.softmax(dim=1), other.softmax(dim=1).detach())  # detached: the target
         weight = self.weight * ramp(progress, "sigmoid", self.ramp_length)
         total = supervised + weight * consistency

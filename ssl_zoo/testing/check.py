@@ -29,6 +29,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
         loss.teacher_gradients,
         dependence.weight_zero_ignores_unlabeled,
         dependence.weight_zero_is_supervised,
+        dependence.class_weights,
         dependence.hidden_labels,
         dependence.batch_untouched,
         dependence.order,

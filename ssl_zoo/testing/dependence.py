@@ -20,6 +20,7 @@ from ssl_zoo.registry import ALGORITHMS, DATASETS
 from ssl_zoo.seeds import seed_global
 from ssl_zoo.testing.subject import (
     MOMENTS,
+    K,
     N,
     Subject,
     close,
@@ -54,6 +55,33 @@ def weight_zero_is_supervised(subject: Subject) -> None:
         loss(method, batch, progress).total.backward()
         loss(supervised, batch._replace(u=(), u_index=batch.u_index[:0])).total.backward()
         _same_gradients(method, supervised, "at weight zero the update is not the supervised one")
+
+
+def class_weights(subject: Subject) -> None:
+    """Labelled images count as often as the weight of their class says, as the `class_weights` of a run ask for."""
+    use = "give them to the supervised loss: cross_entropy(logits, batch.y, weight=self.class_weights)"
+    alone = subject.without_weights()
+
+    def total(weights: list[float] | None, hidden: int | None = None) -> Tensor:
+        method = subject.make(alone, class_weights=weights)
+        batch = make_batch(method, 9)
+        x, *more = (view.clone() for view in (batch.x, *batch.x_more))
+        for view in (x, *more):
+            view[batch.y == hidden] = 0.0
+        return loss(method, batch._replace(x=x, x_more=tuple(more))).total.detach()
+
+    plain, once, twice = total(None), total([0.5, 3.0, 1.0, 2.0]), total([1.0, 6.0, 2.0, 4.0])
+    if not close(total([1.0] * K), plain):
+        fail(f"with class weights of 1 the supervised loss is not what it is without; {use}")
+    if close(once, plain, 1e-3) or not close(twice, 2 * once, 1e-4):
+        fail(
+            f"the supervised loss is {plain.item():.6g}, with class weights {once.item():.6g}, and with twice these "
+            f"{twice.item():.6g}; it is in proportion to them, with no division by their sum: {use}"
+        )
+    for k in range(K):
+        without = [0.0 if other == k else 1.0 for other in range(K)]
+        if not close(total(without, hidden=k), total(without)):
+            fail(f"with weight 0 for a class its images still change the supervised loss; {use}")
 
 
 def hidden_labels(subject: Subject) -> None:

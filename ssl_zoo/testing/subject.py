@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import torch
@@ -109,10 +109,19 @@ class Subject(NamedTuple):
         """Of each unsupervised term, the option that is its weight."""
         return self.make().weights
 
-    def make(self, options: Mapping[str, Any] = NOTHING, *, norm: bool = False, seed: int = 0) -> AlgorithmBase:
+    def make(
+        self,
+        options: Mapping[str, Any] = NOTHING,
+        *,
+        norm: bool = False,
+        seed: int = 0,
+        class_weights: Sequence[float] | None = None,
+    ) -> AlgorithmBase:
         """A fresh method around a fresh net, both from the seed."""
         seed_global(mix(seed, "net"))
-        return self.entry.target(TinyNet(norm), make_facts(), **{**self.entry.fixed, **self.options, **options}).train()
+        facts = make_facts()
+        facts = facts if class_weights is None else facts._replace(class_weights=torch.tensor(class_weights))
+        return self.entry.target(TinyNet(norm), facts, **{**self.entry.fixed, **self.options, **options}).train()
 
     def warm(self, options: Mapping[str, Any] = NOTHING, *, norm: bool = False) -> AlgorithmBase:
         """A method after some updates: memories are filled, a teacher is no longer the student."""

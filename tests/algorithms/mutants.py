@@ -39,7 +39,7 @@ class PlainMeanTeacher(AlgorithmBase):
         return labeled, own.softmax(dim=1), full_precision(self.teacher(other)).softmax(dim=1)
 
     def supervised(self, labeled, batch):
-        return cross_entropy(labeled, batch.y)
+        return cross_entropy(labeled, batch.y, weight=self.class_weights)
 
     def consistency(self, own, other):
         return squared_error(own, other)
@@ -84,7 +84,7 @@ class PlainTempEns(AlgorithmBase):
 
     def loss(self, batch, progress):
         labeled, own = self.student_logits(batch.x, *batch.u)
-        supervised = cross_entropy(labeled, batch.y)
+        supervised = cross_entropy(labeled, batch.y, weight=self.class_weights)
         weight = self.row_weight(batch.u_index)
         consistency = squared_error(own.softmax(dim=1), self.target(batch.u_index), row_weight=weight)
         total = supervised + self.weight * consistency
@@ -119,7 +119,7 @@ class Gated(AlgorithmBase):
         labeled, weak, strong = self.student_logits(batch.x, *batch.u)
         confidence, label = weak.detach().softmax(dim=1).max(dim=1)
         mask = (confidence >= self.threshold).float()
-        supervised = cross_entropy(labeled, batch.y)
+        supervised = cross_entropy(labeled, batch.y, weight=self.class_weights)
         pseudo = (F.cross_entropy(strong, label, reduction="none") * mask).mean()
         terms = {"supervised": supervised, "pseudo": pseudo, "mask": mask.mean()}
         return Step(supervised + self.weight * pseudo, terms)
@@ -161,7 +161,7 @@ class Queued(AlgorithmBase):
             z = self.head(full_precision(self.net.forward_head(features[n:], pre_logits=True)))
             z = F.normalize(z, dim=1) if self.norm else z
             one, two = (part @ self.queue.T / self.temperature for part in z.chunk(2))
-        supervised = cross_entropy(logits, torch.cat((batch.y, batch.y)))
+        supervised = cross_entropy(logits, torch.cat((batch.y, batch.y)), weight=self.class_weights)
         similarity = squared_error(one.softmax(dim=1), two.softmax(dim=1))
         terms = {"supervised": supervised, "similarity": similarity}
         return Step(supervised + self.weight * similarity, terms, {"z": z.detach().chunk(2)[0]})
@@ -201,7 +201,7 @@ class Adversarial(AlgorithmBase):
         with frozen_stats(self.net):
             inner = torch.func.grad(distance)(0.1 * unit(torch.randn_like(batch.u[0])))
             smoothness = distance(self.size * unit(inner).detach())
-        supervised = cross_entropy(labeled, batch.y)
+        supervised = cross_entropy(labeled, batch.y, weight=self.class_weights)
         terms = {"supervised": supervised, "smoothness": smoothness}
         return Step(supervised + self.weight * smoothness, terms)
 
@@ -226,7 +226,7 @@ class TwoNets(AlgorithmBase):
     def loss(self, batch, progress):
         labeled, own = self.student_logits(batch.x, *batch.u)
         theirs, other = full_precision(self.other(torch.cat((batch.x, *batch.u)))).split([len(batch.x), len(own)])
-        supervised = cross_entropy(labeled, batch.y) + cross_entropy(theirs, batch.y)
+        supervised = sum(cross_entropy(of, batch.y, weight=self.class_weights) for of in (labeled, theirs))
         agreement = squared_error(own.softmax(dim=1), other.softmax(dim=1))
         return Step(supervised + self.weight * agreement, {"supervised": supervised, "agreement": agreement})
 
@@ -515,6 +515,25 @@ class PseudoLabelsInTheSupervisedTerm(PlainMeanTeacher):
 class LabelsSmoothed(PlainMeanTeacher):
     def supervised(self, labeled, batch):
         return F.cross_entropy(labeled, batch.y, label_smoothing=0.1)
+
+
+@mutant("class_weights", "give them to the supervised loss")
+class ClassWeightsNotUsed(PlainMeanTeacher):
+    def supervised(self, labeled, batch):
+        return cross_entropy(labeled, batch.y)
+
+
+@mutant("class_weights", "with no division by their sum")
+class DividedByTheSumOfWeights(PlainMeanTeacher):  # as torch's mean, so that two ranks do not give what one gives
+    def supervised(self, labeled, batch):
+        return F.cross_entropy(labeled, batch.y, self.class_weights)
+
+
+@mutant("class_weights", "its images still change the supervised loss")
+class WeightsOfPredictions(PlainMeanTeacher):
+    def supervised(self, labeled, batch):
+        weights = torch.ones(4) if self.class_weights is None else self.class_weights
+        return (F.cross_entropy(labeled, batch.y, reduction="none") * weights[labeled.argmax(dim=1)]).mean()
 
 
 @mutant("hidden_labels", "depends on labels of unlabelled images")

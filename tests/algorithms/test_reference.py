@@ -61,8 +61,9 @@ class Paper:
         z = self.logits(x)
         p = softmax(z)
         m = len(x) + len(views[0]) if self.switches.get("whole_batch") and views else len(x)
-        loss = -np.log(p[np.arange(len(y)), y]).sum() / m
-        dz = (p - np.eye(CLASSES)[y]) / m
+        weight = np.array(self.switches.get("class_weights", [1.0] * CLASSES))[y]
+        loss = -(weight * np.log(p[np.arange(len(y)), y])).sum() / m
+        dz = weight[:, None] * (p - np.eye(CLASSES)[y]) / m
         pulls = [(dz, x)]
         w = self.w_max * rise(progress, self.length) * (LABELED / ROWS if self.switches.get("scaled") else 1)
         if views:
@@ -169,6 +170,11 @@ CASES = [
     ("meanteacher", MeanTeacher, {"decay": 0.9, "space": "logits"}, {"decay": 0.9, "logits": True}),
     ("meanteacher", MeanTeacher, {"decay": 0.9, "space": "kl"}, {"decay": 0.9, "kl": True}),
     ("meanteacher", MeanTeacher, {"decay": 0.9, "reduction": "sum"}, {"decay": 0.9, "sum": True}),
+    # weights of classes in the supervised term, over the number of images (Cui et al. 2019, arXiv:1901.05555, eq. 6)
+    ("supervised", Supervised, {}, {"class_weights": [0.5, 2.0, 1.5]}),
+    ("pimodel", Pi, {"ce_denominator": "batch"}, {"whole_batch": True, "class_weights": [0.5, 2.0, 1.5]}),
+    ("tempens", TemporalEnsembling, {"alpha": 0.6}, {"alpha": 0.6, "class_weights": [0.5, 2.0, 1.5]}),
+    ("meanteacher", MeanTeacher, {"decay": 0.7}, {"decay": 0.7, "class_weights": [0.5, 2.0, 1.5]}),
 ]
 
 
@@ -179,6 +185,8 @@ def test_loss_and_update_equal_the_papers(name, paper, options, switches):
     wanted = paper(weight, bias, w_max=3.0, length=0.5, **switches)
     consistency = {} if name == "supervised" else {"weight": 3.0, "ramp_length": 0.5}
     facts = Facts(CLASSES, ROWS, torch.arange(LABELED), torch.from_numpy(ROW_OF_CLASS), torch.arange(ROWS))
+    if "class_weights" in switches:
+        facts = facts._replace(class_weights=torch.tensor(switches["class_weights"]))
     method = ALGORITHMS.create(name, net=Linear(weight, bias), facts=facts, **consistency, **options).double()
     optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], LR)
 

@@ -4,7 +4,8 @@ from torch.utils._pytree import tree_leaves
 
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, Facts, InputError
 from ssl_zoo.data.augment import View, channel_statistics
-from ssl_zoo.data.pipeline import Pipeline, Walk
+from ssl_zoo.data.pipeline import BalancedWalk, Pipeline, Walk
+from ssl_zoo.seeds import mix
 
 N, SHAPE = 30, (8, 8, 3)
 IMAGES = torch.randint(0, 256, (N, *SHAPE), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
@@ -47,15 +48,65 @@ def test_walk_order_depends_on_seed_stream_and_epoch_alone():
     assert not torch.equal(torch.cat(forward[:10]), torch.cat(forward[10:20]))
 
 
-def test_batch_is_a_pure_function_of_the_step():
+@pytest.mark.parametrize("labeled_classes", ["uniform", "balanced"])
+def test_batch_is_a_pure_function_of_the_step(labeled_classes):
     """So that a run resumes exactly, whatever was asked before."""
-    one, two = make(), make()
+    one, two = make(labeled_classes=labeled_classes), make(labeled_classes=labeled_classes)
     batches = [one.batch(step) for step in range(12)]
     torch.manual_seed(99)
     for step in (11, 3, 0, 7):
         assert same(two.batch(step), batches[step])
     assert not same(batches[0], batches[1])
     assert not same(make(seed=1).batch(0), batches[0])
+
+
+UNEQUAL = torch.tensor([0] * 12 + [3, 3, 1] + [0] * 5 + [3] * 2)  # classes of 17, 1 and 4 places
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+def test_a_balanced_walk_shows_each_class_and_within_a_class_each_place_as_often_as_any_other(size):
+    steps = 1200 // size
+    walked = torch.cat([BalancedWalk(UNEQUAL, size, 3, "x").places(step) for step in range(steps)])
+    classes = UNEQUAL[walked]
+    for of_round in classes.split(3)[: len(classes) // 3]:
+        assert sorted(of_round.tolist()) == [0, 1, 3]
+    for k in (0, 1, 3):
+        of_class = walked[classes == k]
+        members = (k == UNEQUAL).nonzero().flatten()
+        for epoch in of_class.split(len(members))[: len(of_class) // len(members)]:
+            assert torch.equal(epoch.sort().values, members), "a permutation per epoch of the class"
+    orders = {tuple(of_round) for of_round in classes.split(3)[:60]}
+    assert len(orders) > 4, "rounds in another order each"
+
+
+def test_a_balanced_walk_depends_on_seed_stream_and_step_alone():
+    walk = BalancedWalk(UNEQUAL, 10, 3, "x")
+    forward = [walk.places(step) for step in range(30)]
+    assert all(torch.equal(walk.places(step), forward[step]) for step in (29, 0, 15, 9, 10))
+    for other in (BalancedWalk(UNEQUAL, 10, 4, "x"), BalancedWalk(UNEQUAL, 10, 3, "y")):
+        assert not torch.equal(other.places(0), forward[0])
+    joined, halves = torch.cat(forward), [BalancedWalk(UNEQUAL, 5, 3, "x").places(step) for step in range(60)]
+    assert torch.equal(torch.cat(halves), joined), "the size of a step cuts one sequence"
+
+
+def test_a_balanced_pipeline_changes_the_labelled_stream_alone():
+    uniform, balanced = make(b=6), make(b=6, labeled_classes="balanced")
+    counts = torch.zeros(3)
+    for step in range(20):
+        one, two = uniform.batch(step), balanced.batch(step)
+        assert torch.equal(one.u_index, two.u_index) and same(one.u, two.u)
+        counts += torch.bincount(two.y, minlength=3)
+    assert counts.tolist() == [40, 40, 40]  # of 2, 2 and 1 labelled rows
+    again = make(b=6, labeled_classes="balanced", fetch=True)
+    assert all(same(again.batch(step), balanced.batch(step)) for step in (0, 1, 7, 2))
+
+
+def test_without_a_word_the_walk_is_what_it_was():
+    """The batches of every result that there is."""
+    seeds = (mix(0, "rows", "labeled", epoch) for epoch in range(2))
+    epochs = torch.cat([torch.randperm(5, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+    assert torch.equal(make(b=4).batch(1).x_index, FACTS.labeled[epochs[4:8]])
+    assert same(make().batch(5), make(labeled_classes="uniform").batch(5))
 
 
 def test_batch_holds_the_rows_it_names():
@@ -99,10 +150,11 @@ def test_further_labelled_views_and_named_views():
     assert not torch.equal(batch.u[1], make().batch(2).u[1])
 
 
+@pytest.mark.parametrize("labeled_classes", ["uniform", "balanced"])
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_ranks_hold_slices_of_the_one_batch(ranks):
-    whole = make().batch(3)
-    parts = [make(rank=rank, ranks=ranks).batch(3) for rank in range(ranks)]
+def test_ranks_hold_slices_of_the_one_batch(ranks, labeled_classes):
+    whole = make(labeled_classes=labeled_classes).batch(3)
+    parts = [make(rank=rank, ranks=ranks, labeled_classes=labeled_classes).batch(3) for rank in range(ranks)]
     for k, leaf in enumerate(tree_leaves(whole)):
         torch.testing.assert_close(torch.cat([tree_leaves(part)[k] for part in parts]), leaf, atol=1e-6, rtol=0)
 
