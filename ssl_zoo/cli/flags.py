@@ -77,7 +77,9 @@ def add_data(p: Parser) -> None:
         help="resize the images of the data set `folder`: to N x N, or to height x width, such as 48x64",
     )
     p.add_argument("--skip-broken", action="store_true", help="leave out images of the data set `folder` that cannot be read")
-    p.add_argument("--strict", action="store_true", help="refuse data of which test images are also training images")
+    p.add_argument(
+        "--strict", action="store_true", help="refuse data with test images that are trained on, or an image of two classes"
+    )
     p.add_argument("--draw", metavar="equal|proportional", help="an equal number of each class, or in proportion to their sizes")
     p.add_argument("--test-fraction", metavar="F", help="share of the labelled images that is scored where there is no test set")
     p.add_argument("--val-fraction", metavar="F", help="share of the labelled images that is held out for validation")

@@ -12,7 +12,7 @@ from ssl_zoo.batch import Facts
 from ssl_zoo.data.class_weights import class_weights
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.holdout import with_test_set
-from ssl_zoo.data.leakage import leaks
+from ssl_zoo.data.leakage import contradictions, hashes, leaks
 from ssl_zoo.data.splits import Split, draw_split, hold_out, read_split
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.registry import DATASETS
@@ -97,46 +97,60 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
     return Inputs(data, split, held_out, facts)
 
 
-class Leaks(NamedTuple):
-    """Images that are scored and also trained on."""
+class Flaw(NamedTuple):
+    """What makes a score say little."""
 
-    of_test: int  # how many test images
-    said: list[str]  # a line for the test set, and one for what is held out
+    what: str
+    way_out: str  # what is to be done with the data
+    means: str  # for the score
 
 
-def find_leaks(inputs: Inputs) -> Leaks:
-    """Look for images of the test set, or held out, that are also trained on."""
+def find_flaws(inputs: Inputs) -> tuple[int, list[Flaw]]:
+    """Look for images of the test set, or held out, that are also trained on, and for one image in two classes.
+
+    Returns:
+        How many test images are also training images, and what was found.
+    """
     data, held_out = inputs.data, inputs.held_out
     rows = len(data.images)
+    trained, tested = hashes(data.images), hashes(data.test_images)
 
     def name(place: int) -> str:
         return data.names[place] if data.names else f"row {place}" if place < rows else f"test row {place - rows}"
 
-    of_test = [(rows + one, other) for one, other in leaks(data.images, data.test_images)]
-    learnt = np.setdiff1d(np.arange(rows), held_out)
-    pairs = leaks(data.images, data.images[held_out], learnt) if len(held_out) else []
-    of_held_out = [(held_out[one], other) for one, other in pairs]
-    said = [
-        one_line(
-            f"{len(found)} of {count} {kind} images are also training images, such as {name(found[0][0])}, "
-            f"which is {name(found[0][1])}"
+    of_test = [(rows + one, other) for one, other in leaks(trained, tested)]
+    learnt, scored = np.setdiff1d(np.arange(rows), held_out), [trained[row] for row in held_out] if trained else []
+    of_held_out = [(held_out[one], other) for one, other in leaks(trained, scored, learnt)]
+    by_heart = ("remove them from the training set", "the score counts what was learnt by heart")
+    found = [
+        Flaw(
+            f"{len(pairs)} of {count} {kind} images are also training images, such as {name(pairs[0][0])}, "
+            f"which is {name(pairs[0][1])}",
+            *by_heart,
         )
-        for kind, count, found in (("test", len(data.test_images), of_test), ("validation", len(held_out), of_held_out))
-        if found
+        for kind, count, pairs in (("test", len(data.test_images), of_test), ("validation", len(held_out), of_held_out))
+        if pairs
     ]
-    return Leaks(len(of_test), said)
+    labels = np.concatenate((data.labels, data.test_labels))
+    of_two = contradictions([*trained, *tested], labels)
+    if of_two:
+        one, other = (f"{name(row)} ('{data.classes[labels[row]]}')" for row in of_two[0])
+        what = f"{len(of_two)} images have the same pixels as an image of another class, such as {one} and {other}"
+        found.append(Flaw(what, "give each one class", "no net can be right about both"))
+    return len(of_test), found
 
 
 def check_data(settings: RunSettings, inputs: Inputs) -> tuple[int, list[str]]:
-    """Return how many test images are also trained on, and lines about these and about files that were left out.
+    """Return how many test images are also trained on, and lines about flaws of the data and files that were left out.
 
     Raises:
-        InputError: There are such images, and `strict` is set.
+        InputError: The data have such a flaw, and `strict` is set.
     """
-    found = find_leaks(inputs)
-    if settings.strict and found.said:
-        raise InputError(f"{found.said[0]}; remove them from the training set, or go on without `strict=True`")
-    return found.of_test, [*_unread(settings), *_left_out(inputs.data), *(_flattering(line) for line in found.said)]
+    leaked, flaws = find_flaws(inputs)
+    if settings.strict and flaws:
+        raise InputError(one_line(f"{flaws[0].what}; {flaws[0].way_out}, or go on without `strict=True`"))
+    said = [one_line(f"{flaw.what}: {flaw.means}; `strict=True` refuses such data") for flaw in flaws]
+    return leaked, [*_unread(settings), *_left_out(inputs.data), *said]
 
 
 def _unread(settings: RunSettings) -> Iterator[str]:
@@ -153,7 +167,3 @@ def _left_out(data: Dataset) -> Iterator[str]:
     if data.skipped:
         some = "1 file is" if len(data.skipped) == 1 else f"{len(data.skipped):,} files are"
         yield f"{some} left out, such as: {one_line(data.skipped[0])}; all are in left_out.txt of the run's folder"
-
-
-def _flattering(line: str) -> str:
-    return f"{line}: the score counts what was learnt by heart; `strict=True` refuses such data"

@@ -20,7 +20,7 @@ from PIL import Image
 from ssl_zoo import DATASETS, InputError
 from ssl_zoo.cli import run
 from ssl_zoo.data import archive as module
-from ssl_zoo.data.leakage import leaks
+from ssl_zoo.data.leakage import contradictions, hashes, leaks
 from ssl_zoo.runs.inputs import choose_labels, load_data
 
 SIDE = 8
@@ -416,10 +416,11 @@ def leak(root):
 
 def test_leaks_are_found_by_content(root):
     whole = load(root)
-    assert leaks(whole.images, whole.test_images) == []
+    assert leaks(hashes(whole.images), hashes(whole.test_images)) == []
     leak(root)
     whole = load(root)
-    assert [(whole.names[8 + test], whole.names[train]) for test, train in leaks(whole.images, whole.test_images)] == [
+    found = leaks(hashes(whole.images), hashes(whole.test_images))
+    assert [(whole.names[8 + test], whole.names[train]) for test, train in found] == [
         ("test/ant/again.bmp", "train/ant/3.png"),
         ("test/bee/9.png", "train/ant/2.png"),
     ]
@@ -428,7 +429,9 @@ def test_leaks_are_found_by_content(root):
 def test_points_that_are_equal_by_chance_are_no_leaks():
     for name in ("moons", "digits"):
         data = DATASETS.create(name, None)
-        assert leaks(data.images, data.test_images) == []
+        trained, tested = hashes(data.images), hashes(data.test_images)
+        assert leaks(trained, tested) == [] and leaks(trained, trained[:3]) == [(0, 0), (1, 1), (2, 2)][: 3 * (name == "digits")]
+        assert contradictions([*trained, *tested], np.concatenate((data.labels, data.test_labels))) == []
 
 
 def call(capsys, *argv):
@@ -473,6 +476,47 @@ def test_a_validation_image_that_is_also_trained_on_is_a_leak(root, tmp_path, mo
     status, _, error = call(capsys, *argv, "--out", str(tmp_path / "run"))
     assert status == 0 and f"WARNING: {said}" in error
     assert json.loads((tmp_path / "run/result.json").read_text())["leaked_test_images"] == 0
+
+
+def test_one_image_in_two_classes_is_found_and_within_a_class_is_no_complaint():
+    pixels, other = np.zeros((1, 4, 5, 3), np.uint8), np.ones((1, 4, 5, 3), np.uint8)
+    images = hashes(np.concatenate([pixels, other, pixels, pixels, other, pixels]))
+    assert contradictions(images, np.array([0, 1, 0, 0, 1, 0])) == []
+    assert contradictions(images, np.array([0, 1, 2, 0, 1, -1])) == [(0, 2), (2, 0), (3, 2)]
+    assert contradictions(images, np.array([0, 1, -1, -1, -1, -1])) == [], "a class that is not known is no other class"
+    assert contradictions(hashes(np.zeros((3, 2, 2, 4), np.uint8)), np.array([0, 1, 2])) == [], "equal by chance"
+
+
+@pytest.mark.parametrize(
+    ("copy", "place", "said"),
+    [
+        ("train/bee/0.png", "train/ant/9.png", "train/ant/9.png ('ant') and train/bee/0.png ('bee')"),
+        ("test/ant/0.png", "test/bee/9.png", "test/ant/0.png ('ant') and test/bee/9.png ('bee')"),
+    ],
+)
+def test_a_run_reports_one_image_in_two_classes_and_refuses_it_when_strict(
+    root, tmp_path, monkeypatch, capsys, copy, place, said
+):
+    monkeypatch.setenv("SSL_ZOO_CACHE", str(tmp_path / "cache"))
+    (root / place).write_bytes((root / copy).read_bytes())
+    argv = ["--dataset", "folder", "--data-root", str(root), "--labels", "4", "--out", str(tmp_path / "run")]
+    line = f"2 images have the same pixels as an image of another class, such as {said}"
+    status, _, error = call(capsys, *argv, "--strict")
+    assert status == 2 and error == f"run.py: {line}; give each one class, or go on without --strict\n"
+    assert not (tmp_path / "run").exists()
+    status, _, error = call(capsys, *argv)
+    assert status == 0 and f"WARNING: {line}: no net can be right about both; --strict refuses such data" in error
+
+
+def test_a_copy_within_a_class_is_no_flaw(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SSL_ZOO_CACHE", str(tmp_path / "cache"))
+    (root / "train/ant/9.png").write_bytes((root / "train/ant/0.png").read_bytes())
+    (root / "test/ant/9.png").write_bytes((root / "test/ant/0.png").read_bytes())
+    (root / "unlabeled").mkdir()
+    (root / "unlabeled/0.png").write_bytes((root / "train/bee/0.png").read_bytes())
+    argv = ["--dataset", "folder", "--data-root", str(root), "--labels", "4", "--strict", "--out", str(tmp_path / "run")]
+    status, _, error = call(capsys, *argv)
+    assert status == 0 and "WARNING" not in error
 
 
 def test_no_warning_where_nothing_is_wrong(root, tmp_path, capsys, monkeypatch):
