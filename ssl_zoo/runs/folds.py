@@ -49,9 +49,8 @@ def execute_folds(
         if not quiet:
             told.get("say", print)(f"fold {fold} of {count}")
         here = dataclasses.replace(settings, fold=fold)
-        if fold and settings.minutes is not None:
-            kept = rows[0]["config"]
-            every = dataclasses.replace(settings.evaluation, every=kept["evaluation"]["every"])
-            here = dataclasses.replace(here, minutes=None, steps=rows[0]["steps"], evaluation=every)
+        if fold:
+            every = dataclasses.replace(settings.evaluation, every=rows[0]["config"]["evaluation"]["every"])
+            here = dataclasses.replace(here, minutes=None, epochs=None, steps=rows[0]["steps"], evaluation=every)
         rows.append(execute(here, out / f"fold-{fold}", data=data, fresh=fresh, quiet=quiet, **told))
     return rows

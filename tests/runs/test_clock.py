@@ -38,7 +38,7 @@ def test_as_many_steps_as_fit_and_as_many_evaluations_as_before(second):
 def test_a_few_minutes_that_come_to_nothing_say_how_many_it_takes(second):
     given = settings(minutes=0.5)
     with pytest.raises(
-        InputError, match=r"0.5 minutes are 9 steps of supervised with smallnet here, and 10 take 30 s; give more"
+        InputError, match=r"0.5 minutes are 9 steps of supervised with smallnet here, and 10 take 31 s; give more"
     ):
         clock.fitted(given, choose_labels(given, load_data(given)), 10, execute.trainer_of)
 

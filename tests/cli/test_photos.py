@@ -1,0 +1,213 @@
+"""A folder of photos as a new user has it, from the command line to a score: what is said, written and never trained on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ssl_zoo
+from ssl_zoo import InputError
+from ssl_zoo.cli import run, sweep
+from ssl_zoo.runs.folds import execute_folds
+
+ENDINGS = ("jpg", "png", "jpeg", "webp", "bmp")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SSL_ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+def put(folder, count, first=0):
+    """Photos of sizes and formats of their own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(first, first + count):
+        rng = np.random.default_rng([i, *str(folder).encode()])
+        pixels = rng.integers(0, 256, (*rng.integers(20, 60, 2), 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"IMG_{i}.{ENDINGS[i % len(ENDINGS)]}")
+
+
+@pytest.fixture
+def photos():
+    """Three class folders and a loose one, without a test set."""
+    for name in ("ant", "bee", "cat"):
+        put(Path("photos") / name, 10)
+    put(Path("photos/unsorted"), 8)
+    return Path("photos")
+
+
+QUICK = [
+    "--net",
+    "smallnet",
+    "--steps",
+    "2",
+    "--image-size",
+    "16",
+    "--device",
+    "cpu",
+    "--set",
+    "batch={labeled: 4, unlabeled: 4}",
+]
+
+
+def command(capsys, *words, status=0):
+    """What a command prints."""
+    assert run.main([*words, *QUICK]) == status
+    return capsys.readouterr()
+
+
+def result(folder):
+    return json.loads((Path(folder) / "result.json").read_text())
+
+
+def test_a_folder_of_photos_alone(photos, capsys):
+    said = command(capsys, "--data-root", "photos").out
+    assert "'" + str(photos.resolve()) + "/unsorted' is taken as images without labels" in said
+    assert "there is no test set: 6 of 30 labelled images (20 %, of each class) are held out and scored" in said
+    assert "24 labelled images, 32 in the unlabelled stream, 6 held out to be scored" in said
+    last = said.splitlines()[-3]
+    assert last.startswith("accuracy ") and "(95 % interval " in last and "6 labelled images held out and scored)" in last
+    row = result("runs/photos-16px-all/meanteacher-smallnet-s0")
+    assert (row["scored"], row["labels"], row["steps"], sum(map(sum, row["confusion"]))) == ("held-out", "all", 2, 6)
+
+
+def test_the_same_images_are_scored_whatever_the_seed_and_method(photos, capsys):
+    found = set()
+    for words in (["--seed", "1"], ["--alg", "supervised", "--split-seed", "2"]):
+        command(capsys, "--data-root", "photos", *words, "--out", f"out{len(found)}")
+        found.add(result(f"out{len(found)}")["data_hash"])
+    assert len(found) == 1
+    command(capsys, "--data-root", "photos", "--test-fraction", "0.5", "--out", "half")
+    assert sum(map(sum, result("half")["confusion"])) == 15
+
+
+def test_folds_score_every_labelled_image_once(photos, capsys):
+    said = command(capsys, "--data-root", "photos", "--folds", "3", "--out", "f").out
+    last = said.splitlines()[-3]
+    assert "30 labelled images, each scored once, by one of 3 nets that had not seen it)" in last
+    rows = [result(f"f/fold-{k}") for k in range(3)]
+    right = sum(row["accuracy"] * sum(map(sum, row["confusion"])) for row in rows)
+    assert last.startswith(f"accuracy {100 * right / 30:.2f} %") and len({row["data_hash"] for row in rows}) == 3
+    assert ssl_zoo.load("f/fold-2").classes == ("ant", "bee", "cat")
+    again = command(capsys, "--data-root", "photos", "--folds", "3", "--out", "f").out  # all are finished
+    assert again.splitlines()[-3] == last and again.count("finished already") == 3
+    error = command(capsys, "--data-root", "photos", "--out", "f", status=2).err
+    assert "f exists and is not the folder of a run" in error
+
+
+def test_folds_from_python_have_the_steps_of_the_first(photos, monkeypatch):
+    monkeypatch.setattr("ssl_zoo.runs.clock.seconds_per_step", lambda *args: 0.5)
+    small = {"batch": {"labeled": 4, "unlabeled": 4}, "datasets.folder.image_size": 8, "device": "cpu"}
+    given = ssl_zoo.recipe("photos", data_root="photos", net="smallnet", minutes=0.6, folds=2, **small)
+    rows = execute_folds(given, Path("f"), quiet=True)
+    assert rows[0]["steps"] == rows[1]["steps"] > 10 and [row["config"]["fold"] for row in rows] == [0, 1]
+    with pytest.raises(InputError, match="`folds` is not given"):
+        execute_folds(ssl_zoo.recipe("photos"), Path("g"))
+    with pytest.raises(InputError, match="f/fold-0 is the folder of a single run, and folds have one each below it"):
+        execute_folds(given, Path("f/fold-0"), quiet=True)
+
+
+def test_a_test_set_of_ones_own_is_used_and_folds_are_refused(photos, capsys):
+    for name in ("ant", "bee"):
+        put(photos / "test" / name, 3, first=50)
+    (photos / "test/cat").mkdir()
+    said = command(capsys, "--data-root", "photos").out
+    assert "'s" not in said and "test' has no image of cat: scores are of the other 2 classes" in said
+    row = result("runs/photos-16px-all/meanteacher-smallnet-s0")
+    assert row["scored"] == "test" and [sum(line) for line in row["confusion"]] == [3, 3, 0]
+    error = command(capsys, "--data-root", "photos", "--folds", "3", "--out", "f", status=2).err
+    assert "folds are for data without a test set" in error and not Path("f").exists()
+
+
+def test_a_validation_folder_is_validated_by_and_never_trained_on(photos, capsys):
+    for name in ("ant", "bee", "cat"):
+        put(photos / "val" / name, 2, first=70)
+        put(photos / "test" / name, 2, first=80)
+    words = ["--data-root", "photos", "--set", "selection=validation", "--out", "v"]
+    said = command(capsys, *words).out
+    assert "30 labelled images, 6 held out for validation, 38 in the unlabelled stream, 6 test images" in said
+    assert "validation accuracy " in said.splitlines()[-3] and "validation_accuracy" in result("v")
+    split = json.loads(Path("v/split.json").read_text())
+    assert split["validation"] == [*range(30, 36)] and max(split["rows"]) == 29
+    error = command(capsys, *words[:-1], "w", "--val-fraction", "0.2", status=2).err
+    assert "set --val-fraction 0" in error
+
+
+def test_val_fraction_without_a_test_set(photos, capsys):
+    said = command(capsys, "--data-root", "photos", "--val-fraction", "0.25").out
+    assert "18 labelled images, 6 held out for validation, 26 in the unlabelled stream, 6 held out to be scored" in said
+    assert "validation accuracy " in said.splitlines()[-3]
+
+
+def test_a_table_of_labels(photos, capsys):
+    lines = ["path,label"] + [
+        f"{path},{path.parent.name if path.parent.name != 'unsorted' else ''}" for path in sorted(photos.rglob("*.*"))
+    ]
+    Path("labels.csv").write_text("\n".join(lines))
+    said = command(capsys, "--data-root", "labels.csv").out
+    assert "24 labelled images, 32 in the unlabelled stream, 6 held out to be scored" in said
+    Path("apart").mkdir()
+    Path("labels.csv").rename("apart/some.csv")
+    again = command(capsys, "--data-root", ".", "--labels-file", "apart/some.csv", "--out", "b").out
+    assert "24 labelled images, 32 in the unlabelled stream" in again
+
+
+def test_what_was_left_out_is_listed(photos, capsys):
+    (photos / "ant/IMG_0.jpg").write_bytes(b"<html>Not found</html>")
+    (photos / "bee/IMG_1.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    (photos / "bee/notes.txt").write_text("yes")
+    error = command(capsys, "--data-root", "photos", "--out", "x", status=2).err
+    assert "2 of 38 images cannot be read, such as: " in error and "an HTML page" in error and "--skip-broken" in error
+    assert not Path("x").exists()
+    found = command(capsys, "--data-root", "photos", "--out", "x", "--skip-broken")
+    assert "WARNING: 3 files are left out, such as: " in found.err and "left_out.txt" in found.err
+    listed = Path("x/left_out.txt").read_text().splitlines()
+    assert len(listed) == 3 and "a pointer of git-lfs" in listed[1] and listed[2].endswith("notes.txt' is no image by its name")
+
+
+def test_a_length_on_top_of_a_recipe_holds(capsys):
+    for words, wanted in (
+        (["--steps", "7"], (7, None, None)),
+        (["--epochs", "3"], (1000, 3.0, None)),
+        (["--minutes", "5"], (1000, 100.0, 5.0)),
+        (["--set", "steps=7"], (7, None, None)),
+        (["--steps", "7", "--minutes", "5"], (7, None, 5.0)),
+    ):
+        assert run.main(["--data-root", "x", *words, "--print-config"]) == 0
+        found = ssl_zoo.recipes.parse_yaml(capsys.readouterr().out, "it")
+        assert (found["steps"], found["epochs"], found["minutes"]) == wanted, words
+    assert ssl_zoo.recipe("photos", steps=7).epochs is None
+
+
+def test_arrays_without_a_test_set():
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8)
+    labels = np.array([0, 1] * 8 + [-1] * 4)
+    settings = ssl_zoo.recipe("digits", net="smallnet", steps=2, labels="all", batch={"labeled": 4, "unlabeled": 4}, device="cpu")
+    row = ssl_zoo.run(settings, "a", data=(images, labels), quiet=True)
+    assert row["scored"] == "held-out" and [sum(line) for line in row["confusion"]] == [2, 2]
+    with pytest.raises(InputError, match="test_images and test_labels go together"):
+        ssl_zoo.run(settings, "b", data=(images, labels, images, None), quiet=True)
+
+
+def test_cells_of_a_sweep_score_the_same_images(photos, capsys):
+    words = [
+        "--data-root",
+        "photos",
+        "--algs",
+        "supervised,pimodel",
+        "--seeds",
+        "0-1",
+        "--out",
+        "g",
+        "--nets",
+        "smallnet",
+        "--steps",
+        "2",
+    ]
+    assert sweep.main([*words, "--image-size", "16", "--set", "batch={labeled: 4, unlabeled: 4}", "--labels", "12"]) == 0
+    rows = [json.loads(path.read_text()) for path in sorted(Path("g").glob("*/result.json"))]
+    assert len(rows) == 4 and len({row["data_hash"] for row in rows}) == 1 and {row["scored"] for row in rows} == {"held-out"}
