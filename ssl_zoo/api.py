@@ -58,7 +58,7 @@ def run(
         data: In place of the data set that the settings name: (images, labels, test_images, test_labels), or with the
             classes' names fifth. Images are (n, H, W, C) or (n, H, W), uint8 or floats in [0, 1]; labels (n,), with -1
             for an image without one. Without a test set: (images, labels), or None for both of it. Or a `Dataset`.
-        fresh: Train anew, if the folder holds this run.
+        fresh: Begin anew. A run that is in the folder, this one or another, is moved aside, to FOLDER.old-1.
         quiet: Print nothing but warnings, and show no bar.
 
     Returns:

@@ -126,7 +126,7 @@ def test_a_run_resumes(monkeypatch):
     assert parts["evaluations"] == whole["evaluations"]
 
 
-def test_fresh_trains_anew_and_only_this_run():
+def test_fresh_trains_anew_whatever_run_is_there_and_keeps_that(capsys):
     ssl_zoo.run(quick(alg="supervised"), "o", quiet=True)
     before = Path("o/result.json").stat().st_mtime_ns
     row = ssl_zoo.run(quick(alg="supervised"), "o", quiet=True, fresh=True)
@@ -134,9 +134,26 @@ def test_fresh_trains_anew_and_only_this_run():
     lines = [json.loads(line)["step"] for line in Path("o/metrics.jsonl").read_text().splitlines()]
     assert lines == sorted(lines) and lines[-1] == 6, "nothing of the first is left in the metrics"
     kept = Path("o/result.json").read_bytes()
-    with pytest.raises(InputError, match=r"other settings .*; choose another folder"):
-        ssl_zoo.run(quick(alg="pimodel"), "o", quiet=True, fresh=True)
+    said = r"other settings .*; choose another folder, or give `fresh=True`, which begins anew and moves this one aside$"
+    with pytest.raises(InputError, match=said):
+        ssl_zoo.run(quick(alg="pimodel"), "o", quiet=True)
     assert Path("o/result.json").read_bytes() == kept
+    capsys.readouterr()
+    assert ssl_zoo.run(quick(alg="pimodel"), "o", quiet=True, fresh=True)["algorithm"] == "pimodel"
+    assert Path("o.old-2/result.json").read_bytes() == kept and Path("o.old-1/result.json").exists()
+    assert capsys.readouterr() == ("", "WARNING: the run that was in o is now in o.old-2\n"), "nothing is moved in silence"
+    (Path("mine")).mkdir()
+    Path("mine/thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="mine exists and is not the folder of a run"):
+        ssl_zoo.run(quick(alg="pimodel"), "mine", quiet=True, fresh=True)
+
+
+def test_a_finished_run_says_so(capsys):
+    ssl_zoo.run(quick(alg="supervised"), "o", quiet=True)
+    ssl_zoo.run(quick(alg="supervised"), "o", quiet=True)
+    assert capsys.readouterr() == ("", "")
+    ssl_zoo.run(quick(alg="supervised"), "o")
+    assert capsys.readouterr().out == "this run is finished already (o); `fresh=True` trains it anew\n"
 
 
 def test_the_library_speaks_of_no_flags():
