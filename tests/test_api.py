@@ -75,15 +75,15 @@ def test_a_home_folder_in_every_path(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
     (tmp_path / "home/mine.yaml").write_text("{steps: 3, net: smallnet, alg: supervised, device: cpu, evaluation: {every: 3}}")
-    (tmp_path / "home/nothing.py").write_text("from ssl_zoo import ALGORITHMS\n")
+    (tmp_path / "home/at_home.py").write_text("from ssl_zoo import ALGORITHMS\n")
     settings = ssl_zoo.recipe("digits", "~/mine.yaml")
     assert settings.steps == 3
     ssl_zoo.run(settings, "~/runs/a", quiet=True)
     assert (tmp_path / "home/runs/a/split.json").exists() and ssl_zoo.load("~/runs/a").classes == tuple("0123456789")
     again = ssl_zoo.run(dataclasses.replace(settings, split_file="~/runs/a/split.json", split_seed=7), "~/runs/b", quiet=True)
     assert again["config"]["split_file"] == "~/runs/a/split.json" and again["labels"] == 20
-    with pytest.raises(InputError, match=r"plug-in ~/nothing.py: it registers nothing"):
-        ssl_zoo.recipe(plugin="~/nothing.py")
+    with pytest.raises(InputError, match=r"plug-in ~/at_home.py: it registers nothing"):
+        ssl_zoo.recipe(plugin="~/at_home.py")
     assert not (tmp_path / "~").exists()
 
 

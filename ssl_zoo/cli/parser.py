@@ -41,6 +41,7 @@ OTHER_WORDS = {  # for flags that are no settings, where a command has them
     "--print-config": "dry_run",
     "--scale": "steps num_steps epochs",
 }
+OF_RUN = ("--list", "--print-config")  # flags of one command alone that others are asked for
 
 
 class Parser(argparse.ArgumentParser):
@@ -80,6 +81,8 @@ class Parser(argparse.ArgumentParser):
             if option in own and folded(bare) in map(folded, others.split()):
                 shown = "" if value is near.NO_VALUE or option == "--scale" else f" {value}"  # which is a share of the steps
                 return f"did you mean {option}{shown}? "
+        if word in OF_RUN and self._at_hand is not None:
+            return f"`run {word}` has it; "
         spelt = {option[2:].replace("-", "_"): option for option in sorted(own)}
         own_flag = asked(spelt[name] for name in close(bare, spelt))
         if self._at_hand is None:

@@ -397,6 +397,7 @@ def test_a_run_s_words_are_a_sweep_s(capsys):
         (["--lr", "0.1"], "unknown argument '--lr'; did you mean --set optimizer.lr=0.1?"),
         (["--set", "lr=0.1"], "there is no setting 'lr'; did you mean --set optimizer.lr=0.1?"),
         (["--epochs", "10"], "a run's length is --steps"),
+        (["--list"], "unknown argument '--list'; `run --list` has it; settings are given as --set KEY=VALUE"),
         (["--resume"], "none is needed: the same command goes on"),
         (["--algs", "pimodel", "--weight", "3"], "did you mean --set algorithms.pimodel.weight=3?"),
         (["--nets", "vit_b_16"], "did you mean 'torchvision:vit_b_16'?"),
