@@ -71,11 +71,16 @@ def raised(kind: str, entry: Entry, error: BaseException) -> InputError:
     Args:
         kind: What the entry is, such as "net".
         entry: Whose code it is.
-        error: What it raised.
+        error: What it raised; notes on it are said too.
     """
     first = next(filter(None, (line.strip() for line in str(error).splitlines())), "")
-    what = f"{type(error).__name__}{': ' if first else ''}{first}"
+    what = f"{type(error).__name__}{': ' if first else ''}{first}" + "".join(f" ({note})" for note in _notes(error))
     return InputError(f"plug-in {entry.origin}: the {kind} '{entry.name}' raised {what}{_place(entry.target, error)}")
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What was noted on an error by whoever it passed through."""
+    return getattr(error, "__notes__", [])
 
 
 def _place(target: Callable[..., Any], error: BaseException) -> str:

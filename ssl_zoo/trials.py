@@ -31,9 +31,10 @@ def net(made: Any, args: tuple[Any, ...]) -> str | None:
     try:
         with torch.random.fork_rng(devices=()), torch.no_grad():
             out = made.eval()(torch.zeros(2, channels, *size))
-    except Exception:
+    except Exception as error:
         if torch.cuda.is_available():  # it may need the device that it is moved to next
             return None
+        error.add_note(of_images(size))
         raise
     finally:
         made.train(training)
@@ -43,6 +44,15 @@ def net(made: Any, args: tuple[Any, ...]) -> str | None:
     if not any(p.requires_grad for p in made.parameters()):
         return "has no parameter that requires a gradient, so there is nothing to train"
     return None
+
+
+def of_images(size: tuple[int, ...]) -> str:
+    """Return what is said beside an error of a net: on which images, whose size may be the reason.
+
+    Args:
+        size: Height, width.
+    """
+    return f"with images of {size[0]}x{size[1]}; if they are too small or do not fit, resize them"
 
 
 def method(made: Any, args: tuple[Any, ...]) -> str | None:

@@ -53,7 +53,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "ladders": {"recipes", "registry", "errors"},
     "provenance": {""},
     "plugins": {"algorithms", "data", "nets", "trials", "registry", "errors"},
-    "runs": {"runs", "algorithms.base", "batch", "ema", "ranks", "seeds", "errors", *RUN},
+    "runs": {"runs", "algorithms.base", "batch", "ema", "ranks", "seeds", "errors", "trials", *RUN},
     "sweeps": {
         "sweeps",
         "config",

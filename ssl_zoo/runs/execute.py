@@ -20,6 +20,7 @@ from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.identity import CODE, differing, identity_of, names_differing, other_code, parts_of, plugins_of
 from ssl_zoo.runs.inputs import Inputs, check_data, choose_labels, load_data, look_at_data, scorable
 from ssl_zoo.runs.model import write_model
+from ssl_zoo.runs.rehearsal import rehearse
 from ssl_zoo.runs.report import beginning, evened_twice, unsettled
 from ssl_zoo.runs.row import Row
 from ssl_zoo.runs.scores import made_with, scored
@@ -161,6 +162,7 @@ class _Run:
         if done is not None:
             return self._finished(done, identity)
         assembly = assemble(self.settings, inputs, self.machine)
+        rehearse(self.settings, assembly, self.machine)
         trainer = self._trainer(assembly, identity)
         from_first(lambda: self._begin(inputs, trainer))
         known = made_with(self.settings, self.plain, identity, trainer)
@@ -183,6 +185,7 @@ class _Run:
     def _trial(self, settings: RunSettings, inputs: Inputs, folder: Path) -> Trainer:
         """A trainer to be timed, with the threads that the run will take."""
         parts = assemble(settings, inputs, self.machine)
+        rehearse(settings, parts, self.machine)
         here = settle(self.machine, parts, self.threads)
         return Trainer(parts.algorithm, parts.pipeline, parts.evaluator, settings, here, folder, quiet=True)
 
