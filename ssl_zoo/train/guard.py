@@ -1,6 +1,6 @@
-"""Guards while a run goes on: against a loss term that does nothing, and one that is not finite."""
+"""Guards while a run goes on: against a loss term that does nothing, and one that is not finite; ways out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Step
+from ssl_zoo.settings import RunSettings
 
 LOOKS = 5  # in a row at which a term must do nothing
 SHARE = 0.1  # of the run that these must span: a memory may need an epoch to fill, a threshold some steps to be passed
@@ -135,6 +136,24 @@ def weights_not_finite(module: nn.Module) -> str | None:
     weights = dict(module.named_parameters())
     finite = torch.stack([p.isfinite().all() for p in weights.values()]).tolist()
     return None if all(finite) else [*weights][finite.index(False)]
+
+
+def ways_out(settings: RunSettings, precision: str, weighted: Sequence[str], skip: bool) -> str:
+    """Return what can be done where a loss, a weight or a prediction is not finite.
+
+    Args:
+        settings: Of the run.
+        precision: That it was made in.
+        weighted: Terms of the method's loss that have a weight.
+        skip: Whether it would help to skip steps: not where every loss and gradient was finite.
+    """
+    ways = ["lower optimizer.lr" + (" or the method's weight" if weighted else "")]
+    ways.append("set optimizer.clip" if settings.optimizer.clip is None else "lower optimizer.clip")
+    if precision == "bf16":
+        ways.append("give `precision=fp32`")
+    if skip and settings.on_nan != "skip":
+        ways.append("give `on_nan=skip`")
+    return f"{', '.join(ways[:-1])}, or {ways[-1]}"
 
 
 def _largest(value: Tensor, of: list[Tensor]) -> Tensor:

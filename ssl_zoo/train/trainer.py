@@ -25,7 +25,7 @@ from ssl_zoo.train.checkpoint import Checkpoints
 from ssl_zoo.train.clock import Estimate
 from ssl_zoo.train.compile import compiled as compiled_loss
 from ssl_zoo.train.evaluate import Evaluator, chosen
-from ssl_zoo.train.guard import FiniteGuard, TermGuard, weights_not_finite
+from ssl_zoo.train.guard import FiniteGuard, TermGuard, ways_out, weights_not_finite
 from ssl_zoo.train.logs import NoLog, RunLog, tag_of
 from ssl_zoo.train.mechanism import Mechanism
 from ssl_zoo.train.optimizer import make_optimizer, set_lr
@@ -256,9 +256,9 @@ class Trainer:
         step = self.checkpoints.step
         return f"the checkpoint at step {step} is kept" if step else "there is no checkpoint yet"
 
-    def _diverged(self, what: str) -> DivergedError:
-        way_out = "lower optimizer.lr or the method's weight, set optimizer.clip, or give `on_nan=skip`"
-        return DivergedError(what, f"{way_out}; {self._kept()}")
+    def _diverged(self, what: str, skip: bool = True) -> DivergedError:
+        ways = ways_out(self.settings, self.machine.precision, [*self.algorithm.weights], skip)
+        return DivergedError(what, f"{ways}; {self._kept()}")
 
     def _end(self, log: RunLog | NoLog, done: int, number: signal.Signals) -> NoReturn:
         self._save(log, done)
@@ -275,7 +275,7 @@ class Trainer:
         try:
             scores, confusion = self.evaluator(self.eval_net(), self.algorithm.net)
         except FloatingPointError as error:
-            raise self._diverged(f"the {error} at the evaluation after step {done}") from error
+            raise self._diverged(f"the {error} at the evaluation after step {done}", skip=False) from error
         self.algorithm.train()  # a teacher left in eval mode would stop normalising by its own batches
         self.evaluations.append({"step": done, **scores})
         if chosen(self.evaluations, self.settings.selection) == len(self.evaluations) - 1:

@@ -138,8 +138,28 @@ def test_the_count_of_skipped_steps_resumes(tmp_path):
 def test_skipping_gives_up_where_nothing_is_finite_any_more(tmp_path):
     trainer = make(tmp_path, settings=dataclasses.replace(SKIP, steps=200))
     poison(trainer, *range(20, 200), term="supervised")
-    with pytest.raises(RunError, match=r"no gradient was finite in the 100 steps up to 120: .*checkpoint at step 116 is kept"):
+    with pytest.raises(RunError) as error:
         trainer.run()
+    assert str(error.value) == (
+        "no gradient was finite in the 100 steps up to 120: `on_nan=skip` cannot help; lower optimizer.lr or the method's "
+        "weight, or set optimizer.clip; the checkpoint at step 116 is kept"
+    )
+
+
+def test_in_bf16_the_other_precision_is_a_way_out(tmp_path):
+    trainer = make(tmp_path)
+    trainer.machine = trainer.machine._replace(precision="bf16")
+    poison(trainer, 6, term="supervised")
+    with pytest.raises(RunError, match=r"give `precision=fp32`, or give `on_nan=skip`; the checkpoint"):
+        trainer.run()
+
+
+def test_predictions_that_are_not_finite_though_every_loss_was_are_no_case_for_skipping(tmp_path):
+    trainer = make(tmp_path)
+    trainer.eval_net = lambda: type("Broken", (torch.nn.Linear,), {"forward": lambda net, x: x.mean((2, 3)) * math.nan})(1, 1)
+    with pytest.raises(RunError, match=r"the predictions are not finite at the evaluation after step 4; ") as error:
+        trainer.run()
+    assert "on_nan" not in str(error.value)
 
 
 def test_the_count_of_steps_that_cannot_be_used_resumes(tmp_path):

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from ssl_zoo.registry import Entry
-from ssl_zoo.settings import EvaluationSettings
-from ssl_zoo.train.guard import TermGuard
+from ssl_zoo.settings import EvaluationSettings, OptimizerSettings, RunSettings
+from ssl_zoo.train.guard import TermGuard, ways_out
 from tests.algorithms.mutants import (
     Fair,
     PlainMeanTeacher,
@@ -113,3 +113,23 @@ def test_what_counts_as_doing_nothing():
 def test_the_fixture_builds_what_it_says(trainer_of):
     assert type(trainer_of(StudentDetached).algorithm) is StudentDetached
     assert Entry("x", StudentDetached, {}).options.keys() == {"weight", "decay"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "precision", "weighted", "skip", "said"),
+    [
+        ({}, "fp32", [], True, "lower optimizer.lr, set optimizer.clip, or give `on_nan=skip`"),
+        (
+            {},
+            "bf16",
+            ["consistency"],
+            True,
+            "lower optimizer.lr or the method's weight, set optimizer.clip, give `precision=fp32`, or give `on_nan=skip`",
+        ),
+        ({}, "bf16", [], False, "lower optimizer.lr, set optimizer.clip, or give `precision=fp32`"),
+        ({"on_nan": "skip"}, "fp32", [], True, "lower optimizer.lr, or set optimizer.clip"),
+        ({"optimizer": OptimizerSettings(clip=1.0)}, "fp32", [], False, "lower optimizer.lr, or lower optimizer.clip"),
+    ],
+)
+def test_the_ways_out_are_those_that_can_help(settings, precision, weighted, skip, said):
+    assert ways_out(RunSettings(**settings), precision, weighted, skip) == said
