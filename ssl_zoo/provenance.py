@@ -25,7 +25,7 @@ EXECUTED = (
     "settings",
     "algorithms/base",
     *("data/augment", "data/class_weights", "data/dataset", "data/holdout", "data/normalisation"),
-    *("data/pipeline", "data/randaugment", "data/splits", "data/standard"),
+    *("data/pipeline", "data/randaugment", "data/split_file", "data/splits", "data/standard"),
     *("runs/assembly", "runs/execute", "runs/identity", "runs/inputs", "runs/layers", "runs/scores"),
     "runs/threads",
     *("train/checkpoint", "train/compile", "train/evaluate", "train/guard", "train/mechanism"),

@@ -167,9 +167,10 @@ class RunSettings:
         selection: Which evaluation is reported: the last, or the best one by the held-out images (validation).
         seed: Of the initial weights, the order of images, augmentation and dropout.
         split_seed: Of the choice of labelled images.
-        split_file: JSON file that names the labelled images, as each run writes; null: draw them.
-        strict: Refuse data of which test images are also training images, or of which an image is in two classes;
-            without it they are counted and reported.
+        split_file: JSON file that names the labelled images, as each run writes; null: draw them. Images that are files
+            are found by their names, others by their rows.
+        strict: Refuse data of which test images are also training images, an image is in two classes, or labelled
+            images are not those that the split file knows; without it they are counted and reported.
         input: What a net gets of an image: channel (each channel to mean 0 and deviation 1 over the training images),
             unit (pixels to -1..1), or, before augmentation, image (each image to mean 0 and deviation 1 over all its
             values) or zca (contrast of each image, then whitening, fitted on the training images).

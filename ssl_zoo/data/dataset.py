@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -36,8 +37,8 @@ def tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array)
 
 
-def contents(images: np.ndarray) -> list[bytes]:
-    """Return a hash of the pixels of each of (n, H, W, C) images: 16 bytes (blake2b)."""
+def contents(images: Iterable[np.ndarray]) -> list[bytes]:
+    """Return a hash of the pixels of each image: 16 bytes (blake2b)."""
     return [hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() for image in images]
 
 

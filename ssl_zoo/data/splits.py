@@ -3,23 +3,21 @@
 A function of (data set, number of labels, how they are shared among classes, split seed) and of nothing else.
 
 Rows are ranked by a hash of their own, written out below in integer arithmetic, so a split is the same under every
-version of numpy, on every platform and whatever was drawn before it. It can be written to a file, read back and
-checked.
+version of numpy, on every platform and whatever was drawn before it.
 """
 
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from ssl_zoo import files
 from ssl_zoo.errors import InputError, one_of
 
 Draw = Literal["equal", "proportional"]
 DRAWS = get_args(Draw)
+NONE = np.empty(0, np.int64)  # rows
 
 
 class Split(NamedTuple):
@@ -91,7 +89,7 @@ def draw_split(
     return Split(dataset, len(rows), int(seed), rows.astype(np.int64), labels[rows].astype(np.int64), how)
 
 
-def hold_out(split: Split, fraction: float) -> np.ndarray:
+def hold_out(split: Split, fraction: float, before: np.ndarray = NONE) -> np.ndarray:
     """Choose some of the labelled rows for validation: a function of the split and the fraction alone.
 
     Each class gives the same share, as near as whole images allow; what is left over, the classes give that are
@@ -100,6 +98,8 @@ def hold_out(split: Split, fraction: float) -> np.ndarray:
     Args:
         split: The labelled rows.
         fraction: Of them, from 0 to 1; 0 holds out none.
+        before: Those that a file of the split names, which stay if the fraction comes to as many. A split is drawn by
+            row numbers, and images that came since may have moved these.
 
     Returns:
         (V,) rows, ascending.
@@ -108,7 +108,7 @@ def hold_out(split: Split, fraction: float) -> np.ndarray:
         InputError: The fraction comes to no image, or leaves a class none to learn from.
     """
     if fraction == 0:
-        return np.empty(0, np.int64)
+        return NONE
     count = round(fraction * split.labels)
     classes = np.unique(split.classes)
     if count == 0:
@@ -119,69 +119,17 @@ def hold_out(split: Split, fraction: float) -> np.ndarray:
     short = sizes * count / split.labels - wanted
     order = np.lexsort((_hash(f"{split.hash}/validation/classes", len(classes)), -short))
     wanted[order[: count - wanted.sum()]] += 1
+    if len(before) == count:
+        wanted = np.array([np.isin(rows, before).sum() for rows in members])
     if (wanted >= sizes).any():
         k = int((wanted >= sizes).argmax())
         raise InputError(
             f"val_fraction = {fraction} leaves class {classes[k]} no labelled image to learn from; lower it, or add labels"
         )
+    if len(before) == count:
+        return np.sort(before)
     rank = _hash(f"{split.hash}/validation", int(split.rows.max()) + 1)
     return np.sort(np.concatenate([rows[np.argsort(rank[rows])[:n]] for rows, n in zip(members, wanted, strict=True)]))
-
-
-def write_split(split: Split, path: Path, validation: Sequence[int] = ()) -> None:
-    """Write a split as JSON, all of it or nothing. A file of that name is replaced.
-
-    Args:
-        split: The labelled rows.
-        path: The file.
-        validation: Those of its rows that are held out; for the reader, as `hold_out` chooses them anew.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
-    content = {
-        "dataset": split.dataset,
-        "labels": split.labels,
-        "seed": split.seed,
-        "hash": split.hash,
-        "rows": split.rows.tolist(),
-        "classes": split.classes.tolist(),
-    }
-    content |= {"draw": split.draw} if split.draw != "equal" else {}
-    content |= {"validation": [int(row) for row in validation]} if len(validation) else {}
-    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())  # one line a key
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.replace_text(path, f"{{\n{lines}\n}}\n")
-
-
-def read_split(path: Path, dataset: str, labels: np.ndarray) -> Split:
-    """Read a split and check it against the data it is for.
-
-    Args:
-        path: A file of `write_split`.
-        dataset: Name of the data set at hand.
-        labels: (N,) integer classes of its training set, -1 where unknown.
-
-    Raises:
-        InputError: The file is missing, is not a split, was edited (its hash does not fit), or is of another data set.
-    """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"split file {path} cannot be read: {error}") from error
-    except (ValueError, RecursionError) as error:  # not JSON, or not UTF-8; or nested without end
-        raise InputError(f"split file {path} is not JSON ({error}); write a new one") from error
-    split = _parsed(path, content)
-    if split.dataset != dataset:
-        raise InputError(f"split file {path} is for {split.dataset}, not for {dataset}")
-    labels = np.asarray(labels)
-    outside = split.rows[(split.rows < 0) | (split.rows >= len(labels))]
-    if len(outside):
-        raise InputError(f"split file {path} names row {outside[0]} and {dataset} has {len(labels)} rows: it is of other data")
-    for row, k in zip(split.rows, split.classes, strict=True):
-        if labels[row] != k:
-            raise InputError(f"split file {path} has class {k} for row {row}, {dataset} has {labels[row]}: it is of other data")
-    return split
 
 
 def _per_class(dataset: str, count: int, seed: int, available: np.ndarray, draw: Draw) -> np.ndarray:
@@ -227,22 +175,3 @@ def _hash(text: str, n: int) -> np.ndarray:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
-
-
-def _parsed(path: Path, content: Any) -> Split:
-    """The split that a file's content describes, if it agrees with itself."""
-    if not isinstance(content, dict):
-        raise InputError(f"split file {path} is not a mapping; write a new one")
-    missing = [key for key in ("dataset", "labels", "seed", "rows", "classes", "hash") if key not in content]
-    if missing:
-        raise InputError(f"split file {path} lacks {', '.join(missing)}; write a new one")
-    for key in ("rows", "classes"):
-        if not isinstance(content[key], list) or not all(type(value) is int and abs(value) < 2**63 for value in content[key]):
-            raise InputError(f"split file {path}: {key} is not a list of whole numbers; write a new one")
-    rows, classes = (np.array(content[key], dtype=np.int64) for key in ("rows", "classes"))
-    split = Split(content["dataset"], content["labels"], content["seed"], rows, classes, content.get("draw", "equal"))
-    if split.hash != content["hash"]:
-        raise InputError(f"split file {path} was changed: it says hash {content['hash']} and has {split.hash}; write a new one")
-    if not len(rows) == len(classes) == split.labels or (np.diff(rows) <= 0).any() or type(split.seed) is not int:
-        raise InputError(f"split file {path}: rows, classes, labels and seed do not fit together; write a new one")
-    return split

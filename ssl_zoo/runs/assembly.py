@@ -117,8 +117,7 @@ def scaling_of(normalised: Normalised) -> tuple[torch.Tensor, ...]:
 
 def make_evaluator(settings: RunSettings, inputs: Inputs, normalised: Normalised, machine: Machine) -> Evaluator:
     """Return what scores on the test set, held-out images, and unlabelled ones whose labels stay hidden."""
-    data, _, held_out, facts = inputs
-    images = normalised.images
+    data, held_out, facts, images = inputs.data, inputs.held_out, inputs.facts, normalised.images
     hidden = np.setdiff1d(facts.unlabeled.numpy(), facts.labeled.numpy())
     hidden = hidden[data.labels[hidden] >= 0]
     order = torch.randperm(len(hidden), generator=torch.Generator().manual_seed(mix("hidden labels")))

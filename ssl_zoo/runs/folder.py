@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ssl_zoo import config, files, recipes
-from ssl_zoo.data.splits import write_split
+from ssl_zoo.data.split_file import write_split
 from ssl_zoo.errors import ANEW, BusyError, FolderError, InputError, RunError, one_line
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.row import LOST, OLD, RESULT, LostRow, Row, is_lost, read_all_rows, write_json
@@ -233,7 +233,7 @@ class RunFolder:
         with self.writing():
             self.lost.unlink(missing_ok=True)  # it is tried again
             files.replace_text(self.config, recipes.dump_mapping(plain))
-            write_split(inputs.split, self.split, inputs.held_out)
+            write_split(inputs.split, self.split, inputs.held_out, inputs.data)
             if inputs.data.skipped:
                 files.replace_text(self.left_out, "".join(f"{one_line(line)}\n" for line in inputs.data.skipped))
 

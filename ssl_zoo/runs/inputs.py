@@ -13,7 +13,8 @@ from ssl_zoo.data.class_weights import class_weights
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.holdout import with_test_set
 from ssl_zoo.data.leakage import contradictions, hashes, leaks
-from ssl_zoo.data.splits import Split, draw_split, hold_out, read_split
+from ssl_zoo.data.split_file import read_split
+from ssl_zoo.data.splits import NONE, Split, draw_split, hold_out
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.registry import DATASETS
 from ssl_zoo.settings import RunSettings
@@ -28,6 +29,7 @@ class Inputs(NamedTuple):
     split: Split  # which rows are labelled
     held_out: np.ndarray  # (V,) which of these are for validation
     facts: Facts
+    replaced: tuple[str, ...] = ()  # labelled images whose pixels are not those that the split file knows
 
 
 def look_at_data(settings: RunSettings) -> None:
@@ -73,8 +75,10 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
     own = np.arange(*data.validation)  # rows that are there to validate by
     labels = data.labels.copy()
     labels[own] = -1
+    before, replaced = NONE, ()
     if settings.split_file is not None:
-        split = read_split(Path(os.path.expanduser(settings.split_file)), data.name, labels)
+        path = Path(os.path.expanduser(settings.split_file))
+        split, before, replaced = read_split(path, data._replace(labels=labels))
         if settings.labels != len(split.rows):
             raise InputError(
                 f"{settings.split_file} names {len(split.rows)} labelled images, but labels is {settings.labels}; make them agree"
@@ -85,7 +89,7 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
     rows = np.arange(len(data.images))
     if len(own) and settings.val_fraction:
         raise InputError("the data have images to validate by, and val_fraction asks for others; set `val_fraction=0`")
-    held_out = own if len(own) else hold_out(split, settings.val_fraction)
+    held_out = own if len(own) else hold_out(split, settings.val_fraction, before)
     if settings.selection == "validation" and not len(held_out):
         raise InputError("selection = validation needs images to select by; set val_fraction, such as `val_fraction=0.2`")
     learnt = ~np.isin(split.rows, held_out)
@@ -94,7 +98,7 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
     weights = class_weights(settings.class_weights, known[1], len(data.classes), settings.class_weights_beta)
     facts = Facts(len(data.classes), len(rows), *(torch.from_numpy(part.astype(np.int64)) for part in known))
     facts = facts if weights is None else facts._replace(class_weights=torch.from_numpy(weights))
-    return Inputs(data, split, held_out, facts)
+    return Inputs(data, split, held_out, facts, replaced)
 
 
 class Flaw(NamedTuple):
@@ -131,6 +135,15 @@ def find_flaws(inputs: Inputs) -> tuple[int, list[Flaw]]:
         for kind, count, pairs in (("test", len(data.test_images), of_test), ("validation", len(held_out), of_held_out))
         if pairs
     ]
+    if inputs.replaced:
+        what = f"{len(inputs.replaced)} of {inputs.split.labels} labelled images have other pixels than the split file knows"
+        found.append(
+            Flaw(
+                f"{what}, such as {inputs.replaced[0]}",
+                "put them back, or draw anew, without split_file",
+                "they were replaced, or another version of Pillow reads them otherwise",
+            )
+        )
     labels = np.concatenate((data.labels, data.test_labels))
     of_two = contradictions([*trained, *tested], labels)
     if of_two:

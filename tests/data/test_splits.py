@@ -1,11 +1,9 @@
-"""The labelled rows: frozen draws, equal classes, checked files."""
-
-import json
+"""The labelled rows: frozen draws, equal and proportional classes."""
 
 import numpy as np
 import pytest
 
-from ssl_zoo.data.splits import Split, draw_split, read_split, write_split
+from ssl_zoo.data.splits import draw_split
 from ssl_zoo.errors import InputError
 
 LABELS = np.arange(40) % 4  # ten rows of each of four classes
@@ -150,77 +148,3 @@ def test_another_draw_is_refused():
 def test_a_proportional_draw_of_a_class_without_images_is_refused():
     with pytest.raises(InputError, match=r"class 1 of d has 0 labelled images, `labels=10` needs 1; give it some"):
         draw_split("d", np.zeros(20, int), 2, 10, 0, draw="proportional")
-
-
-def test_file_round_trip(tmp_path):
-    path = tmp_path / "new" / "split.json"
-    split = draw_split("d", LABELS, 4, 10, 1)
-    for _ in range(2):  # a second time over the first
-        write_split(split, path)
-    back = read_split(path, "d", LABELS)
-    assert back.hash == split.hash and back.seed == 1 and back.labels == 10
-    np.testing.assert_array_equal(back.rows, split.rows)
-    np.testing.assert_array_equal(back.classes, split.classes)
-    assert [file.name for file in path.parent.iterdir()] == ["split.json"]
-    assert len(path.read_text().splitlines()) == 8  # a line for each key
-
-
-def test_unwritable_file(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(OSError):
-        write_split(draw_split("d", LABELS, 4, 10, 1), tmp_path / "file" / "split.json")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "is not JSON"),
-        ("[1, 2]", "is not a mapping"),
-        ('{"dataset": "d", "rows": []}', "lacks labels, seed, classes, hash"),
-        ('{"dataset": "d", "labels": 1, "seed": 0, "rows": [1.0], "classes": [0], "hash": ""}', "rows is not a list"),
-        ('{"dataset": "d", "labels": 1, "seed": 0, "rows": [1], "classes": "0", "hash": ""}', "classes is not a list"),
-    ],
-)
-def test_files_that_are_no_splits(tmp_path, text, message):
-    path = tmp_path / "split.json"
-    path.write_text(text)
-    with pytest.raises(InputError, match=message) as caught:
-        read_split(path, "d", LABELS)
-    assert str(path) in str(caught.value)
-
-
-def test_missing_file(tmp_path):
-    with pytest.raises(InputError, match="cannot be read"):
-        read_split(tmp_path / "none.json", "d", LABELS)
-
-
-def test_edited_file(tmp_path):
-    path = tmp_path / "split.json"
-    write_split(draw_split("d", LABELS, 4, 10, 1), path)
-    content = json.loads(path.read_text())
-    for key, value in {"rows": [0, *content["rows"][1:]], "classes": [3] * 10, "dataset": "e"}.items():
-        path.write_text(json.dumps({**content, key: value}))
-        with pytest.raises(InputError, match="was changed: it says hash"):
-            read_split(path, "d", LABELS)
-    path.write_text(json.dumps({**content, "labels": 11}))
-    with pytest.raises(InputError, match="do not fit together"):
-        read_split(path, "d", LABELS)
-
-
-def test_rows_that_are_not_ascending(tmp_path):
-    path = tmp_path / "split.json"
-    write_split(Split("d", 2, 0, np.array([3, 3]), np.array([3, 3])), path)
-    with pytest.raises(InputError, match="do not fit together"):
-        read_split(path, "d", LABELS)
-
-
-def test_file_of_other_data(tmp_path):
-    path = tmp_path / "split.json"
-    split = draw_split("d", LABELS, 4, 36, 1)
-    write_split(split, path)
-    with pytest.raises(InputError, match="is for d, not for e"):
-        read_split(path, "e", LABELS)
-    with pytest.raises(InputError, match="names row 20 and d has 20 rows"):
-        read_split(path, "d", LABELS[:20])
-    with pytest.raises(InputError, match="has class 0 for row 0, d has -1"):
-        read_split(path, "d", np.full(40, -1))
