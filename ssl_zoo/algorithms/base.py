@@ -99,7 +99,7 @@ class AlgorithmBase(nn.Module):
         Returns:
             (B, K), then (U, K) for each view, in fp32.
         """
-        forward = forward or self.net
+        forward = self.net if forward is None else forward  # `or` is a branch to the compiler of torch 2.11
         if joint:
             logits = full_precision(forward(torch.cat((x, *views))))
             return list(logits.split([len(x), *map(len, views)]))

@@ -4,7 +4,7 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ssl_zoo import config
 from ssl_zoo.data.dataset import Dataset
@@ -13,6 +13,7 @@ from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.identity import differing, other_code, plugins_of
 from ssl_zoo.runs.inputs import Inputs, choose_labels, load_data
 from ssl_zoo.runs.row import Row
+from ssl_zoo.runs.settled import as_begun
 from ssl_zoo.settings import RunSettings
 
 
@@ -90,7 +91,9 @@ def sort(cells: Sequence[Cell]) -> Sorted:
     known: dict[str, str | None] = {}  # what is wrong with the data and labels of settings, by these
     for cell in cells:
         try:
-            plain = config.plain(cell.settings)
+            if cell.settings.minutes is not None:
+                raise InputError("`minutes` give each run of a sweep a number of steps of its own; give `steps` or `epochs`")
+            plain = config.plain(as_begun(cell.folder, cell.settings))
             other = cell.fresh and cell.folder.holds_another_run(plain)
             cell.folder.refuse(plain, fresh=other)
             ended = not other and cell.folder.outcome() is not None
@@ -121,8 +124,13 @@ def _check_data(settings: RunSettings, known: dict[str, str | None]) -> None:
 def data_of(settings: RunSettings) -> str:
     """Return what of the settings decides the data and the labels, as text."""
     labels = [settings.labels, settings.draw, settings.val_fraction, settings.split_file]
-    parts = [settings.dataset, settings.data_root, settings.datasets, *labels]
-    return json.dumps(parts, sort_keys=True, default=str)
+    return json.dumps([*_images(settings), *labels], sort_keys=True, default=str)
+
+
+def _images(settings: RunSettings) -> list[Any]:
+    """What decides which images are trained on and scored, whatever their labels."""
+    scored = (settings.test_fraction, settings.folds, settings.fold)
+    return [settings.dataset, settings.data_root, settings.datasets, *scored]
 
 
 def _problem_with_data(settings: RunSettings) -> str | None:
@@ -138,7 +146,7 @@ _loaded: dict[str, Dataset] = {}  # the last data set used
 
 def inputs_of(settings: RunSettings) -> Inputs:
     """Return the data of a cell; those of one data set are loaded once."""
-    key = json.dumps([settings.dataset, settings.data_root, settings.datasets], sort_keys=True, default=str)
+    key = json.dumps(_images(settings), sort_keys=True, default=str)
     if key not in _loaded:
         _loaded.clear()
         _loaded[key] = load_data(settings)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from ssl_zoo.errors import one_line
-from ssl_zoo.runs.clock import seconds_per_step, shown
+from ssl_zoo.runs.clock import of_epochs, seconds_per_step, shown
 from ssl_zoo.runs.execute import trainer_of
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.sweeps.cells import Cell, inputs_of
@@ -55,3 +55,8 @@ class Clock:
             return seconds_per_step(settings, inputs_of(settings), trainer_of)
         finally:
             torch.set_num_threads(before)
+
+
+def _steps(settings: RunSettings) -> int:
+    """How many steps a run will have."""
+    return settings.steps if settings.epochs is None else of_epochs(settings, inputs_of(settings)).steps

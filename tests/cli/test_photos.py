@@ -211,3 +211,29 @@ def test_cells_of_a_sweep_score_the_same_images(photos, capsys):
     assert sweep.main([*words, "--image-size", "16", "--set", "batch={labeled: 4, unlabeled: 4}", "--labels", "12"]) == 0
     rows = [json.loads(path.read_text()) for path in sorted(Path("g").glob("*/result.json"))]
     assert len(rows) == 4 and len({row["data_hash"] for row in rows}) == 1 and {row["scored"] for row in rows} == {"held-out"}
+
+
+def test_a_sweep_of_epochs_is_finished_when_given_again_and_one_of_minutes_is_refused(photos, capsys):
+    words = [
+        "--data-root",
+        "photos",
+        "--algs",
+        "supervised",
+        "--nets",
+        "smallnet",
+        "--image-size",
+        "16",
+        "--out",
+        "g",
+        "--epochs",
+        "1",
+    ]
+    words += ["--set", "batch={labeled: 4, unlabeled: 8}"]
+    assert sweep.main(words) == 0
+    (path,) = Path("g").glob("*/result.json")
+    assert json.loads(path.read_text())["steps"] == 4  # 32 images, 8 a step
+    capsys.readouterr()
+    assert sweep.main([*words, "--dry-run"]) == 0
+    assert "1 finished, 0 to run" in capsys.readouterr().out
+    assert sweep.main([*words[:-4], "--set", "minutes=3"]) == 2
+    assert "`minutes` give each run of a sweep a number of steps of its own; give --steps or --epochs" in capsys.readouterr().err

@@ -38,7 +38,8 @@ def draw_moons(folders: Sequence[Path], panels: Sequence[Any], restore: Restore)
     plane = torch.from_numpy(np.stack((column, row), axis=-1).reshape(-1, 1, 1, 2).copy())
     low, high = (np.array(corner) for corner in MOONS)
     for axes, folder in zip(panels, folders, strict=True):
-        settings, (data, _, _, facts), trainer = restore(folder)
+        settings, inputs, trainer = restore(folder)
+        data, facts = inputs.data, inputs.facts
         context = torch.autocast("cpu", enabled=False)
         upper = predict(trainer.eval_net(), plane, trainer.evaluator.prepare, 4096, context)[:, 1].reshape(256, 256)
         extent = (low[0], high[0], low[1], high[1])
