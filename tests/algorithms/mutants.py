@@ -275,7 +275,7 @@ class Undecided(PlainTempEns):
         with frozen_stats(self.net):
             logits = full_precision(self.net(batch.u[0]))
         confidence = (logits.softmax(dim=1) * logits.log_softmax(dim=1)).sum(dim=1).mean()
-        return out._replace(total=out.total + self.penalty * confidence, terms={**out.terms, "confidence": confidence})
+        return Step(out.total + self.penalty * confidence, {**out.terms, "confidence": confidence}, out.seen)
 
 
 class Cancelling(PlainMeanTeacher):
