@@ -20,7 +20,7 @@ import torch
 
 from ssl_zoo import ALGORITHMS, NETS, Facts, device, provenance
 from ssl_zoo.data.dataset import Dataset, fingerprint
-from ssl_zoo.data.leakage import leaks
+from ssl_zoo.data.leakage import hashes, leaks
 from ssl_zoo.data.pipeline import Walk
 
 if __package__:
@@ -98,7 +98,7 @@ def measured() -> dict[str, Any]:
         "memory": memory,
         "row": json.loads(alone.stdout),
         "fingerprint": seconds(lambda: fingerprint(data)) / n,
-        "leaks": seconds(lambda: leaks(images, images[:10])) / n,
+        "leaks": seconds(lambda: leaks(hashes(images), hashes(images[:10]))) / n,
     }
 
 
