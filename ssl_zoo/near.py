@@ -40,8 +40,7 @@ MEANT = {
     "rampup ramp_up": ("ramp_length",),
 }
 ELSEWHERE = {  # and those that are no setting at all
-    "epoch epochs num_epochs n_epochs max_epochs": "a run's length is `steps`: the images, divided by those of a step "
-    "(batch.unlabeled; for supervised, batch.labeled), times epochs",
+    "epoch epochs num_epochs n_epochs max_epochs": "a run's length is `steps`; for passes over all images give `epochs=100`",
     "workers num_workers n_workers": "none are needed: images lie in memory, and batches are made where they are used",
     "resume resume_from auto_resume": "none is needed: the same call goes on",
     "out output outdir output_dir out_dir save_dir log_dir": "where a run goes is no setting, but an argument beside them",

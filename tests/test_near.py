@@ -86,8 +86,10 @@ def test_every_setting_and_option_is_found_by_its_last_part():
 def test_from_python_and_in_a_recipe(tmp_path):
     with pytest.raises(InputError, match=r"there is no setting 'lr'; did you mean `optimizer\.lr=0\.1`\? settings: alg, "):
         recipe("digits", lr=0.1)
-    with pytest.raises(InputError, match="there is no setting 'epochs'; a run's length is `steps`: the images, divided by"):
-        recipe("digits", epochs=10)
+    with pytest.raises(
+        InputError, match="there is no setting 'max_epochs'; a run's length is `steps`; for passes over all images"
+    ):
+        recipe("digits", max_epochs=10)
     (tmp_path / "mine.yaml").write_text("model: resnet18\n")
     with pytest.raises(InputError, match="there is no setting 'model'; did you mean `net=resnet18`"):
         recipe("digits", tmp_path / "mine.yaml")

@@ -15,7 +15,7 @@ from ssl_zoo.settings import RunSettings
 # Settings that are flags too: as they are written, and as YAML.
 WORDS, VALUES = (
     ("alg", "net", "dataset", "data_root", "draw", "device", "on_nan"),
-    ("labels", "test_fraction", "val_fraction", "folds", "seed", "split_seed", "steps", "epochs", "minutes", "threads"),
+    ("labels", "test_fraction", "val_fraction", "folds", "seed", "split_seed", "steps", "minutes", "threads"),
 )
 OWN = "photos"  # the recipe of images that are given without the name of a data set
 ON = ("strict", "deterministic", "compile")  # and those that a flag alone sets

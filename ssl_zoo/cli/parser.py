@@ -27,26 +27,12 @@ STALE = re.compile(r"`fresh=True`(?= (?:to train|trains) )")  # what other code 
 SETTING = re.compile(r"`([a-z_]+(?:\.[\w:-]+)*)(?:=([^`]+))?`")
 FLAGS = {  # those with a flag of their own
     *("alg", "net", "dataset", "data_root", "image_size", "labels_file", "skip_broken", "strict", "labels", "draw"),
-    *(
-        "test_fraction",
-        "val_fraction",
-        "seed",
-        "split_seed",
-        "steps",
-        "epochs",
-        "minutes",
-        "folds",
-        "device",
-        "threads",
-        "deterministic",
-        "compile",
-        "on_nan",
-        "fresh",
-    ),
+    *("test_fraction", "val_fraction", "seed", "split_seed", "steps", "minutes"),
+    *("folds", "device", "threads", "deterministic", "compile", "on_nan", "fresh"),
 }
 
 
-BARE = {"data_root", "image_size", "steps", "epochs", "minutes", "folds"}  # those that a message may name without a value
+BARE = {"data_root", "image_size", "steps", "minutes", "folds"}  # those that a message may name without a value
 GRID = {*FLAGS, "rerun_stale"} - {"minutes", "folds"}  # those of a command that runs many
 OTHER_WORDS = {  # for flags that are no settings, where a command has them
     "--out": "output outdir output_dir out_dir save_dir log_dir",

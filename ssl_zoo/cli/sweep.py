@@ -47,7 +47,6 @@ def parser(prog: str = "sweep.py") -> Parser:
     p.add_argument("--seeds", "--seed", default="0", metavar="S,A-B,...", help="seeds, each also that of the label split")
     p.add_argument("--split-seed", metavar="N", help="of the label split of all runs, in place of each run's own seed")
     p.add_argument("--steps", metavar="N", help="updates of the net")
-    p.add_argument("--epochs", metavar="E", help="passes over all images, in place of steps")
     add_sources(p)
     add_engine_flags(p)
     p.add_argument(

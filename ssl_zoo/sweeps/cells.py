@@ -92,7 +92,10 @@ def sort(cells: Sequence[Cell]) -> Sorted:
     for cell in cells:
         try:
             if cell.settings.minutes is not None:
-                raise InputError("`minutes` give each run of a sweep a number of steps of its own; give `steps` or `epochs`")
+                raise InputError(
+                    "`minutes` give each run of a sweep a number of steps of its own; give `steps`, or `epochs=100` for passes "
+                    "over all images"
+                )
             plain = config.plain(as_begun(cell.folder, cell.settings))
             other = cell.fresh and cell.folder.holds_another_run(plain)
             cell.folder.refuse(plain, fresh=other)

@@ -261,7 +261,9 @@ def test_a_run_serves_the_views_that_an_option_chooses(strong, tmp_path, monkeyp
     flags = ["--alg", "views-by-an-option", "--set", f"algorithms.views-by-an-option.strong={strong}"]
     quick = ["--net", "smallnet", "--steps", "2", "--device", "cpu", "--out", str(tmp_path / "run")]
     assert run.main([*flags, *quick]) == 0, capsys.readouterr().err
-    assert [views for views, _ in served] == [("weak", "strong" if strong == "true" else "weak")] * 3  # a rehearsal, and two steps
+    assert [views for views, _ in served] == [
+        ("weak", "strong" if strong == "true" else "weak")
+    ] * 3  # a rehearsal, and two steps
     assert all(len(u) == 2 and not torch.equal(*u) for _, u in served)
 
 

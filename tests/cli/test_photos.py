@@ -172,7 +172,7 @@ def test_what_was_left_out_is_listed(photos, capsys):
 def test_a_length_on_top_of_a_recipe_holds(capsys):
     for words, wanted in (
         (["--steps", "7"], (7, None, None)),
-        (["--epochs", "3"], (1000, 3.0, None)),
+        (["--set", "epochs=3"], (1000, 3.0, None)),
         (["--minutes", "5"], (1000, 100.0, 5.0)),
         (["--set", "steps=7"], (7, None, None)),
         (["--steps", "7", "--minutes", "5"], (7, None, 5.0)),
@@ -214,26 +214,17 @@ def test_cells_of_a_sweep_score_the_same_images(photos, capsys):
 
 
 def test_a_sweep_of_epochs_is_finished_when_given_again_and_one_of_minutes_is_refused(photos, capsys):
-    words = [
-        "--data-root",
-        "photos",
-        "--algs",
-        "supervised",
-        "--nets",
-        "smallnet",
-        "--image-size",
-        "16",
-        "--out",
-        "g",
-        "--epochs",
-        "1",
-    ]
+    words = ["--data-root", "photos", "--algs", "supervised", "--nets", "smallnet", "--image-size", "16", "--out", "g"]
     words += ["--set", "batch={labeled: 4, unlabeled: 8}"]
-    assert sweep.main(words) == 0
+    epochs = ["--set", "epochs=1"]
+    assert sweep.main([*words, *epochs]) == 0
     (path,) = Path("g").glob("*/result.json")
     assert json.loads(path.read_text())["steps"] == 4  # 32 images, 8 a step
     capsys.readouterr()
-    assert sweep.main([*words, "--dry-run"]) == 0
+    assert sweep.main([*words, *epochs, "--dry-run"]) == 0
     assert "1 finished, 0 to run" in capsys.readouterr().out
-    assert sweep.main([*words[:-4], "--set", "minutes=3"]) == 2
-    assert "`minutes` give each run of a sweep a number of steps of its own; give --steps or --epochs" in capsys.readouterr().err
+    assert sweep.main([*words, "--set", "minutes=3"]) == 2
+    assert (
+        "`minutes` give each run of a sweep a number of steps of its own; give --steps, or --set epochs=100 for passes"
+        in capsys.readouterr().err
+    )

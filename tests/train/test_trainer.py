@@ -129,7 +129,9 @@ def test_a_finished_run_does_nothing_more(tmp_path):
 
 def test_a_checkpoint_of_another_split_is_refused(tmp_path):
     make(tmp_path).run()
-    with pytest.raises(InputError, match=r"another label split \(split_hash abc, now xyz\); choose another folder, or give `fresh=True`"):
+    with pytest.raises(
+        InputError, match=r"another label split \(split_hash abc, now xyz\); choose another folder, or give `fresh=True`"
+    ):
         make(tmp_path, identity={"split_hash": "xyz"})
 
 
