@@ -16,6 +16,7 @@ import ssl_zoo
 from ssl_zoo import InputError, config
 from ssl_zoo.cli import run as command
 from ssl_zoo.errors import BusyError, RunError
+from ssl_zoo.runs.confusion import images_in
 from ssl_zoo.runs.folder import RunFolder
 
 QUICK = {"net": "smallnet", "steps": 6, "device": "cpu", "evaluation.every": 3}
@@ -109,16 +110,16 @@ def test_a_run_is_that_of_the_command_line_and_a_second_call_returns_its_row(cap
 def test_a_run_resumes(monkeypatch):
     whole = ssl_zoo.run(quick(alg="tempens"), "whole", quiet=True)
     target = ssl_zoo.ALGORITHMS.resolve("tempens").target
-    inner, calls = target.loss, []
+    inner, calls = target.after_step, []
 
-    def dies(self, batch, progress):
+    def dies(self, seen):
         calls.append(1)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return inner(self, batch, progress)
+        return inner(self, seen)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(target, "loss", dies)
+        patch.setattr(target, "after_step", dies)
         ssl_zoo.run(quick(alg="tempens"), "parts", quiet=True)
     with pytest.raises(InputError, match="the run in parts is not finished"):
         ssl_zoo.load("parts")
@@ -228,7 +229,7 @@ def test_arrays_have_a_name_that_loads_nothing(capsys):
 def test_a_data_set_object_may_be_passed_too():
     data = ssl_zoo.DATASETS.create("digits", None, test_size=400)
     row = ssl_zoo.run(quick(alg="supervised"), "o", data=data, quiet=True)
-    assert sum(map(sum, row["confusion"])) == 400
+    assert images_in(row["confusion"]) == 400
 
 
 def test_threads_are_given_back():
@@ -306,15 +307,15 @@ def test_another_version_of_the_package_of_the_data_is_other_data(monkeypatch):
 def test_a_run_that_is_ended_says_how_it_goes_on(fresh, said, monkeypatch):
     """A second call with `fresh` would train it anew once more."""
     target = ssl_zoo.ALGORITHMS.resolve("supervised").target
-    inner, calls = target.loss, []
+    inner, calls = target.after_step, []
 
-    def ended(self, batch, progress):
+    def ended(self, seen):
         calls.append(1)
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return inner(self, batch, progress)
+        return inner(self, seen)
 
-    monkeypatch.setattr(target, "loss", ended)
+    monkeypatch.setattr(target, "after_step", ended)
     with pytest.raises(RunError, match=re.escape(said)):
         ssl_zoo.run(quick(alg="supervised", threads=1), "o", quiet=True, fresh=fresh)
     assert ssl_zoo.run(quick(alg="supervised", threads=1), "o", quiet=True)["steps"] == 6

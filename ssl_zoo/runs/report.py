@@ -7,7 +7,7 @@ from typing import Any
 from ssl_zoo import presets
 from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import one_line
-from ssl_zoo.runs.confusion import accuracy, balanced, interval, majority, one_class, pooled, sizes, unequal
+from ssl_zoo.runs.confusion import accuracy, balanced, given_to_all, images_in, interval, majority, pairs_of, pooled, unequal
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.layers import in_fp32
 from ssl_zoo.settings import RunSettings
@@ -95,7 +95,7 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
         [
             *(f"WARNING: {warning}" for warning in (*row.get("warnings", ()), *_one_class(row))),
             f"accuracy {100 * row['accuracy']:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
-            f"{sum(sizes(matrix)):,} {scored}){student}{also}, error rate {100 * row['error_rate']:.2f} %{validated}",
+            f"{images_in(matrix):,} {scored}){student}{also}, error rate {100 * row['error_rate']:.2f} %{validated}",
             f"trained net, result, settings, split, metrics and checkpoint: {shown}/",
             f"curves of its {row['steps']:,} steps in {row['seconds']:.0f} s: tensorboard --logdir {shown}",
         ]
@@ -105,13 +105,14 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
 def _one_class(row: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line where the net gives one class to nearly all images, so that its accuracy says nothing."""
     matrix = row["confusion"]
-    given = one_class(matrix)
-    if given is None:
+    found = given_to_all(matrix)
+    if found is None:
         return
-    names = [one_line(name) for name in row.get("classes", range(len(matrix)))]
-    count, (largest, alone) = sum(line[given] for line in matrix), majority(matrix)
+    given, count = found
+    largest, alone = majority(matrix)
+    names = [one_line(name) for name in row.get("classes") or range(pairs_of(matrix)["classes"])]
     yield (
-        f"the net gives the class '{names[given]}' to {count:,} of the {sum(sizes(matrix)):,} scored images; the "
+        f"the net gives the class '{names[given]}' to {count:,} of the {images_in(matrix):,} scored images; the "
         f"largest class, '{names[largest]}', given to all of them would score {100 * alone:.2f} %"
     )
 
@@ -131,7 +132,7 @@ def folds_summary(rows: Sequence[Mapping[str, Any]], out: Path) -> str:
     which = f"labelled images, each scored once, by one of {len(rows)} nets that had not seen it"
     return "\n".join(
         [
-            f"accuracy {100 * right:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, {sum(sizes(matrix)):,} {which})"
+            f"accuracy {100 * right:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, {images_in(matrix):,} {which})"
             f"{also}, error rate {100 - 100 * right:.2f} %",
             f"of each fold: {each} %",
             f"trained nets, results and settings: {one_line(str(out))}/fold-0/ to fold-{len(rows) - 1}/",

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 from ssl_zoo import files
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import near_miss
+from ssl_zoo.runs.confusion import Confusion, is_sound
 from ssl_zoo.runs.fields import Within, declared, fits, missing_fields
 from ssl_zoo.settings import OWN_BATCH
 
@@ -98,7 +99,7 @@ class Row(Known):
     error_rate: Share
     balanced_accuracy: Share
     macro_f1: Share
-    confusion: list[list[Annotated[int, Within(0, 2**53)]]]  # rows are true classes
+    confusion: Confusion
     evaluations: list[Evaluation]
     images_seen: Count
     seconds: Seconds
@@ -289,7 +290,7 @@ def _settings(config: Mapping[str, Any]) -> bool:
 
 
 _ODD = {  # what a type cannot say
-    "confusion": lambda matrix: len(matrix) > 0 and all(len(line) == len(matrix) for line in matrix),
+    "confusion": is_sound,
     "evaluations": _scores,
     "mechanism": _numbers,
     "versions": functools.partial(fits, kind=dict[str, str]),

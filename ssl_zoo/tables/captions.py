@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from ssl_zoo.runs.confusion import majority, sizes, unequal
+from ssl_zoo.runs.confusion import images_in, majority, sizes, unequal
 from ssl_zoo.settings import OWN_BATCH
 from ssl_zoo.tables.rows import Row, by_cell
 
@@ -42,7 +42,7 @@ def _measured(rows: Sequence[Row]) -> str:
         f"{alg} {statistics.median(r['seconds'] for r in rows if r['algorithm'] == alg):.0f}"
         for alg in dict.fromkeys(r["algorithm"] for r in rows)
     )
-    tested = sum(map(sum, row["confusion"]))
+    tested = images_in(row["confusion"])
     held_out = f"{100 * row['config'].get('val_fraction', 0):g} % of the labelled images, held out"
     chosen = "the last evaluation" if row.get("selection", "last") == "last" else f"the evaluation that is best on {held_out},"
     scored = " of the student" if row["config"].get("evaluation", {}).get("net") == "student" else ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from ssl_zoo.runs.confusion import images_in
 from ssl_zoo.tables.captions import commits, flattered
 from ssl_zoo.tables.rows import Row
 
@@ -40,7 +41,7 @@ def caption(rungs: Rungs, lost: Rungs) -> list[str]:
 def _protocol(rows: Sequence[Row], seeds: str) -> str:
     first = rows[0]
     given = f", with {', '.join(first['set'])}" if first.get("set") else ""
-    tested, last = sum(map(sum, first["confusion"])), first["accuracy_median_of"]
+    tested, last = images_in(first["confusion"]), first["accuracy_median_of"]
     nets = ", ".join(dict.fromkeys(row["net"] for row in rows))
     steps = " or ".join(map(str, sorted({row["steps"] for row in rows})))
     return (

@@ -1,7 +1,6 @@
 """Scores of a net on labelled images."""
 
 import contextlib
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -75,23 +74,42 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     from sklearn import metrics  # a second to import, and of no use to --list and --help
 
     predicted, present = probabilities.argmax(axis=1), np.unique(labels)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that a class is predicted of which no image is
-        balanced = float(metrics.balanced_accuracy_score(labels, predicted))
     return {
         "accuracy": float(metrics.accuracy_score(labels, predicted)),
-        "balanced_accuracy": balanced,
+        "balanced_accuracy": balanced_accuracy(predicted, labels),
         "macro_f1": float(metrics.f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
         "calibration_error": calibration_error(probabilities, labels),
     }
 
 
-def confusion(probabilities: np.ndarray, labels: np.ndarray) -> list[list[int]]:
-    """Confusion matrix (K, K): rows are true classes, columns predicted ones."""
-    from sklearn import metrics
+def balanced_accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """The mean over the classes that occur of the share of their images that is right.
 
-    classes = range(probabilities.shape[1])
-    return metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=list(classes)).tolist()
+    As scikit-learn's, without its matrix of all pairs of classes.
+
+    Args:
+        predicted: (T,) classes.
+        labels: (T,) classes.
+    """
+    there = np.bincount(labels)
+    right = np.bincount(labels[predicted == labels], minlength=len(there))
+    return float(np.mean(right[there > 0] / there[there > 0]))
+
+
+def confusion(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """How many images of each class were given which: the pairs that occur, as a matrix of all grows with K squared.
+
+    Args:
+        probabilities: (T, K).
+        labels: (T,) classes.
+
+    Returns:
+        "classes": K; "true", "predicted", "count": lists of one length, sorted by true class, then by predicted one.
+    """
+    classes = probabilities.shape[1]
+    pairs, counts = np.unique(labels * classes + probabilities.argmax(axis=1), return_counts=True)
+    true, predicted = np.divmod(pairs, classes)
+    return {"classes": classes, "true": true.tolist(), "predicted": predicted.tolist(), "count": counts.tolist()}
 
 
 def chosen(evaluations: Sequence[Mapping[str, float]], selection: str) -> int:
@@ -139,8 +157,8 @@ class Evaluator:
         self.prepare = prepare
         self._settings: dict[str, Any] = {"prepare": prepare, "batch": batch, "context": context}
 
-    def __call__(self, net: nn.Module, student: nn.Module) -> tuple[dict[str, float], list[list[int]]]:
-        """Return scores of `net`, with the student's accuracy, and the confusion matrix on the test images."""
+    def __call__(self, net: nn.Module, student: nn.Module) -> tuple[dict[str, float], dict[str, Any]]:
+        """Return scores of `net`, with the student's accuracy, and what was taken for what on the test images."""
         probabilities = predict(net, self.images, **self._settings)
         scores = score(probabilities, self.labels)
         if student is net:

@@ -17,7 +17,7 @@ STATE = {  # of a checkpoint
     "average": dict,
     "optimizer": dict,
     "evaluations": list,
-    "confusion": list,
+    "confusion": (dict, list),  # a list in checkpoints of the first versions, whose nets are still looked at
     "selected": dict,
     "seconds": float,
     "seconds_training": float,

@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 
     evaluations: list[dict[str, float]]  # in order
     chosen: int  # which of them is reported
-    confusion: list[list[int]]  # of that evaluation; rows are true classes
+    confusion: dict[str, Any]  # of that evaluation: which class was taken for which
     seconds: float  # in the loop, evaluations included, over all parts of a resumed run
     seconds_training: float  # without evaluations and checkpoints
     warnings: list[str]  # of terms that trained nothing
@@ -93,7 +93,7 @@ class Trainer:
         self._clock = torch.linspace(0, 1, settings.steps + 1, device=self.device)  # progress of each step: no copy per step
         self.start = self.log_offset = 0
         self.evaluations: list[dict[str, float]] = []
-        self.confusion: list[list[int]] = []
+        self.confusion: dict[str, Any] = {}
         self.selected: dict[str, Tensor] = {}  # the state of the net that was scored, where a later one may not be reported
         self.seconds = self.seconds_training = 0.0
         self.history: list[dict[str, Any]] = []  # the environments of the run's parts, each with its first step

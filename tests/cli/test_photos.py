@@ -10,6 +10,7 @@ from PIL import Image
 import ssl_zoo
 from ssl_zoo import InputError
 from ssl_zoo.cli import run, sweep
+from ssl_zoo.runs.confusion import images_in, sizes
 from ssl_zoo.runs.folds import execute_folds
 
 ENDINGS = ("jpg", "png", "jpeg", "webp", "bmp")
@@ -72,7 +73,7 @@ def test_a_folder_of_photos_alone(photos, capsys):
     last = said.splitlines()[-3]
     assert last.startswith("accuracy ") and "(95 % interval " in last and "6 labelled images held out and scored)" in last
     row = result("runs/photos-16px-all/meanteacher-smallnet-s0")
-    assert (row["scored"], row["labels"], row["steps"], sum(map(sum, row["confusion"]))) == ("held-out", "all", 2, 6)
+    assert (row["scored"], row["labels"], row["steps"], images_in(row["confusion"])) == ("held-out", "all", 2, 6)
 
 
 def test_the_same_images_are_scored_whatever_the_seed_and_method(photos, capsys):
@@ -82,7 +83,7 @@ def test_the_same_images_are_scored_whatever_the_seed_and_method(photos, capsys)
         found.add(result(f"out{len(found)}")["data_hash"])
     assert len(found) == 1
     command(capsys, "--data-root", "photos", "--test-fraction", "0.5", "--out", "half")
-    assert sum(map(sum, result("half")["confusion"])) == 15
+    assert images_in(result("half")["confusion"]) == 15
 
 
 def test_folds_score_every_labelled_image_once(photos, capsys):
@@ -90,7 +91,7 @@ def test_folds_score_every_labelled_image_once(photos, capsys):
     last = said.splitlines()[-3]
     assert "30 labelled images, each scored once, by one of 3 nets that had not seen it)" in last
     rows = [result(f"f/fold-{k}") for k in range(3)]
-    right = sum(row["accuracy"] * sum(map(sum, row["confusion"])) for row in rows)
+    right = sum(row["accuracy"] * images_in(row["confusion"]) for row in rows)
     assert last.startswith(f"accuracy {100 * right / 30:.2f} %") and len({row["data_hash"] for row in rows}) == 3
     assert ssl_zoo.load("f/fold-2").classes == ("ant", "bee", "cat")
     again = command(capsys, "--data-root", "photos", "--folds", "3", "--out", "f").out  # all are finished
@@ -118,7 +119,7 @@ def test_a_test_set_of_ones_own_is_used_and_folds_are_refused(photos, capsys):
     said = command(capsys, "--data-root", "photos").out
     assert "'s" not in said and "test' has no image of cat: scores are of the other 2 classes" in said
     row = result("runs/photos-16px-all/meanteacher-smallnet-s0")
-    assert row["scored"] == "test" and [sum(line) for line in row["confusion"]] == [3, 3, 0]
+    assert row["scored"] == "test" and sizes(row["confusion"]) == [3, 3, 0]
     error = command(capsys, "--data-root", "photos", "--folds", "3", "--out", "f", status=2).err
     assert "folds are for data without a test set" in error and not Path("f").exists()
 
@@ -188,7 +189,7 @@ def test_arrays_without_a_test_set():
     labels = np.array([0, 1] * 8 + [-1] * 4)
     settings = ssl_zoo.recipe("digits", net="smallnet", steps=2, labels="all", batch={"labeled": 4, "unlabeled": 4}, device="cpu")
     row = ssl_zoo.run(settings, "a", data=(images, labels), quiet=True)
-    assert row["scored"] == "held-out" and [sum(line) for line in row["confusion"]] == [2, 2]
+    assert row["scored"] == "held-out" and sizes(row["confusion"]) == [2, 2]
     with pytest.raises(InputError, match="test_images and test_labels go together"):
         ssl_zoo.run(settings, "b", data=(images, labels, images, None), quiet=True)
 

@@ -17,6 +17,7 @@ from benchmarks import soak
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, load
 from ssl_zoo.cli import compare, run, sweep, table
 from ssl_zoo.data import cache, normalisation
+from ssl_zoo.runs.confusion import images_in
 from ssl_zoo.runs.execute import trainer_of
 from ssl_zoo.runs.inputs import choose_labels, load_data
 from ssl_zoo.runs.restore import restore
@@ -65,7 +66,7 @@ def test_a_run_leaves_what_it_promises(name, capsys):
     assert (row["algorithm"], row["net"], row["dataset"], row["labels"], row["steps"]) == (name, "smallnet", "digits", 20, 6)
     assert row["error_rate"] == 1 - row["accuracy"] and f"{100 * row['accuracy']:.2f} %" in out
     assert 1e8 < row["peak_memory"] < 1e11 and len(row["recipe_hash"]) == 12
-    assert sum(map(sum, row["confusion"])) == 500 and row["images_seen"] == 6 * (20 if name == "supervised" else 20 + 44)
+    assert images_in(row["confusion"]) == 500 and row["images_seen"] == 6 * (20 if name == "supervised" else 20 + 44)
     assert yaml.safe_load((folder / "config.yaml").read_text()) == row["config"]
     assert len(json.loads((folder / "split.json").read_text())["rows"]) == 20
     assert (folder / "metrics.jsonl").stat().st_size and list((folder / "tensorboard").iterdir())
@@ -242,17 +243,17 @@ def test_the_full_budget(capsys):
 
 
 def interrupt_in_step_4(patch, name):
-    """Ctrl-C in the fourth loss of a method."""
+    """Ctrl-C at the end of the fourth step of a method."""
     target, calls = ALGORITHMS.resolve(name).target, []
-    loss = target.loss
+    after_step = target.after_step
 
-    def interrupted(self, batch, progress):
+    def interrupted(self, seen):
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return loss(self, batch, progress)
+        return after_step(self, seen)
 
-    patch.setattr(target, "loss", interrupted)
+    patch.setattr(target, "after_step", interrupted)
 
 
 def test_interrupted_and_started_again(capsys, monkeypatch):

@@ -95,7 +95,8 @@ def test_a_run_says_which_rule_chose_its_score(tmp_path, capsys):
     at = max(range(4), key=lambda i: (scores[i], i))
     assert (best["selection"], best["selected_step"]) == ("validation", 3 * (at + 1))
     for row, place in ((last, 3), (best, at)):
-        right = sum(row["confusion"][k][k] for k in range(10))
+        found = row["confusion"]
+        right = sum(n for true, given, n in zip(found["true"], found["predicted"], found["count"], strict=True) if true == given)
         assert row["accuracy"] == row["evaluations"][place]["accuracy"] == pytest.approx(right / 500)
     kept = json.loads((tmp_path / "last/split.json").read_text())
     assert len(kept["validation"]) == 8 and len(kept["rows"]) == 40

@@ -1,4 +1,4 @@
-"""What a confusion matrix says: unequal classes, intervals, nets that give one class to all; and where a user reads it."""
+"""What was taken for what, in its two forms: its size, unequal classes, intervals, one class for all; where a user reads it."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,88 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from ssl_zoo import DATASETS
-from ssl_zoo.runs.confusion import interval, majority, one_class, sizes, unequal
+import ssl_zoo
+from ssl_zoo import DATASETS, InputError
+from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.runs import row as results
+from ssl_zoo.runs.confusion import (
+    accuracy,
+    balanced,
+    given_to_all,
+    images_in,
+    interval,
+    majority,
+    pairs_of,
+    pooled,
+    sizes,
+    unequal,
+)
 from ssl_zoo.runs.report import summary
+from ssl_zoo.tables.captions import caption
 from ssl_zoo.train.evaluate import confusion
 from tests.tables.rows import row
+
+MATRIX = [[4, 0, 1], [0, 0, 0], [2, 0, 3]]
+PAIRS = {"classes": 3, "true": [0, 0, 2, 2], "predicted": [0, 2, 0, 2], "count": [4, 1, 2, 3]}
+
+
+def test_both_forms_say_the_same():
+    assert pairs_of(MATRIX) == pairs_of(PAIRS) == PAIRS
+    assert images_in(MATRIX) == images_in(PAIRS) == 10
+    assert pairs_of([[0]]) == {"classes": 1, "true": [], "predicted": [], "count": []} and images_in([[0]]) == 0
+
+
+def test_rows_of_both_forms_are_read_and_have_one_caption(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row(seed=seed, confusion=form)) + "\n" for seed, form in enumerate((MATRIX, PAIRS))))
+    old, new = results.read_rows([path])
+    assert (old["confusion"], new["confusion"]) == (MATRIX, PAIRS)
+    assert caption([old], []) == caption([{**new, "seed": 0, "split_seed": 0, "config": old["config"]}], [])
+    assert "on 10 test images" in caption([new], [])[0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        [[1, 2]],
+        [[1, -1], [0, 0]],
+        {**PAIRS, "count": [4, 1, 2]},
+        {**PAIRS, "count": [4, 1, 2, -1]},
+        {**PAIRS, "true": [0, 0, 2, 3]},
+        {**PAIRS, "predicted": [0, 2, 0, 3]},
+        {**PAIRS, "predicted": [0, 0, 0, 2]},  # a pair twice
+        {**PAIRS, "classes": 0},
+        {**PAIRS, "true": [0, 0, 2, 1.5]},
+        {name: part for name, part in PAIRS.items() if name != "count"},
+        "10",
+    ],
+)
+def test_what_is_no_confusion_is_refused(wrong, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row(confusion=wrong)))
+    with pytest.raises(InputError, match="its confusion cannot be"):
+        results.read_rows([path])
+
+
+def test_result_and_checkpoint_grow_with_the_images_and_not_with_the_square_of_the_classes(tmp_path):
+    classes = 400
+    random, labels = np.random.default_rng(0), np.arange(classes)
+    train, test = random.integers(0, 256, (2, classes, 4, 4, 1), dtype=np.uint8)
+    data = Dataset("many", train, labels, test, labels.copy(), tuple(f"c{k}" for k in labels))
+    options = {"nets.mlp.width": 2, "evaluation.every": 1, "device": "cpu"}
+    settings = ssl_zoo.recipe("digits", alg="supervised", net="mlp", steps=2, labels="all", **options)
+    found = ssl_zoo.run(settings, tmp_path / "run", data=data, quiet=True)["confusion"]
+    assert sum(found["count"]) == classes and len(found["count"]) <= classes and found["classes"] == classes
+    for name in ("result.json", "checkpoint.pt"):  # a matrix has 160,000 numbers, of three letters each in JSON
+        assert (tmp_path / "run" / name).stat().st_size < 100_000, name
+
+
+def test_numbers_done_by_hand():
+    assert (accuracy(PAIRS), sizes(PAIRS)) == (0.7, [5, 0, 5]) and balanced(PAIRS) == pytest.approx((4 / 5 + 3 / 5) / 2)
+    both = pooled([{"confusion": MATRIX}, {"confusion": PAIRS}, {"confusion": [[0, 0, 0], [0, 1, 0], [0, 0, 0]]}])
+    assert both == {"classes": 3, "true": [0, 0, 1, 2, 2], "predicted": [0, 2, 1, 0, 2], "count": [8, 2, 1, 4, 6]}
+
 
 RESULTS = sorted((Path(__file__).parent.parent.parent / "benchmarks/results").rglob("*.jsonl"))
 ILL = [[190, 0], [10, 0]]  # 95 % are of one class, which the net gives to all
@@ -36,13 +113,13 @@ def test_the_interval_is_scipys(right, wrong):
 
 
 def test_one_class_for_all():
-    assert (one_class(ILL), majority(ILL), sizes(ILL)) == (0, (0, 0.95), [190, 10])
-    assert one_class([[0, 190], [0, 10]]) == 1  # the rare one
-    assert one_class([[188, 2], [10, 0]]) == 0  # nearly all
-    assert one_class([[190, 0], [0, 10]]) is None, "95 % are given one class, and rightly"
-    assert one_class([[190, 0], [5, 5]]) is None
-    assert one_class([[90, 100], [5, 5]]) is None
-    assert one_class([[20, 0], [0, 0]]) is None, "there is nothing else to be found"
+    assert (given_to_all(ILL), majority(ILL), sizes(ILL)) == ((0, 200), (0, 0.95), [190, 10])
+    assert given_to_all([[0, 190], [0, 10]]) == (1, 200)  # the rare one
+    assert given_to_all([[188, 2], [10, 0]]) == (0, 198)  # nearly all
+    assert given_to_all([[190, 0], [0, 10]]) is None, "95 % are given one class, and rightly"
+    assert given_to_all([[190, 0], [5, 5]]) is None
+    assert given_to_all([[90, 100], [5, 5]]) is None
+    assert given_to_all([[20, 0], [0, 0]]) is None, "there is nothing else to be found"
 
 
 def made(matrix, **more):

@@ -41,7 +41,8 @@ def test_moons_restores_the_trained_nets(tmp_path, monkeypatch, capsys):
         assert run.main(["--dataset", "moons", "--alg", alg, "--steps", "60", "--out", f"runs/{alg}"]) == 0
     folders, _ = moons.moons_of([tmp_path / "runs"], 0)
     assert [folder.name for folder in folders] == ["supervised", "meanteacher"]
-    _, (data, _, _, facts), trainer = restore(tmp_path / "runs/supervised")
+    _, inputs, trainer = restore(tmp_path / "runs/supervised")
+    data, facts = inputs.data, inputs.facts
     assert trainer.start == 60 and len(facts.labeled) == 6 and data.images.shape == (1000, 1, 1, 2)
     assert plot.main(["runs", "--kind", "moons", "--out", "m.png"]) == 0 and (tmp_path / "m.png").stat().st_size > 10_000
     assert plot.main(["runs", "--kind", "moons", "--seed", "7", "--out", "n.png"]) == 2

@@ -1,5 +1,7 @@
 """Optimiser, device, evaluation and checkpoint."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 from ssl_zoo import ALGORITHMS, InputError, device
 from ssl_zoo.device import autocast, holds, pick_device
 from ssl_zoo.settings import OptimizerSettings, ScheduleSettings
-from ssl_zoo.train.evaluate import calibration_error, confusion, predict, score
+from ssl_zoo.train.evaluate import balanced_accuracy, calibration_error, confusion, predict, score
 from ssl_zoo.train.optimizer import make_optimizer, set_lr
 
 CPU = torch.device("cpu")
@@ -81,13 +83,36 @@ def test_scores_in_numbers_done_by_hand():
     scores = score(probabilities, labels)
     assert scores["accuracy"] == 0.75 and scores["balanced_accuracy"] == 0.75
     assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
-    assert confusion(probabilities, labels) == [[2, 0], [1, 1]]
+    assert confusion(probabilities, labels) == {"classes": 2, "true": [0, 1, 1], "predicted": [0, 0, 1], "count": [2, 1, 1]}
     # each confidence in a bin of its own: |1 - .9|, |1 - .8|, |1 - .7|, |0 - .6|
     assert calibration_error(probabilities, labels) == pytest.approx((0.1 + 0.2 + 0.3 + 0.6) / 4)
 
 
-def test_confusion_has_every_class_even_where_none_occurs():
-    assert np.array(confusion(np.eye(3)[[0, 0]], np.array([0, 1]))).shape == (3, 3)
+def test_confusion_knows_every_class_even_where_none_occurs():
+    found = confusion(np.eye(3)[[0, 0]], np.array([0, 1]))
+    assert found == {"classes": 3, "true": [0, 1], "predicted": [0, 0], "count": [1, 1]}
+
+
+def test_confusion_and_balanced_accuracy_are_scikit_learn_s():
+    from sklearn import metrics
+
+    random = np.random.default_rng(0)
+    for classes, count in ((2, 1), (5, 40), (7, 300), (40, 25)):  # with classes that do not occur, or are never given
+        labels = random.integers(0, classes, count)
+        predicted = np.where(random.random(count) < 0.6, labels, random.integers(0, classes, count))
+        found = confusion(np.eye(classes)[predicted], labels)
+        matrix = np.zeros((classes, classes), int)
+        matrix[found["true"], found["predicted"]] = found["count"]
+        np.testing.assert_array_equal(matrix, metrics.confusion_matrix(labels, predicted, labels=range(classes)))
+        with warnings.catch_warnings(action="ignore"):
+            assert balanced_accuracy(predicted, labels) == metrics.balanced_accuracy_score(labels, predicted)
+
+
+def test_scores_of_many_classes_take_no_room_for_all_pairs_of_them():
+    """A matrix of them would be 8 TB."""
+    labels = np.array([0, 999_999, 999_999])
+    predicted = np.array([0, 0, 999_999])
+    assert balanced_accuracy(predicted, labels) == 0.75
 
 
 def test_predict_is_in_eval_mode_and_does_not_depend_on_the_batch(net):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.runs.confusion import pairs_of, pooled
 from ssl_zoo.tables.pictures.figure import open_panels
 from ssl_zoo.tables.rows import Row, by_cell
 
@@ -31,9 +32,12 @@ def draw_confusion(rows: Sequence[Row], panels: Sequence[Any]) -> None:
         InputError: Runs that are summed have different numbers of classes.
     """
     for axes, ((algorithm, labels), cell) in zip(panels, sorted(by_cell(rows).items(), key=str), strict=True):
-        if len({len(row["confusion"]) for row in cell}) > 1:
+        found = [pairs_of(row["confusion"]) for row in cell]
+        if len({pairs["classes"] for pairs in found}) > 1:
             raise InputError(f"the runs of {algorithm} with {labels} labels have different numbers of classes")
-        matrix = np.sum([row["confusion"] for row in cell], axis=0).astype(float)
+        whole = pooled(cell)
+        matrix = np.zeros((whole["classes"], whole["classes"]))
+        matrix[whole["true"], whole["predicted"]] = whole["count"]
         matrix /= matrix.sum(axis=1, keepdims=True).clip(min=1)
         axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
         for (i, j), share in np.ndenumerate(matrix):
