@@ -11,7 +11,7 @@ import re
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ssl_zoo import near, presets, recipes
@@ -19,6 +19,8 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.recipes import SECTIONS
 from ssl_zoo.registry import AUGMENTATIONS, DATASETS, Registry, near_miss, summary
 from ssl_zoo.settings import OWN_BATCH, BatchSettings, RunSettings
+
+LENGTHS = ("steps", "epochs", "minutes")  # of a run, each in place of those before
 
 
 def _shown(annotation: Any) -> str:
@@ -161,15 +163,27 @@ def gather(
     for assignment in assignments:
         key, _, value = assignment.partition("=")
         _for_all_methods(given, key.strip(), value)
-        _one_length(given, key.strip())
+    _let_hold(given, one_length({assignment.partition("=")[0].strip() for assignment in assignments}))
     for assignment in assignments:
         recipes.put_assignment(given, assignment)
     return given
 
 
-def _one_length(given: dict[str, Any], key: str) -> None:
+def one_length(keys: Collection[str]) -> str | None:
+    """Return which of the settings that say how long a run is is among these.
+
+    Raises:
+        InputError: More than one is.
+    """
+    found = [name for name in LENGTHS if name in keys]
+    if len(found) > 1:
+        raise InputError(f"{found[0]} and {found[1]} are both given, and each is the length of a run; keep one")
+    return found[0] if found else None
+
+
+def _let_hold(given: dict[str, Any], length: str | None) -> None:
     """Let a length that is given on top of a recipe hold, where the recipe has one of another kind."""
-    for other in {"steps": ("epochs", "minutes"), "epochs": ("minutes",)}.get(key, ()):
+    for other in {"steps": ("epochs", "minutes"), "epochs": ("minutes",)}.get(length or "", ()):
         given.pop(other, None)
 
 
@@ -192,7 +206,7 @@ def settle(given: dict[str, Any], values: Mapping[str, Any]) -> RunSettings:
     """
     for key, value in values.items():
         _for_all_methods(given, key, value)
-        _one_length(given, key)
+    _let_hold(given, one_length(values))
     for key, value in copy.deepcopy(dict(values)).items():
         if isinstance(value, Mapping) and "." not in key:
             recipes.put_recipe(given, recipes.as_recipe({key: value}, key))

@@ -130,6 +130,7 @@ def gathered(flags: argparse.Namespace) -> dict[str, Any]:
     for key in (*WORDS, *VALUES):
         if getattr(flags, key, None) is not None and key in keys:
             raise InputError(f"{key} is given twice, by --{key.replace('_', '-')} and by --set; keep one")
+    config.one_length({*keys, *(key for key in config.LENGTHS if getattr(flags, key, None) is not None)})
     own = images_of_ones_own(flags) and "dataset" not in keys
     names = flags.recipe or ([OWN] if own else [config.recipe_of(dataset_of(flags))])
     return config.gather(names, preset=flags.preset, budget=flags.budget, assignments=flags.set)

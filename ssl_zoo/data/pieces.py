@@ -35,7 +35,7 @@ class Pieces:
         self._type = np.dtype([("mark", f"V{MARK}"), ("largest", "<u2"), ("shaped", "?"), ("pixels", "u1", shape)])
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(f"{self._path}.lock")
+            self._lock = FileLock(f"{self._path}.busy")
             self._lock.acquire(blocking=False)
             size = self._path.stat().st_size if self._path.exists() else 0
             header = repr(self._type.descr).encode() + b"\n"

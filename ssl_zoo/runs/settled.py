@@ -16,7 +16,10 @@ FEW = 200  # steps, below which a line says so
 
 def as_begun(folder: RunFolder, settings: RunSettings) -> RunSettings:
     """Return settings with what the run in a folder began with: steps of so many minutes or epochs, values of auto."""
-    if not folder.config.exists():
+    try:
+        if not folder.config.exists():
+            return settings
+    except OSError:  # a path that no folder can have, which is said when it is taken
         return settings
     before = recipes.flatten(recipes.read_recipe(str(folder.config)))
     length = (settings.minutes, settings.epochs)

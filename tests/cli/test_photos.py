@@ -176,12 +176,20 @@ def test_a_length_on_top_of_a_recipe_holds(capsys):
         (["--set", "epochs=3"], (1000, 3.0, None)),
         (["--minutes", "5"], (1000, 100.0, 5.0)),
         (["--set", "steps=7"], (7, None, None)),
-        (["--steps", "7", "--minutes", "5"], (7, None, 5.0)),
     ):
         assert run.main(["--data-root", "x", *words, "--print-config"]) == 0
         found = ssl_zoo.recipes.parse_yaml(capsys.readouterr().out, "it")
         assert (found["steps"], found["epochs"], found["minutes"]) == wanted, words
     assert ssl_zoo.recipe("photos", steps=7).epochs is None
+    for words in (
+        ["--steps", "7", "--minutes", "5"],
+        ["--steps", "7", "--set", "epochs=3"],
+        ["--set", "steps=7", "--set", "minutes=3"],
+    ):
+        assert run.main(["--data-root", "x", *words]) == 2
+        assert "are both given, and each is the length of a run; keep one" in capsys.readouterr().err, words
+    with pytest.raises(InputError, match="steps and epochs are both given"):
+        ssl_zoo.recipe("digits", steps=7, epochs=3)
 
 
 def test_arrays_without_a_test_set():

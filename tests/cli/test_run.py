@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from PIL import Image
 from benchmarks import soak
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, load
 from ssl_zoo.cli import compare, run, sweep, table
-from ssl_zoo.data import cache, normalisation
+from ssl_zoo.data import normalisation, room
 from ssl_zoo.runs.confusion import images_in
 from ssl_zoo.runs.execute import trainer_of
 from ssl_zoo.runs.inputs import choose_labels, load_data
@@ -102,7 +103,9 @@ def test_a_folder_of_ones_own(images, capsys):
     assert status == 0, error
     row = json.loads(Path("o/result.json").read_text())
     assert row["classes"] == ["ant", "bee", "cat"] and "6 labelled images, 18 in the unlabelled stream, 12 test images" in out
-    assert row["config"]["datasets"] == {"folder": {"image_size": None, "mode": "RGB", "skip_broken": False, "cache": True}}
+    assert row["config"]["datasets"] == {
+        "folder": {"image_size": None, "mode": "RGB", "skip_broken": False, "labels_file": None, "cache": True}
+    }
     status, *_ = call(
         capsys, "--dataset", "folder", "--data-root", images, "--labels", 6, *QUICK, *small, "--image-size", 16, "--out", "p"
     )
@@ -170,7 +173,10 @@ BAD = [
     (["--image-size", "32"], "datasets.digits has no option 'image_size'"),
     (["--dataset", "folder", "--data-root", "nowhere"], "no folder or archive"),
     (["--dataset", "folder", "--data-root", "empty"], "has no train/ folder"),
-    (["--dataset", "folder", "--data-root", "broken"], "broken/train/a/x.png' is not an image that can be read"),
+    (
+        ["--dataset", "folder", "--data-root", "broken", "--image-size", "8"],
+        "broken/train/a/x.png' is not an image that can be read",
+    ),
     (["--dataset", "folder", "--data-root", "mixed", "--labels", "2"], "images differ in size"),
     (["--dataset", "cifar10", "--set", "datasets.cifar10.download=false"], "cifar10"),
     (["--labels", "all", "--set", "batch.labeled_in_unlabeled=false"], "the unlabelled stream is empty"),
@@ -190,6 +196,9 @@ def test_bad_input_is_one_line_and_status_two_and_writes_nothing(argv, message, 
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     (tmp_path / "full/thesis.txt").write_text("mine")
     for part in ("train", "test"):
+        for root in ("broken", "mixed"):
+            (tmp_path / f"{root}/{part}/b").mkdir()
+            Image.new("RGB", (8, 8 + len(part) % 2)).save(tmp_path / f"{root}/{part}/b/x.png")
         (tmp_path / f"broken/{part}/a/x.png").write_bytes(b"no image")
         Image.new("RGB", (8, 8 + len(part) % 2)).save(tmp_path / f"mixed/{part}/a/x.png")
     before = sorted(tmp_path.rglob("*"))
@@ -436,7 +445,7 @@ def test_floats_that_find_no_room_are_refused(capsys, monkeypatch):
 
 @pytest.mark.parametrize("kind", INPUTS)
 def test_inputs_of_a_folder_that_is_read_from_its_cache(kind, images, capsys, monkeypatch):
-    monkeypatch.setattr(cache, "LARGE", 0)
+    monkeypatch.setattr(room, "LARGE", 0)
     argv = ["--dataset", "folder", "--data-root", images, "--labels", 6, *QUICK, "--set", f"input={kind}"]
     argv += ["--set", "batch={labeled: 4, unlabeled: 4}"]
     loaded = load_data(run.read_settings(run.parse([str(word) for word in argv])))
@@ -478,7 +487,8 @@ def test_a_home_folder_in_a_path(tmp_path, monkeypatch, capsys):
     words = ["--recipe=~/mine.yaml", "--set=split_file=~/runs/a/split.json"]
     assert run.main([*words, "--print-config"]) == 0 and "steps: 7" in capsys.readouterr().out
     assert run.main(["--plugin=~/of_home.py"]) == 2 and "it registers nothing" in capsys.readouterr().err
-    assert sweep.main([*words, "--algs=supervised", "--nets=smallnet", "--out=~/grid", "--device=cpu"]) == 0
+    grid = [*words, "--algs=supervised", "--nets=smallnet", "--out=~/grid", "--device=cpu"]
+    subprocess.run([sys.executable, "-m", "ssl_zoo", "sweep", *grid], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     there = {path.relative_to(tmp_path / "home").as_posix() for path in (tmp_path / "home").rglob("*")}
     assert {"t.md", "rows.jsonl", "grid/supervised-smallnet-20-s0/result.json"} <= there and not (tmp_path / "~").exists()
 

@@ -258,7 +258,7 @@ def test_settings_that_change_no_number_may_change(tmp_path, capsys):
     argv = [*QUICK, "--steps", "4", "--out", str(tmp_path / "run")]
     assert run.main(argv) == 0
     (tmp_path / "run/result.json").unlink()
-    for words in (["--set", "checkpoint_seconds=5"], ["--strict"], ["--data-root", "elsewhere"]):
+    for words in (["--set", "checkpoint_seconds=5"], ["--strict"], ["--dataset", "digits", "--data-root", "elsewhere"]):
         assert run.main([*argv, *words]) == 0, capsys.readouterr().err
 
 

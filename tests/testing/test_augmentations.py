@@ -20,6 +20,7 @@ OURS = [
     ("noise", {}),
     ("randaugment", {}),
     ("cutout", {"side": (0.5, 0.7)}),
+    ("color", {}),
 ]
 
 
