@@ -336,15 +336,15 @@ def trained(tmp_path_factory):
     """A folder with photos, and with a run on class folders as the README makes one."""
     here = tmp_path_factory.mktemp("trained")
     draw = np.random.default_rng(0)
-    for place in ("train/a/1", "train/b/1", "train/b/2", "test/a/1", "test/b/1", "unlabeled/1"):
-        file = here / "DIR" / f"{place}.png"
+    for place in ("ant/1", "ant/2", "bee/1", "bee/2", "bee/3", "unlabeled/1"):
+        file = here / "photos" / f"{place}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(draw.integers(0, 255, (40, 36, 3), dtype=np.uint8)).save(file)
     (here / "new").mkdir()
     for name in ("one", "two"):
         Image.fromarray(draw.integers(0, 255, (50, 70, 3), dtype=np.uint8)).save(here / "new" / f"{name}.jpg")
-    (line,) = (line for line in commands(README) if "--data-root DIR" in line)
-    words = shlex.split(line)[2:]
+    (line,) = (line for line in commands(README) if "--data-root photos" in line)
+    words = shlex.split(line.replace(" --minutes 5", ""))[2:]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
         patch.setenv("SSL_ZOO_CACHE", str(here / "cache"))
