@@ -49,23 +49,28 @@ def _measured(rows: Sequence[Row]) -> str:
     last = row.get("accuracy_median_of", 1)
     median = f"the last {last} evaluations" if last > 1 else "the last evaluation alone"
     return (
-        f"{row['dataset']}, {row['net']}, {row['steps']} steps; error rate{scored} of {chosen} on {tested} test images, mean "
-        f"± standard deviation over n runs (seeds {', '.join(map(str, seeds))}, {own}); median: of {median}; "
+        f"{row['dataset']}, {row['net']}, {row['steps']} steps; error rate{scored} of {chosen} on {tested} "
+        f"{images_scored(row)}, mean ± standard deviation over n runs (seeds {', '.join(map(str, seeds))}, {own}); median: of {median}; "
         "points: paired difference in accuracy to supervised, 95 % interval. "
         f"Seconds a run: {times}. {row['device']}; {versions}; "
         f"commit {commits(rows)}."
     )
 
 
+def images_scored(row: Row) -> str:
+    """Say which images a row is of."""
+    return "labelled images held out for it" if row.get("scored") == "held-out" else "test images"
+
+
 def flattered(row: Row) -> str:
-    """Say what an accuracy is worth where the classes of the test images are of unequal size."""
+    """Say what an accuracy is worth where the classes of the scored images are of unequal size."""
     matrix = row["confusion"]
     if not unequal(matrix):
         return ""
     count, (_, alone) = sizes(matrix), majority(matrix)
     return (
-        f"The classes of the test images are unequal, from {min(count):,} to {max(count):,} images: the largest class, given to "
-        f"all of them, has an error rate of {100 * (1 - alone):.1f} %. Balanced accuracy is the mean of the classes' recalls; "
+        f"The classes of the {images_scored(row)} are unequal, from {min(count):,} to {max(count):,} images: the largest class, "
+        f"given to all of them, has an error rate of {100 * (1 - alone):.1f} %. Balanced accuracy is the mean of the classes' recalls; "
         f"one class for all images has {100 / sum(map(bool, count)):.1f} %."
     )
 
