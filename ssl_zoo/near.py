@@ -80,11 +80,11 @@ def setting(word: str, value: Any = NO_VALUE, given: Mapping[str, Any] | None = 
         given: Settings at hand, perhaps wrong ones: alg, net, dataset and views say whose options come first. None:
             those of no run.
     """
+    if folded(word) in _ELSEWHERE:
+        return f"{_ELSEWHERE[folded(word)]}; "
     places = sorted(_places(word, given), key=lambda place: bool(place.needs))
     if places:
         return _asked(places, value)
-    if folded(word) in _ELSEWHERE:
-        return f"{_ELSEWHERE[folded(word)]}; "
     if isinstance(value, Mapping) and len(value) == 1:  # training: {lr: 0.1}
         ((inner, inside),) = value.items()
         return setting(str(inner), inside, given)

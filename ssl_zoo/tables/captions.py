@@ -50,8 +50,8 @@ def _measured(rows: Sequence[Row]) -> str:
     median = f"the last {last} evaluations" if last > 1 else "the last evaluation alone"
     return (
         f"{row['dataset']}, {row['net']}, {row['steps']} steps; error rate{scored} of {chosen} on {tested} "
-        f"{images_scored(row)}, mean ± standard deviation over n runs (seeds {', '.join(map(str, seeds))}, {own}); median: of {median}; "
-        "points: paired difference in accuracy to supervised, 95 % interval. "
+        f"{images_scored(row)}, mean ± standard deviation over n runs (seeds {', '.join(map(str, seeds))}, {own}); "
+        f"median: of {median}; points: paired difference in accuracy to supervised, 95 % interval. "
         f"Seconds a run: {times}. {row['device']}; {versions}; "
         f"commit {commits(rows)}."
     )
@@ -70,8 +70,8 @@ def flattered(row: Row) -> str:
     count, (_, alone) = sizes(matrix), majority(matrix)
     return (
         f"The classes of the {images_scored(row)} are unequal, from {min(count):,} to {max(count):,} images: the largest class, "
-        f"given to all of them, has an error rate of {100 * (1 - alone):.1f} %. Balanced accuracy is the mean of the classes' recalls; "
-        f"one class for all images has {100 / sum(map(bool, count)):.1f} %."
+        f"given to all of them, has an error rate of {100 * (1 - alone):.1f} %. Balanced accuracy is the mean of the classes' "
+        f"recalls; one class for all images has {100 / sum(map(bool, count)):.1f} %."
     )
 
 
