@@ -97,7 +97,7 @@ def test_a_damaged_one_is_noticed_and_the_one_before_is_used(tmp_path, harm):
         assert Checkpoints(tmp_path).load(CPU)["step"] == 1
     (tmp_path / PREVIOUS).write_bytes(harmed)
     with pytest.raises(
-        InputError, match=r"no checkpoint can be used .*remove them to begin anew, or use another folder"
+        InputError, match=r"no checkpoint can be used .*begin anew with `fresh=True`, or use another folder"
     ) as error:
         Checkpoints(tmp_path).load(CPU)
     assert "\n" not in str(error.value)
