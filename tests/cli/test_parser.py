@@ -113,7 +113,7 @@ def test_every_setting_with_a_flag_is_known():
     """A message's advice, followed, must lead to a run."""
     from ssl_zoo.cli.flags import ON, VALUES, WORDS
 
-    assert {*WORDS, *VALUES, *ON, "fresh", "image_size", "skip_broken"} == FLAGS
+    assert {*WORDS, *VALUES, *ON, "fresh", "image_size", "labels_file", "skip_broken"} == FLAGS
 
 
 def test_no_message_of_the_library_names_a_flag():

@@ -55,7 +55,7 @@ def test_more_labels_than_a_rare_class_has_and_each_way_out(capsys):
 def test_a_sweep_says_the_same_in_its_own_flags(capsys):
     shared = ["--recipe", "folder", "--data-root", "data", "--algs", "supervised", "--nets", "smallnet", "--steps", "2"]
     assert sweep.main([*shared, "--labels", "20", "--out", "sweep"]) == 2
-    assert "give --labels 6, --labels 'all', or --set draw='proportional'" in capsys.readouterr().err
+    assert "give --labels 6, --labels 'all', or --draw 'proportional'" in capsys.readouterr().err
     assert sweep.main([*shared, "--labels", "20", "--set", "draw=proportional", "--dry-run", "--out", "sweep"]) == 0
 
 
