@@ -81,7 +81,8 @@ def setting(word: str, value: Any = NO_VALUE, given: Mapping[str, Any] | None = 
             those of no run.
     """
     if folded(word) in _ELSEWHERE:
-        return f"{_ELSEWHERE[folded(word)]}; "
+        said = _ELSEWHERE[folded(word)]
+        return f"{said.replace('=100`', f'={value}`') if str(value).isdecimal() else said}; "
     places = sorted(_places(word, given), key=lambda place: bool(place.needs))
     if places:
         return _asked(places, value)

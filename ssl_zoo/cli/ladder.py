@@ -68,6 +68,7 @@ def parser(prog: str = "ladder.py") -> Parser:
 
 def cells_of(flags: argparse.Namespace, rungs: Sequence[Rung], kept: Path, out: Path) -> list[Cell]:
     """Return a run for every rung and seed. Their recipes are written into a folder."""
+    wanted = seeds(flags.seeds)  # before anything is written
     kept.mkdir(parents=True, exist_ok=True)
     for rung in rungs:
         path, text = kept / f"{rung.name}.yaml", recipes.dump_mapping(shortened(rung.recipe, flags.scale))
@@ -82,7 +83,7 @@ def cells_of(flags: argparse.Namespace, rungs: Sequence[Rung], kept: Path, out: 
             )
         files.replace_text(path, f"# {rung.name}: {rung.change}\n{text}")
     cells = []
-    for seed in seeds(flags.seeds):
+    for seed in wanted:
         for rung in rungs:  # so that all rungs of the first seeds are there early
             name = f"{rung.name}-s{seed}"
             given = config.gather([str(kept / f"{rung.name}.yaml")], assignments=flags.set)

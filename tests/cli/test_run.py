@@ -512,7 +512,7 @@ NEAR = [
     (["--max-iters", "10"], "did you mean --steps 10?"),
     (["--save-dir", "x"], "did you mean --out x?"),
     (["--overwrite"], "did you mean --fresh?"),
-    (["--epochs", "10"], "a run's length is --steps; for passes over all images give --set epochs=100"),
+    (["--epochs", "10"], "a run's length is --steps; for passes over all images give --set epochs=10"),
     (["--num-workers", "4"], "none are needed: images lie in memory"),
     (["--resume"], "none is needed: the same command goes on"),
     (["--pretrained"], "did you mean --set nets.resnet18.pretrained=true (with --net resnet18) or "),

@@ -16,8 +16,10 @@ from ssl_zoo.train.clock import Estimate, shown
 
 
 def settings(**more):
-    small = {"net": "smallnet", "steps": 40, "evaluation.every": 10, "labels": 20, "device": "cpu"}
-    return ssl_zoo.recipe("digits", alg="supervised", **{**small, **more})
+    """Of 40 steps, with an evaluation every ten, where nothing else gives the length."""
+    small = {"net": "smallnet", "evaluation.every": 10, "labels": 20, "device": "cpu"}
+    made = ssl_zoo.recipe("digits", alg="supervised", **{**small, **more})
+    return made if "steps" in more else dataclasses.replace(made, steps=40)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from ssl_zoo import InputError, config
+from ssl_zoo import InputError, config, plugins
 from ssl_zoo.algorithms.supervised import Supervised
 from ssl_zoo.cli import run
 from ssl_zoo.device import machine
@@ -39,7 +39,11 @@ class Mine(nn.Module):
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
+    """What plug-ins register is forgotten."""
     monkeypatch.chdir(tmp_path)
+    assert NETS.names()  # filled
+    monkeypatch.setattr(NETS, "_entries", dict(NETS._entries))
+    monkeypatch.setattr(plugins, "_loaded", set(plugins._loaded))
 
 
 def said(capsys, *words):

@@ -126,7 +126,7 @@ def test_every_method_gives_what_one_process_gives(processes, alone, tmp_path):
         assert_same(alone / name, tmp_path / name)
         row = json.loads((tmp_path / name / "result.json").read_text())
         assert row["device"].startswith(f"{processes} x ") and len(row["evaluations"]) == 8 // (8 if name == "mean-only" else 4)
-    assert said.count("after 8 steps") == len(RUNS), "one process writes and speaks"
+    assert said.count("curves of its 8 steps") == len(RUNS), "one process writes and speaks"
 
 
 @pytest.mark.slow
@@ -186,7 +186,7 @@ def test_two_machines_give_what_one_process_gives(two_machines, alone, tmp_path)
     ]
     assert [status for status, _ in said] == [0, 0], said
     assert_same(alone / "tempens", tmp_path / "run")
-    assert "after 8 steps" in said[0][1] and "after 8 steps" not in said[1][1]
+    assert "curves of its 8 steps" in said[0][1] and "curves of its 8 steps" not in said[1][1]
 
 
 def test_processes_that_cannot_be_reached(monkeypatch):
