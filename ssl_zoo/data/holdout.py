@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ssl_zoo.data.dataset import Dataset
-from ssl_zoo.data.room import taken
+from ssl_zoo.data.leakage import hashes
+from ssl_zoo.data.room import CHUNK, taken
 from ssl_zoo.errors import InputError
 
 SHOWN = 8  # classes in a message
@@ -40,15 +41,31 @@ def with_test_set(data: Dataset, fraction: float, folds: int | None = None, fold
 
 
 def _chosen(data: Dataset, labels: np.ndarray, fraction: float, folds: int | None, fold: int) -> Iterator[np.ndarray]:
-    """Of each class: the rows to be scored."""
+    """Of each class: the rows to be scored. Copies of an image stay together, or what is scored was also learnt."""
     rank = _ranks(data.names[: len(labels)], len(labels))
     for k, name in enumerate(data.classes):
         rows = np.flatnonzero(labels == k)
-        rows = rows[np.argsort(rank[rows], kind="stable")]
-        if folds is not None and len(rows) < 2:
+        pictures = _pictures(data.images, rows[np.argsort(rank[rows], kind="stable")])
+        if folds is not None and len(pictures) < 2:
             raise InputError(f"class '{name}' has fewer than two labelled images, which folds need; give it more, or no `folds`")
-        count = min(max(1, round(fraction * len(rows))), max(len(rows) - 1, 0))
-        yield rows[:count] if folds is None else rows[fold::folds]
+        if folds is not None:
+            yield np.array([row for picture in pictures[fold::folds] for row in picture], dtype=np.int64)
+            continue
+        wanted, scored = max(1, round(fraction * len(rows))), []
+        for picture in pictures[:-1]:  # one is left to learn from
+            if len(scored) < wanted:
+                scored += picture
+        yield np.array(scored, dtype=np.int64)
+
+
+def _pictures(images: np.ndarray, rows: np.ndarray) -> list[list[int]]:
+    """Rows in their order, copies of an image in one list."""
+    found: dict[bytes | int, list[int]] = {}
+    chunks = (images[rows[start : start + CHUNK]] for start in range(0, len(rows), CHUNK))
+    contents = [content for chunk in chunks for content in hashes(chunk)]
+    for place, row in enumerate(rows.tolist()):
+        found.setdefault(contents[place] if contents else row, []).append(row)
+    return [*found.values()]
 
 
 def _said(data: Dataset, labels: np.ndarray, test: np.ndarray, fold: str) -> str:

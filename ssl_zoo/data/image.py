@@ -197,6 +197,8 @@ def _reason(content: bytes, error: Exception) -> str:
         return "an SVG drawing, or another XML document: save it as PNG"
     if isinstance(error, UnidentifiedImageError):
         return "no known format"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"over {2 * PIXELS:,} pixels, which is too large; make it smaller"
     return " ".join(str(error).split()) or type(error).__name__
 
 

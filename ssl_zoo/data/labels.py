@@ -3,14 +3,14 @@
 import csv
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ssl_zoo.data.layout import Layout
-from ssl_zoo.data.names import PARTS, TEST, TRAIN, UNLABELED, VALIDATION, part_of, spelled
+from ssl_zoo.data.names import PARTS, TEST, TRAIN, UNLABELED, VALIDATION, is_hidden, is_image, part_of, spelled
 from ssl_zoo.errors import InputError
 
 TABLES = (".csv", ".tsv")
@@ -85,6 +85,7 @@ def _lines(table: Path, reader: Iterator[list[str]], columns: dict[str, int]) ->
                 f"labels '{table}', line {number}: {len(fields)} fields where the header has {columns['width']}{quote}"
             )
         path, label = fields[columns["path"]].strip(), fields[columns["label"]]
+        label = "" if label.strip().casefold() == "nan" else label  # as pandas writes what is not there
         said = fields[columns["split"]].strip() if "split" in columns else ""
         part = part_of(said) if said else TRAIN
         if not path:
@@ -127,6 +128,7 @@ def lay_out_table(table: Path, lines: list[Line], folders: list[Path]) -> tuple[
     counts = {part: sum(line.part == part for line in lines) for part in order}
     labels = [-1 if line.part == UNLABELED else number[spelled(line.label)] for line in lines]
     first = counts[TRAIN]
+    beside = _beside(places)
     layout = Layout(
         classes,
         [line.path for line in lines],
@@ -134,7 +136,7 @@ def lay_out_table(table: Path, lines: list[Line], folders: list[Path]) -> tuple[
         len(lines) - counts[TEST],
         (first, first + counts[VALIDATION]),
         [],
-        _notes(classes, lines),
+        [*_notes(classes, lines), *([beside] if beside else [])],
     )
     return layout, [places[line.path] for line in lines]
 
@@ -144,8 +146,9 @@ def _places(table: Path, lines: list[Line], folders: list[Path]) -> dict[str, st
     first: dict[str, int] = {}
     found, missing = {}, []
     for line in lines:
-        tried = [os.path.normpath(os.path.join(folder, os.path.expanduser(line.path))) for folder in folders]
-        place = next((path for path in tried if os.path.isfile(path)), None)
+        spellings = dict.fromkeys((line.path, line.path.replace("\\", "/")))  # as Windows writes them
+        tried = [os.path.join(folder, os.path.expanduser(path)) for path in spellings for folder in folders]
+        place = next((os.path.normpath(path) for path in tried if os.path.isfile(path)), None)
         if place is None:
             missing.append(line)
             continue
@@ -180,6 +183,20 @@ def _classes(table: Path, lines: list[Line]) -> tuple[str, ...]:
         what = f"one class only, '{names[0]}'" if names else "no label"
         raise InputError(f"labels '{table}' have {what}; a classifier needs two or more")
     return tuple(sorted(names, key=lambda name: (int(name), name)) if all(map(str.isdecimal, names)) else sorted(names))
+
+
+def _beside(places: Mapping[str, str]) -> str:
+    """A line about images that lie beside those of the table and are not in it."""
+    folders = {os.path.dirname(place) for place in places.values()}
+    there = (entry for folder in sorted(folders) for entry in os.scandir(folder) if is_image(entry.name) and entry.is_file())
+    known = {*places.values()}
+    others = sorted(entry.path for entry in there if not is_hidden(entry.name) and os.path.normpath(entry.path) not in known)
+    if not others:
+        return ""
+    return (
+        f"{len(others):,} images beside them are not in the table and not used, such as '{others[0]}'; a line with an empty "
+        "label adds one to those without labels"
+    )
 
 
 def _notes(classes: tuple[str, ...], lines: list[Line]) -> list[str]:

@@ -188,8 +188,16 @@ class _Sorting:
         if len(classes) == 1:
             raise InputError(
                 f"'{self.folder[TRAIN]}' has one class only, '{classes[0]}', so that any net is right; a classifier needs two or "
-                f"more. {EXPECTED}"
+                f"more{self._instead()}. {EXPECTED}"
             )
+        alike: dict[str, str] = {}
+        for name in classes:
+            other = alike.setdefault(" ".join(name.casefold().split()), name)
+            if other != name:
+                raise InputError(
+                    f"the classes '{other}' and '{name}' in '{self.folder[TRAIN]}' differ by case or spaces alone; join their "
+                    "folders"
+                )
         for part in (TEST, VALIDATION):
             if part not in found:
                 continue

@@ -28,9 +28,7 @@ _WORDS = {  # the plain words for a part, without case, hyphens, underscores and
     TEST: ("test", "testing", "testset"),
     VALIDATION: ("val", "valid", "validation", "dev", "valset", "validationset"),
     UNLABELED: (
-        *("unlabeled", "unlabelled", "unlabeledimages", "unlabelledimages", "nolabel", "nolabels", "withoutlabels"),
-        *("unsorted", "unclassified", "unannotated", "untagged", "notlabeled", "notlabelled", "tosort", "tolabel"),
-        *("loose", "inbox"),
+        *("unsorted", "unclassified", "unannotated", "untagged", "withoutlabels", "tosort", "tolabel", "loose", "inbox"),
     ),
 }
 _PART = {word: part for part, words in _WORDS.items() for word in words}
@@ -52,7 +50,8 @@ def is_hidden(name: str) -> bool:
 
 def part_of(folder: str) -> str | None:
     """Return the part of a data set that a folder's name says in plain words: one of `PARTS`, or None."""
-    return _PART.get("".join(c for c in unicodedata.normalize("NFC", folder).casefold() if c not in "-_ "))
+    word = "".join(c for c in unicodedata.normalize("NFC", folder).casefold() if c not in "-_ ")
+    return UNLABELED if word.startswith(("unlabel", "notlabel", "nolabel")) else _PART.get(word)
 
 
 def spelled(name: str) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ssl_zoo import presets
 from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import one_line
@@ -13,6 +15,7 @@ from ssl_zoo.runs.layers import in_fp32
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.trainer import Trainer
 
+SHOWN = 12  # classes in a line
 STALE = 0.05  # share of a running average that may be what it began with when a run ends
 
 
@@ -25,6 +28,8 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer) -> Iterat
     """Yield lines about what is about to be trained, on what, and what a consistency weight means."""
     facts, data = inputs.facts, inputs.data
     yield from map(one_line, data.notes)
+    if data.names:
+        yield one_line(_classes(inputs))
     held_out = f"{len(inputs.held_out):,} held out for validation, " if len(inputs.held_out) else ""
     stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views else ""
     scored = "held out to be scored" if data.held_out else "test images"
@@ -51,6 +56,14 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer) -> Iterat
         by_weight = sorted(zip(facts.class_weights.tolist(), map(one_line, inputs.data.classes), strict=True))
         (low, least), (high, most) = by_weight[0], by_weight[-1]
         yield f"class weights: {settings.class_weights}, from {low:.3g} ('{least}') to {high:.3g} ('{most}')"
+
+
+def _classes(inputs: Inputs) -> str:
+    """The classes of somebody's own images, with how many are labelled: a folder too many or too few is seen."""
+    count = np.bincount(inputs.facts.labels.numpy(), minlength=len(inputs.data.classes))
+    shown = [f"{name} ({number:,})" for name, number in zip(inputs.data.classes, count, strict=True)]
+    more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+    return f"{len(shown)} classes, with the labelled images of each: {', '.join(shown[:SHOWN])}{more}"
 
 
 def evened_twice(settings: RunSettings) -> Iterator[str]:

@@ -69,6 +69,7 @@ def test_a_folder_of_photos_alone(photos, capsys):
     said = command(capsys, "--data-root", "photos").out
     assert "'" + str(photos.resolve()) + "/unsorted' is taken as images without labels" in said
     assert "there is no test set: 6 of 30 labelled images (20 %, of each class) are held out and scored" in said
+    assert "3 classes, with the labelled images of each: ant (8), bee (8), cat (8)" in said
     assert "24 labelled images, 32 in the unlabelled stream, 6 held out to be scored" in said
     last = said.splitlines()[-3]
     assert last.startswith("accuracy ") and "(95 % interval " in last and "6 labelled images held out and scored)" in last

@@ -94,3 +94,18 @@ def test_what_is_large_is_copied_on_disk(tmp_path, monkeypatch):
     found = with_test_set(mapped, 0.2)
     assert isinstance(found.images, np.memmap) and isinstance(found.test_images, np.memmap)
     assert fingerprint(found) == fingerprint(with_test_set(whole, 0.2)) and [*tmp_path.iterdir()] == [tmp_path / "x.npy"]
+
+
+def test_copies_of_an_image_stay_together():
+    """Or what is scored was learnt by heart."""
+    random = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), dtype=np.uint8)
+    random[5:9] = random[4]  # five copies in one class
+    labels = np.repeat([0, 1], 10)
+    whole = Dataset("x", random, labels, random[:0], labels[:0], ("a", "b"), tuple(f"{i}.png" for i in range(20)))
+    folds = [with_test_set(whole, 0.2, 3, fold) for fold in range(3)]
+    copies = [sum(name in {f"{i}.png" for i in range(4, 9)} for name in fold.names[-len(fold.test_labels) :]) for fold in folds]
+    assert sorted(copies) == [0, 0, 5] and sum(len(fold.test_labels) for fold in folds) == 20
+    for fraction in (0.1, 0.2, 0.5, 0.9):
+        found = with_test_set(whole, fraction)
+        assert not {image.tobytes() for image in found.images} & {image.tobytes() for image in found.test_images}
+        assert {*found.labels.tolist()} == {0, 1}

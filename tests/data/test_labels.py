@@ -78,6 +78,19 @@ def test_tables_as_programs_write_them(root, mark, header, options):
     assert rows(folder(table(root, header, *lines, **options))) == rows(folder(table(root, *ALL, name="other.csv")))
 
 
+def test_images_beside_those_of_the_table_are_said(root):
+    (note,) = folder(table(root, *ALL)).notes
+    assert note.startswith("2 images beside them are not in the table and not used, such as '") and "x/4.png'" in note
+    rest = [*ALL, "x/4.png,", "y/5.png,NaN"]  # as pandas writes what is not there
+    data = folder(table(root, *rest))
+    assert data.notes == () and data.labels.tolist() == [0, 0, 1, -1, -1, -1] and data.classes == ("ant", "bee")
+
+
+def test_paths_of_windows(root):
+    lines = [line.replace("/", "\\") for line in ALL]
+    assert rows(folder(table(root, *lines))) == rows(folder(table(root, *ALL, name="other.csv")))
+
+
 def test_numbers_are_classes_in_their_order(root):
     data = folder(table(root, "path,label", "x/0.png,10", "y/1.png,9", "x/2.png,10"))
     assert data.classes == ("9", "10") and data.labels.tolist() == [1, 1, 0]

@@ -51,7 +51,9 @@ def test_parts_are_in_order_and_sorted():
     )
 
 
-@pytest.mark.parametrize("word", ["unlabelled", "Unlabeled", "UNLABELLED", "un-labeled", "unlabeled images", "unsorted", "loose"])
+@pytest.mark.parametrize(
+    "word", ["unlabelled", "Unlabeled", "UNLABELLED", "un-labeled", "unlabeled photos", "not-labelled", "unsorted", "loose"]
+)
 def test_images_without_labels_by_other_words(word):
     layout = laid(*below("train"), f"{word}/1.png")
     assert shown(layout)["unlabeled"] == [f"{word}/1.png"]
@@ -137,6 +139,14 @@ def test_a_class_without_test_images_is_said():
         (
             [*below("train"), "train/cat/clip.mov"],
             "'/photos/train/cat' has no images, but 1 files of another kind, such as .*clip.mov",
+        ),
+        (
+            ["Cat/1.png", "cat/2.png", "dog/1.png"],
+            "the classes 'Cat' and 'cat' in '/photos' differ by case or spaces alone; join",
+        ),
+        (
+            ["images/1.png", "images/2.png", "labels.csv"],
+            "has one class only, 'images'.* if '/photos/labels.csv' holds the labels",
         ),
         (["test/ant/1.png", "unlabeled/2.png"], "'/photos' has no train/ folder and no class folders"),
     ],
