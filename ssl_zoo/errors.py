@@ -1,5 +1,7 @@
 """Errors that are the user's to mend, each one line without a traceback on the command line."""
 
+import sys
+
 LONGEST = 1500  # characters of a line
 
 
@@ -67,10 +69,26 @@ class DivergedError(RunError):
         self.what = what
 
 
+def printable(text: str) -> str:
+    """A text in the same lines, of printable characters alone; others, of a name or a file, are escaped."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else " " if c in "\r\t" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def one_line(error: BaseException | str) -> str:
-    """A text, or what an error says, as one line of printable characters; others come from a name, a value, a file."""
-    text = "".join(c if c.isprintable() else " " if c in "\r\n\t" else c.encode("unicode_escape").decode() for c in str(error))
+    """A text, or what an error says, as one line of printable characters."""
+    text = printable(str(error)).replace("\n", " ")
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+
+
+def shown(text: str) -> str:
+    """A text as the standard output can show it: letters that its encoding lacks are escaped.
+
+    For what somebody reads. What is data, as a table, is not to be changed in silence.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def between(name: str, value: float, low: float, high: float = float("inf")) -> float:

@@ -61,11 +61,16 @@ def shortened(recipe: Mapping[str, Any], scale: float) -> dict[str, Any]:
     """Return a recipe with so much of its steps, and as many evaluations and measurements.
 
     Other lengths are fractions of the run, and stay.
+
+    Raises:
+        InputError: It does not say how many steps.
     """
     made = copy.deepcopy(dict(recipe))
+    if "steps" not in made:
+        raise InputError("the ladder does not say how many `steps` its runs have; write it into its base")
     made["steps"] = max(1, round(scale * made["steps"]))
     for name in ("every", "mechanism", "log_every"):
-        if made["evaluation"].get(name):  # 0 is no measurement
+        if made.get("evaluation", {}).get(name):  # 0 is no measurement
             made["evaluation"][name] = max(1, round(scale * made["evaluation"][name]))
     return made
 

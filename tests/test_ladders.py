@@ -246,3 +246,9 @@ def test_a_recipe_that_measures_nothing_stays_so_when_it_is_shortened():
         "every": 1,
         "mechanism": 0,
     }
+
+
+def test_a_recipe_may_leave_out_all_but_its_steps():
+    assert ladders.shortened({"steps": 10, "net": "n"}, 0.5) == {"steps": 5, "net": "n"}
+    with pytest.raises(InputError, match="does not say how many `steps`"):
+        ladders.shortened({"net": "n"}, 1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ssl_zoo.cli.parser import Parser, command, description, path
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, one_line, shown
 from ssl_zoo.runs.row import read_rows
 from ssl_zoo.tables.differences import differences
 from ssl_zoo.tables.rows import Row
@@ -26,7 +26,7 @@ def parser(prog: str) -> Parser:
 def compare(flags: argparse.Namespace) -> int:
     """Print the differences of two runs."""
     a, b = (_only(path) for path in flags.runs)
-    print("\n".join(differences(a, b)))
+    print(shown("\n".join(map(one_line, differences(a, b)))))
     return 0
 
 

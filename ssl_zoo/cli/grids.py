@@ -15,7 +15,7 @@ from ssl_zoo import plugins
 from ssl_zoo.cli.display import Display
 from ssl_zoo.cli.flags import add_data, add_machine, add_settings
 from ssl_zoo.cli.parser import GRID, Parser, command, in_words, warn
-from ssl_zoo.errors import FolderError, InputError, StaleError, one_of
+from ssl_zoo.errors import FolderError, InputError, StaleError, one_of, shown
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.sweeps.cells import Cell, sort
 from ssl_zoo.sweeps.clock import Clock
@@ -123,12 +123,12 @@ def _made(cell: Cell, threads: int) -> int:
         if not (anew if isinstance(error, StaleError) else cell.fresh):
             raise
         row = make(fresh=True, in_place=not cell.fresh)
-    print(summary(row, cell.path))
+    print(shown(summary(row, cell.path)))
     return 0
 
 
 def _say(line: str) -> None:
-    print(in_words(line, GRID), flush=True)
+    print(shown(in_words(line, GRID)), flush=True)
 
 
 def _warn(line: str) -> None:
@@ -202,7 +202,7 @@ def run_cells(
         engines.callback(close, slots.engine)
     clock = Clock(found.done, slots.threads)
     for line in plan(cells, found, clock, slots.count):
-        print(in_words(line, known), flush=True)
+        print(shown(in_words(line, known)), flush=True)
     if found.stale:
         print("--rerun-stale trains anew what other code has made", flush=True)
     if slots.engine is None:

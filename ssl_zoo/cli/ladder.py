@@ -19,7 +19,7 @@ from ssl_zoo import config, files, plugins, recipes
 from ssl_zoo.cli.flags import values
 from ssl_zoo.cli.grids import add_engine_flags, cell_of, check_out, listed, many, run_cells, say_missing, seeds
 from ssl_zoo.cli.parser import GRID, Parser, description, flag, path, say
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, printable, shown
 from ssl_zoo.ladders import LADDER, Rung, check_set, read_ladder, shortened
 from ssl_zoo.registry import near_miss
 from ssl_zoo.sweeps.cells import Cell
@@ -107,14 +107,14 @@ def show(flags: argparse.Namespace, prog: str) -> int:
     """Show tables and picture of rows that were written before."""
     kept = sound(read_rows(flags.read))
     say(prog, kept.lines)
-    made = markdown(kept)
+    made = printable(markdown(kept))
     if flags.into:
         with flag("--into"):
             insert_into(flags.into, flags.read.as_posix(), made)
     else:
         print(made)
     if flags.picture:
-        draw(kept, flags.picture)
+        say(prog, draw(kept, flags.picture))
     return 0
 
 
@@ -165,14 +165,14 @@ def end(out: Path, known: Mapping[str, Rung], flags: argparse.Namespace, said: s
     files.replace_text(out / "rows.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
     kept = sound(rows)
     say(prog, kept.lines)
-    made = markdown(kept)
+    made = printable(markdown(kept))
     files.replace_text(out / "ladder.md", f"{made}\n")
-    print(made)
+    print(shown(made))
     picture = importlib.util.find_spec("matplotlib") is not None
     if picture:
-        draw(kept, out / "ladder.png")
+        say(prog, draw(kept, out / "ladder.png"))
     also = f", {out}/ladder.png" if picture else "; for the picture, pip install matplotlib and give the command again"
-    print(f"\n{said}. All that is in {out}: {out}/rows.jsonl, {out}/ladder.md{also}")
+    print(shown(f"\n{said}. All that is in {out}: {out}/rows.jsonl, {out}/ladder.md{also}"))
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "ladder.py") -> int:

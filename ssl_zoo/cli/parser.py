@@ -115,7 +115,8 @@ def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted"
         return 128 + signal.SIGPIPE
     except UnicodeEncodeError as error:
         cannot = f"the output is in {error.encoding}, which has no {error.object[error.start]!a}"
-        say(prog, [f"{cannot}; PYTHONIOENCODING=utf-8 before the command lets it be written"])
+        wider = "utf-8" if error.encoding.lower() not in ("utf-8", "utf8") else "utf-8:backslashreplace"
+        say(prog, [f"{cannot}; PYTHONIOENCODING={wider} before the command lets it be written"])
         return 2
     except (InputError, RunError, OSError) as error:
         if os.environ.get("SSL_ZOO_TRACEBACK"):

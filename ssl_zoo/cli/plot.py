@@ -51,7 +51,7 @@ def plot(flags: argparse.Namespace, prog: str) -> int:
     open_pyplot()  # where it is missing, nothing is read
     plugins.load_installed()
     figure = _of_nets(flags, prog) if flags.kind == "moons" else _of_rows(flags, prog)
-    save(figure, flags.out, dpi=140, way_out="choose another --out")
+    say(prog, save(figure, flags.out, dpi=140, way_out="choose another --out"))
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ssl_zoo import config, plugins, presets, recipes
 from ssl_zoo.cli.flags import add_data, add_machine, add_settings, add_sources, at_hand, gathered, values
 from ssl_zoo.cli.parser import Parser, called, command, description, in_words, path, say, warn
-from ssl_zoo.errors import InputError, Interrupted, RunError
+from ssl_zoo.errors import InputError, Interrupted, RunError, shown
 from ssl_zoo.ranks import rank
 from ssl_zoo.registry import NETS, REGISTRIES
 from ssl_zoo.runs.naming import named_data
@@ -138,13 +138,13 @@ def _train(flags: argparse.Namespace, settings: RunSettings, prog: str) -> int:
                 net, options = NETS.resolve(settings.net), settings.nets[settings.net]
                 for line in presets.unset(flags.preset, presets.FOLDER, net, options, given):
                     warn(line)
-            told = {"fresh": flags.fresh, "say": lambda line: print(in_words(line), flush=True), "warn": warn}
+            told = {"fresh": flags.fresh, "say": lambda line: print(shown(in_words(line)), flush=True), "warn": warn}
             if flags.folds is not None:
                 end = folds_summary(execute_folds(settings, out, **told), out)
             else:
                 end = summary(execute(settings, out, **told), out)
             if rank() == 0:
-                print(end)
+                print(shown(end))
     except ElsewhereError as error:  # whose process says why
         return error.status
     except (InputError, RunError) as error:

@@ -18,7 +18,7 @@ from ssl_zoo import config, plugins, recipes
 from ssl_zoo.cli.flags import add_sources, at_hand, dataset_of, gathered, values
 from ssl_zoo.cli.grids import add_engine_flags, cell_of, check_out, listed, many, run_cells, say_missing, seeds
 from ssl_zoo.cli.parser import Parser, called, description, path
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, shown
 from ssl_zoo.runs.inputs import look_at_data
 from ssl_zoo.runs.naming import named_sweep
 from ssl_zoo.settings import RunSettings
@@ -132,6 +132,6 @@ def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack, prog: str = 
     if flags.dry_run:
         return 1 if missing else 0
     any_row = any(cell.name not in missing and cell.row for cell in cells)
-    shown = f"; a table: {called(prog, 'table')} {out}" if any_row else ""
-    print(f"{outcomes(cells, missing)}, in {out}/{shown}")
+    table = f"; a table: {called(prog, 'table')} {out}" if any_row else ""
+    print(shown(f"{outcomes(cells, missing)}, in {out}/{table}"))
     return say_missing(missing)

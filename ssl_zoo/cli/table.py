@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 
 from ssl_zoo.cli.parser import Parser, command, description, flag, path, say
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, printable
 from ssl_zoo.runs.row import read_sound_rows
 from ssl_zoo.tables.documents import insert_into
 from ssl_zoo.tables.render import FORMATS
@@ -44,7 +44,7 @@ def table(flags: argparse.Namespace, prog: str) -> int:
     rows, lost, problems, remarks = read_sound_rows(flags.paths)
     tables, said = make_tables(rows, problems, flags.published, lost)
     say(prog, [*said, *remarks])
-    made = FORMATS[flags.format or "md"](tables, flags.oracle)
+    made = printable(FORMATS[flags.format or "md"](tables, flags.oracle))
     if flags.jsonl:
         flags.jsonl.write_text("".join(json.dumps(row) + "\n" for row in (*rows, *lost)), encoding="utf-8")
     if flags.into:

@@ -11,6 +11,7 @@ from ssl_zoo.runs.row import is_lost, read_all_rows
 from ssl_zoo.tables import rows as rows_of
 from ssl_zoo.tables.cells import Gain, difference, score
 from ssl_zoo.tables.ladder_caption import caption
+from ssl_zoo.tables.render.markdown import escaped
 from ssl_zoo.tables.rows import Row, agreeing, counted, grouped, method_of, recipe_of
 
 PARTS = (0.1, 0.25, 0.5, 1.0)  # of a run, at which the measurements are shown
@@ -109,7 +110,7 @@ def accuracy(rows: Sequence[Row], name: str) -> str:
 def markdown(found: Sorted) -> str:
     """Return the tables: what each rung gains, and what was measured on the way."""
     finished = {name: rows for name, rows in found.rungs.items() if rows}
-    return "\n".join([*_gains(found, finished), "", *_measurements(finished), "", *caption(finished, found.lost)])
+    return "\n".join([*_gains(found, finished), "", *_measurements(finished), "", *map(escaped, caption(finished, found.lost))])
 
 
 def _gains(found: Sorted, finished: dict[str, list[Row]]) -> list[str]:
@@ -120,17 +121,17 @@ def _gains(found: Sorted, finished: dict[str, list[Row]]) -> list[str]:
     for name, rows in found.rungs.items():
         gone = found.lost[name]
         if not rows:
-            lines.append(f"| {name} | {gone[0]['change']} | 0, {len(gone)} diverged |{' |' * len(heads)}")
+            lines.append(f"| {escaped(name)} | {escaped(gone[0]['change'])} | 0, {len(gone)} diverged |{' |' * len(heads)}")
             continue
         above = rows[0]["above"]
         gain = difference(rows, finished[above]) if above in finished else None
         others = [base if base in finished and base not in (name, above) else None for base in BASES]
         cells = (
-            name,
-            rows[0]["change"],
+            escaped(name),
+            escaped(rows[0]["change"]),
             f"{len(rows)}, {len(gone)} diverged" if gone else str(len(rows)),
             *(accuracy(rows, score) for score in scores),
-            f"{above}: {shown(gain)}" if gain else "",
+            f"{escaped(above)}: {shown(gain)}" if gain else "",
             *("" if base is None else shown(difference(rows, finished[base])) for base in others),
         )
         lines.append(f"| {' | '.join(cells)} |")
@@ -149,5 +150,5 @@ def _measurements(finished: dict[str, list[Row]]) -> list[str]:
                 values = [value for row in rows if (value := at_part(row, key, part)) is not None]
                 numbers.append(f"{unit * middle(key, values):.3g}" if values else "-")
             cells.append(", ".join(numbers))
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"| {escaped(name)} | {' | '.join(cells)} |")
     return lines

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ssl_zoo.errors import RunError
+from ssl_zoo.errors import RunError, one_line
 
 METRICS, EVENTS = "metrics.jsonl", "tensorboard"  # in a run's folder; the second is a folder
 
@@ -90,7 +90,7 @@ class RunLog:
     def _show(self, step: int, entry: Mapping[str, float | None]) -> None:
         for name, number in entry.items():
             if number is not None:
-                value = self._summary.Value(tag=name, simple_value=number)
+                value = self._summary.Value(tag=one_line(name), simple_value=number)
                 self._add(step=step, summary=self._summary(value=[value]))
 
     def _add(self, **content: Any) -> None:

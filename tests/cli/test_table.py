@@ -1,6 +1,8 @@
 import itertools
 import json
 
+import pytest
+
 from ssl_zoo.cli.table import main
 from ssl_zoo.tables import render
 from tests.tables.rows import row
@@ -62,3 +64,11 @@ def test_the_command(tmp_path, capsys):
         assert main([name, "--format", kind, "--out", str(out)]) == 0 and "supervised" in out.read_text()
     assert main([name, "--format", "pdf"]) == 2 and "invalid choice: 'pdf'" in capsys.readouterr().err
     assert main([str(tmp_path / "none")]) == 2 and "holds no finished run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["md", "tex", "html", "csv"])
+def test_a_name_of_broken_bytes_can_be_shown_and_written(kind, tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row("bad\udcff", 0, device="cpu\udcff")))
+    words = [str(tmp_path / "rows.jsonl"), "--format", kind]
+    assert main(words) == 0 and "udcff" in capsys.readouterr().out
+    assert main([*words, "--out", str(tmp_path / "t")]) == 0 and "udcff" in (tmp_path / "t").read_text(encoding="utf-8")

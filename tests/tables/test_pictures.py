@@ -1,11 +1,15 @@
 """What is in a picture, and that nets are asked as their runs did."""
 
+import json
+
 import pytest
 import torch
 
+from ssl_zoo import InputError
 from ssl_zoo.cli import plot, run
 from ssl_zoo.runs.restore import restore
-from ssl_zoo.tables.pictures import moons
+from ssl_zoo.tables.pictures import confusion, moons
+from ssl_zoo.tables.pictures.figure import plain
 from ssl_zoo.tables.pictures.labels import draw_labels
 from tests.tables.rows import row
 
@@ -47,3 +51,71 @@ def test_moons_restores_the_trained_nets(tmp_path, monkeypatch, capsys):
     assert plot.main(["runs", "--kind", "moons", "--out", "m.png"]) == 0 and (tmp_path / "m.png").stat().st_size > 10_000
     assert plot.main(["runs", "--kind", "moons", "--seed", "7", "--out", "n.png"]) == 2
     assert "no run's folder on the data set `moons` with seed 7" in capsys.readouterr().err
+
+
+def test_of_many_classes_those_that_are_confused_most_are_shown():
+    from matplotlib import pyplot
+
+    pairs = {"classes": 3000, "true": [7, 7, 9, 40, 50], "predicted": [7, 9, 9, 2999, 50], "count": [6, 2, 5, 1, 8]}
+    rows = [row(seed=s, confusion=pairs, classes=[f"c{k}" for k in range(3000)]) for s in range(2)]
+    assert confusion.most_confused(rows, 2) == [7, 9] and confusion.most_confused(rows, 4) == [7, 9, 40, 2999]
+    assert confusion.shares(rows, [7, 9, 50]).tolist() == [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 1]]
+    assert confusion.shares(rows, [9, 2999]).tolist() == [[1, 0], [0, 0]], "no image of a class is no share"
+    figure = confusion.picture_confusion(rows)
+    (axes,) = figure.axes
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert len(names) == 30 and names[-1] == "c2999" and {"c7", "c9", "c40"} < {*names}
+    assert figure.get_suptitle() == "the 30 of 3,000 classes that are confused most"
+    pyplot.close(figure)
+
+
+def test_both_forms_give_one_picture():
+    matrix, pairs = [[3, 1], [0, 4]], {"classes": 2, "true": [0, 0, 1], "predicted": [0, 1, 1], "count": [3, 1, 4]}
+    for form in (matrix, pairs):
+        assert confusion.shares([row(confusion=form), row(confusion=matrix)], [0, 1]).tolist() == [[0.75, 0.25], [0, 1]]
+    with pytest.raises(InputError, match="different numbers of classes: 2, 3"):
+        confusion.picture_confusion([row(confusion=pairs), row(seed=1, confusion={**pairs, "classes": 3})])
+
+
+ODD = ["$x^2$", "$\\frac$", "a$b$ $", "bad\udcff", "two\nlines\tand a tab", "x" * 200, "_under", "\\", "caf\u00e9 \u732b", ""]
+
+
+@pytest.mark.parametrize("kind", ["curves", "labels", "confusion"])
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_any_name_can_be_drawn(kind, ending, tmp_path, capsys):
+    """Of classes, methods, nets and data sets."""
+    size = len(ODD)
+    pairs = {"classes": size, "true": [0], "predicted": [1], "count": [2]}
+    rows = [
+        row(name, s, classes=ODD, confusion=pairs, net=net, dataset=net)
+        for net in ["".join(ODD)]
+        for name in ODD
+        for s in range(2)
+    ]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in rows))
+    assert plot.main([str(file), "--kind", kind, "--out", str(tmp_path / f"p.{ending}")]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and "its font lacks \u732b, shown as boxes" in said[0]
+
+
+def test_a_name_is_shown_as_it_is():
+    from matplotlib import cbook
+
+    for name, shown in zip(ODD[:5], ["$x^2$", "$\\frac$", "a$b$ $", "bad\\udcff", "two lines and a tab"], strict=True):
+        assert not cbook.is_math_text(plain(name)) and plain(name).replace("\\$", "$") == shown
+    assert plain("x" * 79 + "yz") == "x" * 40 + "…" + "x" * 37 + "yz" and len(plain("x" * 200, 24)) == 24
+    assert plain("_under") == " _under", "a line of that name would be left out of the legend"
+
+
+def test_a_ladder_of_any_names_can_be_drawn(tmp_path):
+    from ssl_zoo.tables.ladder import markdown, sound
+    from ssl_zoo.tables.pictures.ladder import draw
+
+    more = {"mechanism": [{"step": 5, "mechanism/confidence": 0.5}], "scale": 1, "set": [], "above": None}
+    rows = [row(seed=s, rung=name, change=f"{name}|", dataset="d$_$|", **more) for name in ODD[:6] for s in range(2)]
+    found = sound(rows)
+    draw(found, tmp_path / "l.png")
+    assert (tmp_path / "l.png").stat().st_size > 10_000
+    lines = markdown(found).splitlines()
+    assert {line.replace("\\|", "").count("|") for line in lines[:8]} == {10} and not any("$x^2$" in line for line in lines)

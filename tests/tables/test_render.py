@@ -34,6 +34,12 @@ def test_names_stay_in_their_places(name):
     assert next(csv.DictReader(io.StringIO(render.as_csv(made, True))))["method"] == name
 
 
+def test_no_part_of_a_name_is_a_formula_or_a_command():
+    made, _ = make_tables([row("a$b$\udcff", s, dataset="$d$") for s in range(2)])
+    assert "| a\\$b\\$" in render.markdown(made, True) and "\\$d\\$, n, 5 steps" in render.markdown(made, True)
+    assert r"a\$b\$\textbackslash{}udcff" in render.latex(made, True)
+
+
 def test_csv():
     (made,), _ = make_tables(ROWS)
     lines = list(csv.DictReader(io.StringIO(render.as_csv([made], oracle=True))))

@@ -15,6 +15,7 @@ from ssl_zoo.settings import EvaluationSettings, OptimizerSettings, RunSettings
 from ssl_zoo.train import resume
 from ssl_zoo.train.checkpoint import Checkpoints
 from ssl_zoo.train.evaluate import Evaluator
+from ssl_zoo.train.logs import RunLog
 from ssl_zoo.train.trainer import Trainer
 from tests.conftest import K, TinyNet
 
@@ -197,3 +198,14 @@ def test_the_gradient_is_clipped(tmp_path):
     trainer.run()
     moved = torch.cat([(a - b).flatten() for a, b in zip(before, trainer.algorithm.parameters(), strict=True)])
     assert moved.norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_any_name_can_be_logged(tmp_path):
+    """Of a term of somebody's method."""
+    log = RunLog(tmp_path)
+    log.write(1, {"train/bad\udcff $x$\n": 0.5, "train/caf\u00e9": 2.0})
+    log.close()
+    assert json.loads((tmp_path / "metrics.jsonl").read_text())["train/bad\udcff $x$\n"] == 0.5
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    assert rb"train/bad\udcff $x$ " in events.read_bytes() and "train/caf\u00e9".encode() in events.read_bytes()
+    RunLog(tmp_path, (tmp_path / "metrics.jsonl").stat().st_size, 1).close()  # which makes the events anew

@@ -6,19 +6,22 @@ from typing import Any
 import numpy as np
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.runs.confusion import pairs_of, pooled
-from ssl_zoo.tables.pictures.figure import open_panels
+from ssl_zoo.runs.confusion import pairs_of
+from ssl_zoo.tables.pictures.figure import open_panels, plain
 from ssl_zoo.tables.rows import Row, by_cell
 
 MOST_ACROSS = 4  # panels beside each other
 MOST_NUMBERED = 20  # classes, in whose matrix a number can be read
+MOST_CLASSES = 30  # whose names can be read
+LONGEST_NAME = 24  # letters of a class
 
 
 def picture_confusion(rows: Sequence[Row]) -> Any:
     """Return a figure with a panel for each method and number of labels."""
     count = len(by_cell(rows))
     down, across = -(-count // MOST_ACROSS), min(count, MOST_ACROSS)
-    figure, panels = open_panels(down, across, 4.2 * across, 4.4 * down)
+    more = max(0, min(_classes(rows), MOST_CLASSES) - 10)  # names on two sides, and the title
+    figure, panels = open_panels(down, across, (4.2 + 0.1 * more) * across, (4.4 + 0.14 * more) * down)
     draw_confusion(rows, panels.flat[:count])
     for axes in panels.flat[count:]:
         axes.remove()
@@ -28,24 +31,70 @@ def picture_confusion(rows: Sequence[Row]) -> Any:
 def draw_confusion(rows: Sequence[Row], panels: Sequence[Any]) -> None:
     """Draw the share of each true class (row) that was given each class (column).
 
+    Of many classes, those that are confused most: the same ones in every panel.
+
     Raises:
-        InputError: Runs that are summed have different numbers of classes.
+        InputError: The runs have different numbers of classes.
     """
+    classes, shown = _classes(rows), most_confused(rows, MOST_CLASSES)
+    names = rows[0].get("classes", ())
+    labels_of = [plain(names[k] if len(names) == classes else str(k), LONGEST_NAME) for k in shown]
+    if len(shown) < classes:
+        said = f"the {len(shown)} of {classes:,} classes that are confused most"
+        panels[0].figure.suptitle(said, fontsize="medium")
     for axes, ((algorithm, labels), cell) in zip(panels, sorted(by_cell(rows).items(), key=str), strict=True):
-        found = [pairs_of(row["confusion"]) for row in cell]
-        if len({pairs["classes"] for pairs in found}) > 1:
-            raise InputError(f"the runs of {algorithm} with {labels} labels have different numbers of classes")
-        whole = pooled(cell)
-        matrix = np.zeros((whole["classes"], whole["classes"]))
-        matrix[whole["true"], whole["predicted"]] = whole["count"]
-        matrix /= matrix.sum(axis=1, keepdims=True).clip(min=1)
+        matrix = shares(cell, shown)
         axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
         for (i, j), share in np.ndenumerate(matrix):
             if share >= 0.005 and len(matrix) <= MOST_NUMBERED:
                 axes.text(
                     j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color="white" if share > 0.6 else "black"
                 )
-        names = cell[0].get("classes") or [str(k) for k in range(len(matrix))]
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-        axes.set_yticks(range(len(names)), names, fontsize=7)
-        axes.set(title=f"{algorithm}, {labels} labels (n = {len(cell)})", xlabel="given, % of the true class", ylabel="true")
+        axes.set_xticks(range(len(shown)), labels_of, rotation=90, fontsize=7)
+        axes.set_yticks(range(len(shown)), labels_of, fontsize=7)
+        title = f"{plain(algorithm, 30)}, {labels} labels (n = {len(cell)})"
+        axes.set(title=title, xlabel="given, % of the true class", ylabel="true")
+
+
+def most_confused(rows: Sequence[Row], most: int) -> list[int]:
+    """Return the classes with the most errors, images of theirs or images that were given to them, in order; or all."""
+    classes = _classes(rows)
+    errors = np.zeros(classes)
+    for row in rows:
+        true, predicted, count = _arrays(row)
+        wrong = true != predicted
+        for place in (true, predicted):
+            errors += np.bincount(place[wrong], count[wrong], minlength=classes)
+    return sorted(np.argsort(-errors, kind="stable")[:most].tolist())
+
+
+def shares(cell: Sequence[Row], shown: Sequence[int]) -> np.ndarray:
+    """Return, of the images of each shown class, the share that was given each of them; 0 where it has no images.
+
+    Args:
+        cell: Rows, which are summed.
+        shown: Classes.
+    """
+    classes = _classes(cell)
+    place = np.full(classes, -1)  # in the picture
+    place[shown] = range(len(shown))
+    matrix, images = np.zeros((len(shown), len(shown))), np.zeros(classes)
+    for row in cell:
+        true, predicted, count = _arrays(row)
+        images += np.bincount(true, count, minlength=classes)
+        seen = (place[true] >= 0) & (place[predicted] >= 0)
+        np.add.at(matrix, (place[true[seen]], place[predicted[seen]]), count[seen])
+    return matrix / images[shown].clip(min=1)[:, None]
+
+
+def _classes(rows: Sequence[Row]) -> int:
+    """How many there are."""
+    counts = {pairs_of(row["confusion"])["classes"] for row in rows}
+    if len(counts) > 1:
+        raise InputError(f"the runs have different numbers of classes: {', '.join(map(str, sorted(counts)))}; draw them apart")
+    return counts.pop()
+
+
+def _arrays(row: Row) -> tuple[np.ndarray, ...]:
+    pairs = pairs_of(row["confusion"])
+    return tuple(np.array(pairs[name], dtype=np.int64) for name in ("true", "predicted", "count"))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.tables.pictures.figure import open_panels
+from ssl_zoo.tables.pictures.figure import open_panels, plain
 from ssl_zoo.tables.rows import Row
 from ssl_zoo.tables.table import make_table
 
@@ -35,10 +35,10 @@ def draw_curves(rows: Sequence[Row], panels: Sequence[Any]) -> None:
                 raise InputError(f"the runs of {method} with {labels} labels have no evaluation at the same step")
             steps, means, deviations = (np.array(part) for part in zip(*cells[labels].curve, strict=True))
             style = {"color": colors[method], "marker": "o" if len(steps) < 10 else None, "markersize": 3}
-            axes.plot(steps, means, label=f"{method} (n = {cells[labels].n})", **style)
+            axes.plot(steps, means, label=f"{plain(method)} (n = {cells[labels].n})", **style)
             axes.fill_between(steps, means - deviations, means + deviations, color=colors[method], alpha=0.15, linewidth=0)
         axes.set(xlabel="step", title=f"{labels} labels", xlim=(0, None))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, loc="lower right", fontsize="small")
     panels[0].set(ylabel="test accuracy, %")
-    panels[0].figure.suptitle(f"{table.title}: mean and standard deviation over seeds", fontsize="medium")
+    panels[0].figure.suptitle(f"{plain(table.title)}: mean and standard deviation over seeds", fontsize="medium")

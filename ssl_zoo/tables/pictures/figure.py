@@ -1,9 +1,11 @@
 """Figures of matplotlib, which is an extra of this package: opened without a screen, and written to a file."""
 
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, one_line
 
 
 def open_pyplot() -> Any:
@@ -36,8 +38,22 @@ def open_panels(down: int, across: int, width: float, height: float, share_y: bo
     return open_pyplot().subplots(down, across, figsize=size, layout="constrained", squeeze=False, sharey=share_y)
 
 
-def save(figure: Any, path: Path, dpi: int, way_out: str = "choose another") -> None:
-    """Write a figure and close it.
+def plain(text: str, most: int = 80) -> str:
+    """Return a name as a picture shows it: in one line, cut in the middle, and never taken for a formula.
+
+    Args:
+        text: Whatever a method, net, data set or class is called.
+        most: Characters, of which the first and the last are kept.
+    """
+    line = one_line(text)
+    if len(line) > most:
+        line = f"{line[: most // 2]}…{line[len(line) - most + most // 2 + 1 :]}"
+    line = line.replace("$", r"\$")
+    return f" {line}" if line.startswith("_") else line  # matplotlib leaves such a line out of its legend
+
+
+def save(figure: Any, path: Path, dpi: int, way_out: str = "choose another") -> list[str]:
+    """Write a figure and close it. Return a line about letters that its font lacks, if there are any.
 
     Args:
         figure: Of matplotlib.
@@ -49,7 +65,16 @@ def save(figure: Any, path: Path, dpi: int, way_out: str = "choose another") -> 
         InputError: The file cannot be written, or its ending is no picture's.
     """
     try:
-        figure.savefig(path, dpi=dpi)
+        with warnings.catch_warnings(record=True, action="always") as caught:
+            figure.savefig(path, dpi=dpi)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be written ({error}); {way_out}") from error
-    open_pyplot().close(figure)
+    finally:
+        open_pyplot().close(figure)
+    said = dict.fromkeys(str(warning.message) for warning in caught)
+    glyphs = [chr(int(found[1])) for text in said if (found := re.match(r"Glyph (\d+) ", text))]
+    others = [text for text in said if not text.startswith("Glyph ")]
+    if not glyphs:
+        return others
+    some = ", ".join(glyphs[:10]) + (f" and {len(glyphs) - 10} more letters" if len(glyphs) > 10 else "")
+    return [*others, f"{path}: its font lacks {some}, shown as boxes; a matplotlibrc with another font.family has them drawn"]

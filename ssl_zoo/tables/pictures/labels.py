@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.tables.pictures.figure import open_panels
+from ssl_zoo.tables.pictures.figure import open_panels, plain
 from ssl_zoo.tables.rows import Row
 from ssl_zoo.tables.table import make_table
 
@@ -34,12 +34,12 @@ def draw_labels(rows: Sequence[Row], axes: Any) -> None:
             spread = [error.std or 0.0 for error in errors]
             aside = 1 + 0.02 * (place - (len(table.cells) - 1) / 2)  # so that no bar hides another
             axes.errorbar(
-                [n * aside for n in numbers], [error.mean for error in errors], spread, marker="o", capsize=3, label=method
+                [n * aside for n in numbers], [error.mean for error in errors], spread, marker="o", capsize=3, label=plain(method)
             )
         if "all" in cells:
-            label = f"{method}, all labels"
+            label = f"{plain(method)}, all labels"
             axes.axhline(cells["all"].error.mean, linestyle=next(styles), color="grey", label=label)
-    axes.set(xscale="log", xlabel="labelled images", ylabel="test error rate, %", title=table.title)
+    axes.set(xscale="log", xlabel="labelled images", ylabel="test error rate, %", title=plain(table.title))
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.minorticks_off()
     axes.grid(alpha=0.3)

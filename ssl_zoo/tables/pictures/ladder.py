@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_zoo.tables.ladder import MEASURED, Sorted, middle
-from ssl_zoo.tables.pictures.figure import open_pyplot, save
+from ssl_zoo.tables.pictures.figure import open_pyplot, plain, save
 from ssl_zoo.tables.rows import Row
 
 COLORS = 10  # that matplotlib has before it begins again
@@ -14,8 +14,8 @@ SQUEEZE = 15  # points below the worst main rung, beyond which a run of an arm i
 STYLES = ("-", "--", ":", "-.")
 
 
-def draw(found: Sorted, path: Path) -> None:
-    """Draw the rows of a ladder into a file.
+def draw(found: Sorted, path: Path) -> list[str]:
+    """Draw the rows of a ladder into a file. Return lines about it, as `save` does.
 
     Raises:
         InputError: matplotlib is not installed, or the file cannot be written.
@@ -30,7 +30,9 @@ def draw(found: Sorted, path: Path) -> None:
     _accuracies(first, found, main)
     for axes, (key, heading) in zip(others, MEASURED.items(), strict=True):
         for place, name in enumerate(main):
-            _measurement(axes, key, rungs[name], label=name, color=f"C{place % COLORS}", linestyle=STYLES[place // COLORS % 4])
+            _measurement(
+                axes, key, rungs[name], label=plain(name), color=f"C{place % COLORS}", linestyle=STYLES[place // COLORS % 4]
+            )
         axes.set(title=heading.replace(", %", ""), xlim=(0, 1))
         if key.endswith("ratio") and any(y > 0 for line in axes.lines for y in line.get_ydata()):
             axes.set_yscale("log")
@@ -42,9 +44,9 @@ def draw(found: Sorted, path: Path) -> None:
     dataset = next(iter((*rungs[names[0]], *found.lost[names[0]])))["dataset"]
     counts = sorted({len(group) for group in rungs.values()})
     figure.suptitle(
-        f"{dataset}, {' or '.join(map(str, counts))} runs a rung; lines are means, of the ratio medians", fontsize="medium"
+        f"{plain(dataset)}, {' or '.join(map(str, counts))} runs a rung; lines are means, of the ratio medians", fontsize="medium"
     )
-    save(figure, path, dpi=80)
+    return save(figure, path, dpi=80)
 
 
 def _accuracies(axes: Any, found: Sorted, main: Sequence[str]) -> None:
@@ -60,7 +62,7 @@ def _accuracies(axes: Any, found: Sorted, main: Sequence[str]) -> None:
         axes.scatter(beyond, [place] * len(beyond), s=20, marker="<", color=color)
         if scores and not beyond:
             axes.scatter([statistics.mean(scores)], [place], marker="|", s=120, color=color)
-    gone = [f"{name}, {len(found.lost[name])} diverged" if found.lost[name] else name for name in names]
+    gone = [f"{plain(name)}, {len(found.lost[name])} diverged" if found.lost[name] else plain(name) for name in names]
     axes.set_yticks(range(len(names)), gone, fontsize=8 if len(names) > 15 else 10)
     axes.invert_yaxis()
     axes.set(title="test accuracy, %: runs and mean\n(< further left)")

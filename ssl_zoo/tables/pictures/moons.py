@@ -13,7 +13,7 @@ import torch
 from ssl_zoo.data.sources import MOONS
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.row import read_rows, results_below
-from ssl_zoo.tables.pictures.figure import open_panels
+from ssl_zoo.tables.pictures.figure import open_panels, plain
 from ssl_zoo.tables.rows import sound
 from ssl_zoo.train.evaluate import predict
 
@@ -50,7 +50,7 @@ def draw_moons(folders: Sequence[Path], panels: Sequence[Any], restore: Restore)
         labeled = points[facts.labeled]
         axes.scatter(*labeled.T, s=70, c=facts.labels, cmap="coolwarm", edgecolors="black", vmin=0, vmax=1)
         (result,) = read_rows([folder])
-        axes.set(title=f"{settings.alg}: {100 * result['accuracy']:.1f} %", xticks=[], yticks=[])
+        axes.set(title=f"{plain(settings.alg)}: {100 * result['accuracy']:.1f} %", xticks=[], yticks=[])
 
 
 def moons_of(paths: Sequence[Path], seed: int) -> tuple[list[Path], list[str]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from ssl_zoo.errors import printable
 from ssl_zoo.tables.cells import Cell, Score
 from ssl_zoo.tables.table import Table
 
@@ -65,4 +66,4 @@ def _score(score: Score) -> str:
 def _escaped(text: str) -> str:
     escapes = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
     escapes |= {letter: f"\\{letter}" for letter in "_&%#${}"}
-    return "".join(escapes.get(letter, letter) for letter in " ".join(text.split()))
+    return "".join(escapes.get(letter, letter) for letter in " ".join(printable(text).split()))

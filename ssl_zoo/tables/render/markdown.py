@@ -14,11 +14,11 @@ def markdown(tables: Sequence[Table], oracle: bool) -> str:
         lines.append(f"| - |{' -: |' * len(table.labels)}")
         for method, cells in table.cells.items():
             shown = [_cell(cells.get(labels), table.lost.get((method, labels), 0), oracle) for labels in table.labels]
-            lines.append(f"| {_escaped(method)} | {' | '.join(shown)} |")
+            lines.append(f"| {escaped(method)} | {' | '.join(shown)} |")
         for name, *numbers in table.published_rows():
-            lines.append(f"| {_escaped(name).replace('; ', '<br>')} | {' | '.join(numbers)} |")
-        head = [f"**{_escaped(table.title)}**", ""] if len(tables) > 1 else []
-        blocks.append("\n".join([*head, *lines, "", *map(_escaped, table.caption)]))
+            lines.append(f"| {escaped(name).replace('; ', '<br>')} | {' | '.join(numbers)} |")
+        head = [f"**{escaped(table.title)}**", ""] if len(tables) > 1 else []
+        blocks.append("\n".join([*head, *lines, "", *map(escaped, table.caption)]))
     return "\n\n".join(blocks)
 
 
@@ -35,6 +35,6 @@ def _cell(cell: Cell | None, lost: int, oracle: bool) -> str:
     return "<br>".join(parts)
 
 
-def _escaped(text: str) -> str:
-    """Return a name or a line that stays in its place in Markdown."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+def escaped(text: str) -> str:
+    """Return a name or a line that stays in its place in Markdown, and of which no part is taken for a formula."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("$", "\\$")
