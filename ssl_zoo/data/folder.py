@@ -82,16 +82,19 @@ def folder(
     if mode not in ("RGB", "L"):
         raise InputError(f"mode = '{mode}' must be RGB or L")
     source = _source(root, labels_file)
-    file = kept.cache_file(root, *options, *([labels_file] if labels_file else [])) if cache else None
+    more = [labels_file] if labels_file else []
+    file = kept.cache_file(root, *options, *more) if cache else None
     dataset = None if file is None else kept.load(file, source.stamp)
-    return dataset or _decoded(source, options, file)
+    if dataset is not None:
+        return dataset
+    # What was decoded serves with and without the broken images.
+    return _decoded(source, options, file, Pieces(kept.cache_file(root, options.size, options.mode, *more) if cache else None))
 
 
-def _decoded(source: "_Images", options: Options, file: Path | None) -> Dataset:
+def _decoded(source: "_Images", options: Options, file: Path | None, pieces: Pieces) -> Dataset:
     """Decode all images, and keep them in the cache's file."""
-    layout = source.layout()
+    layout, done = source.layout(), False
     make = np.zeros if file is None else functools.partial(place.room, file)
-    pieces, done = Pieces(file), False
     try:
         pixels = decode_all(source, layout.paths, options, pieces, make)
         dataset = _assembled(source, layout, pixels)
