@@ -154,6 +154,20 @@ def test_the_published_numbers_are_in_their_file():
         assert line in known or (line[4] == "the tutorial itself" and any(line[:3] == entry[:3] for entry in known)), line
 
 
+def test_what_one_gpu_ran_is_what_its_rows_say():
+    rows = ladder.read_rows(ROOT / "benchmarks/results/gpu/rungs.jsonl")
+    part = TEXT[TEXT.index("## CIFAR-10 at a fourteenth") :].partition("<!-- table")[0]
+    assert [row["rung"] for row in rows] == ["S0", "A0", "A2", "A10"] and {row["steps"] for row in rows} == {6093}
+    assert 82_000 / 14.5 < 6093 < 82_000 / 13
+    for row in rows:
+        assert f"| {row['rung']} | {100 * row['accuracy']:.1f} | {100 * row['accuracy_student']:.1f} |" in part
+    s0, a0, a2, a10 = rows
+    assert a10["accuracy"] - max(row["accuracy"] for row in (s0, a0, a2)) > 0.095
+    assert a10["accuracy_student"] < max(row["accuracy_student"] for row in (s0, a0, a2))
+    assert a10["config"]["batch"]["labeled"] == 4 * a0["config"]["batch"]["labeled"]
+    assert ladder.markdown(ladder.sound(rows)).count("| A2 | 37.1, 44.2, 49.3, 52.4 | 0, 0, 0, 0 |") == 1
+
+
 def test_the_short_runs_on_cifar10_are_those_of_their_rows():
     found = ladder.sound(ladder.read_rows(JPEG))
     assert found.lines == [] and {name: len(rows) for name, rows in found.rungs.items()} == {"S0": 2, "A0": 2, "A2": 2}

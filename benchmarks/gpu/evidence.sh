@@ -13,7 +13,7 @@ export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0="$P
 [ -d "$WORK/site" ] || $PY -m pip install -q --no-index --no-deps --no-compile --target "$WORK/site" "$CARRIED"/whl/*.whl >/dev/null 2>&1
 unpack() {  # into a folder that every row names alike
   [ -f "$WORK/cifar.done" ] || { mkdir -p "$WORK/cifar"; tar -xf "$CARRIED"/*.tar.* -C "$WORK/cifar" && touch "$WORK/cifar.done"; }
-  mkdir -p data; [ -e data/cifar10_jpeg ] || ln -s "$WORK/cifar" data/cifar10_jpeg
+  mkdir -p data; [ -L data/cifar10_jpeg ] || [ ! -e data/cifar10_jpeg ] && ln -sfn "$WORK/cifar" data/cifar10_jpeg  # a link of another machine is made anew
 }
 say() { echo "$@" | tee -a "$OUT/$what.txt"; }
 say "$(nvidia-smi -L 2>/dev/null | sed 's/ (UUID.*//'); $($PY -c "import torch; print('torch', torch.__version__, 'GPU' if torch.cuda.is_available() else 'no GPU')"); $(nproc) cores; commit $(git rev-parse --short HEAD 2>/dev/null || echo none)"
