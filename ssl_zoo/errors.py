@@ -82,6 +82,11 @@ def one_line(error: BaseException | str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
+def warn_on_screen(line: str) -> None:
+    """Print what may be wrong, where nobody else is told."""
+    print(f"WARNING: {line}", file=sys.stderr)
+
+
 def shown(text: str) -> str:
     """A text as the standard output can show it: letters that its encoding lacks are escaped.
 

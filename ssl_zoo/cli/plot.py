@@ -14,6 +14,7 @@ from ssl_zoo import plugins
 from ssl_zoo.cli.parser import Parser, command, description, path, say
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.row import read_sound_rows
+from ssl_zoo.tables.folds import pool_folds
 from ssl_zoo.tables.pictures.confusion import picture_confusion
 from ssl_zoo.tables.pictures.curves import picture_curves
 from ssl_zoo.tables.pictures.figure import open_pyplot, save
@@ -65,8 +66,11 @@ def _of_nets(flags: argparse.Namespace, prog: str) -> Any:
 
 def _of_rows(flags: argparse.Namespace, prog: str) -> Any:
     rows, lost, *lines = read_sound_rows(flags.paths)
+    rows, gaps = pool_folds(rows)
+    if not rows:
+        raise InputError(gaps[0])
     found = sound(rows)
     gone = lost_beside(found.kept, lost, found)
-    for said in (*lines, found.lines, [f"{name_of(row)} diverged and is not shown" for row in gone]):
+    for said in (*lines, gaps, found.lines, [f"{name_of(row)} diverged and is not shown" for row in gone]):
         say(prog, said)
     return OF_ROWS[flags.kind](found.kept)

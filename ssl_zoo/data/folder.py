@@ -118,7 +118,11 @@ class _Images(Source, Protocol):
 
 def _source(root: Path, labels_file: str | None) -> _Images:
     if labels_file is not None:
-        return _Table(_absolute(Path(labels_file)), root)
+        if not root.is_dir():
+            raise InputError(f"a table of labels needs its images in a folder, and '{root}' is none; unpack it")
+        beside = root / os.path.expanduser(labels_file)  # as it is called by somebody who thinks of the folder
+        table = _absolute(Path(labels_file))
+        return _Table(beside if beside.is_file() and not table.exists() else table, root)
     if root.is_file() and root.suffix.lower() in TABLES:
         return _Table(root)
     return _Folder(root) if root.is_dir() else Archive(root)

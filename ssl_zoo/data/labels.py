@@ -2,7 +2,9 @@
 
 import csv
 import io
+import itertools
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +22,7 @@ LABEL = ("label", "class", "category", "target", "label_name", "class_name")
 SPLIT = ("split", "part", "subset", "set", "partition")
 EXPECTED = "expected a header with the columns path and label and, optionally, split (train, test, validation, unlabeled)"
 SHOWN = 3
+LOOKED_AT = 100_000  # files, to find one that a path may mean
 
 
 class Line(NamedTuple):
@@ -46,41 +49,55 @@ def read_table(table: Path) -> list[Line]:
         raise InputError(f"labels '{table}' cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
         raise InputError(f"labels '{table}' are not in UTF-8 ({error}); save the table as CSV in UTF-8") from error
-    first = text.partition("\n")[0].rstrip("\r")
-    mark = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+    first, _, rest = text.partition("\n")
+    said = re.fullmatch(r"sep=(.)\r?", first)  # as Excel writes it, before the header
+    mark = said[1] if said else max(",;\t", key=first.count)
+    records = _Records(rest if said else text, mark, 2 if said else 1)
     try:
-        columns = _columns(table, next(reader, []))
-        return list(_lines(table, reader, columns))
+        number, header = next(records, (1, []))
+        return list(_lines(table, records, _columns(table, number, header)))
     except csv.Error as error:
-        raise InputError(f"labels '{table}', line {reader.line_num}: {error}; save the table as CSV again") from error
+        raise InputError(f"labels '{table}', line {records.number}: {error}; save the table as CSV again") from error
 
 
-def _columns(table: Path, header: list[str]) -> dict[str, int]:
+class _Records(Iterator[tuple[int, list[str]]]):
+    """The number of the first line of each record, and its fields: a quoted text may have several lines."""
+
+    def __init__(self, text: str, mark: str, first: int):
+        self.reader, self.first, self.number = csv.reader(io.StringIO(text, newline=""), delimiter=mark), first, first
+
+    def __next__(self) -> tuple[int, list[str]]:
+        self.number = self.first + self.reader.line_num
+        return self.number, next(self.reader)
+
+
+def _columns(table: Path, number: int, header: list[str]) -> dict[str, int]:
     """Where the path, the label and the part stand."""
     names = [name.strip().casefold().replace(" ", "_") for name in header]
     found = {}
     for kind, known in (("path", PATH), ("label", LABEL), ("split", SPLIT)):
         here = [place for place, name in enumerate(names) if name in known]
         if len(here) > 1:
-            raise InputError(f"labels '{table}', line 1: {header[here[0]]} and {header[here[1]]} both are a {kind}; keep one")
+            both = f"{header[here[0]]} and {header[here[1]]}"
+            raise InputError(f"labels '{table}', line {number}: {both} both are a {kind}; keep one")
         if here:
             found[kind] = here[0]
     for kind in ("path", "label"):
         if kind not in found:
             raise InputError(
-                f"labels '{table}', line 1: no column {kind} in {', '.join(header)[:200] or 'an empty line'}; {EXPECTED}"
+                f"labels '{table}', line {number}: no column {kind} in {', '.join(header)[:200] or 'an empty line'}; {EXPECTED}"
             )
     return {"width": len(header), **found}
 
 
-def _lines(table: Path, reader: Iterator[list[str]], columns: dict[str, int]) -> Iterator[Line]:
-    for fields in reader:
-        number = reader.line_num  # type: ignore[attr-defined]
+def _lines(table: Path, records: Iterator[tuple[int, list[str]]], columns: dict[str, int]) -> Iterator[Line]:
+    for number, fields in records:
         if not any(field.strip() for field in fields):
             continue
         if len(fields) != columns["width"]:
             quote = "; quote a text that has the separator in it" if len(fields) > columns["width"] else ""
+            if any("\n" in field for field in fields):
+                quote = "; a quote that is opened there is not closed in that line"
             raise InputError(
                 f"labels '{table}', line {number}: {len(fields)} fields where the header has {columns['width']}{quote}"
             )
@@ -162,8 +179,23 @@ def _places(table: Path, lines: list[Line], folders: list[Path]) -> dict[str, st
         shown = ", ".join(f"'{line.path}' (line {line.number})" for line in missing[:SHOWN])
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         where = " or ".join(f"'{folder}'" for folder in folders)
-        raise InputError(f"labels '{table}' name files that are not there: {shown}{more}; paths are relative to {where}")
+        raise InputError(
+            f"labels '{table}' name files that are not there: {shown}{more}; paths are relative to {where}"
+            f"{_elsewhere(missing[0].path, folders)}"
+        )
     return found
+
+
+def _elsewhere(path: str, folders: list[Path]) -> str:
+    """Where the file may be that a path means: below a folder, or with an ending."""
+    wanted = os.path.basename(path.replace("\\", "/"))
+    for folder in folders:
+        files = ((top, name) for top, _, names in os.walk(folder) for name in names)
+        for top, name in itertools.islice(files, LOOKED_AT):
+            if name == wanted or (is_image(name) and os.path.splitext(name)[0] == wanted):
+                place = os.path.relpath(os.path.join(top, name), folder)
+                return f". Does '{path}' mean '{place}'? Write paths with folder and ending"
+    return ""
 
 
 def _classes(table: Path, lines: list[Line]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Which images of a folder or archive are of which part and class, by their names alone."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -78,6 +79,8 @@ class _Sorting:
         if TEST not in found and VALIDATION in found:
             self.notes.append(f"'{self.folder[VALIDATION]}' is the test set, as there is no test/")
             found[TEST], self.folder[TEST] = found.pop(VALIDATION), self.folder.pop(VALIDATION)
+            self.named = {folder: part for folder, part in self.named.items() if part != VALIDATION}
+        self._say_taken()
         classes = tuple(sorted({kind for _, kind in found[TRAIN]}))
         self._check(classes, found)
         number = {name: k for k, name in enumerate(classes)}
@@ -101,9 +104,10 @@ class _Sorting:
             both = [folder for folder, of in named.items() if of == part]
             if len(both) > 1:
                 raise InputError(f"'{self.shown}' has {both[0]}/ and {both[1]}/, which say the same; join them")
+        self.named = named
         self.folder = {part: f"{self.shown}/{folder}" for folder, part in named.items()}
         inside: dict[str, dict[str, list[str]]] = {part: {} for part in PARTS if part in named.values()}
-        spare = [folder for folder in tops if folder not in named]
+        self.spare = spare = [folder for folder in tops if folder not in named]
         if TRAIN not in inside and spare:
             inside[TRAIN], self.folder[TRAIN] = {}, self.shown
             self._refuse_turned_round(spare)
@@ -113,13 +117,13 @@ class _Sorting:
                 inside[part][name] = pieces[1:]
             elif len(pieces) > 1 and self.folder.get(TRAIN) == self.shown:
                 inside[TRAIN][name] = pieces
-        self._say_unread(spare, named)
+        self._say_unread()
         return inside
 
-    def _say_unread(self, spare: list[str], named: Mapping[str, str]) -> None:
+    def _say_unread(self) -> None:
         """Name what lies beside the parts."""
-        if self.folder.get(TRAIN) not in (None, self.shown) and spare:
-            shown = f"{', '.join(f'{name}/' for name in spare[:SHOWN])}{' and more' if len(spare) > SHOWN else ''}"
+        if self.folder.get(TRAIN) not in (None, self.shown) and self.spare:
+            shown = _listed(f"{name}/" for name in self.spare)
             self.notes.append(f"beside train/, {shown} is not read; images without labels belong in unlabeled/")
         loose = [name for name, pieces in self.pieces.items() if len(pieces) == 1 and is_image(name)]
         if loose:
@@ -127,7 +131,10 @@ class _Sorting:
                 f"in no folder of '{self.shown}', and not read: {_images(len(loose))}, such as {min(loose)}; images without "
                 "labels belong in unlabeled/"
             )
-        for folder, part in named.items():
+
+    def _say_taken(self) -> None:
+        """Name parts that are not called as such, and folders below classes that look like parts or classes."""
+        for folder, part in self.named.items():
             if folder.casefold() != part:
                 meaning = "images without labels" if part == UNLABELED else f"the {part} part"
                 self.notes.append(f"'{self.shown}/{folder}' is taken as {meaning}")
@@ -146,10 +153,11 @@ class _Sorting:
         if loose:
             raise InputError(
                 f"'{self.folder[part]}' has {_images(len(loose))} in no class folder, such as '{self.shown}/{loose[0]}'; sort "
-                f"them into {part}/<class>/, or move them to unlabeled/"
+                f"them into {part}/<class>/, or move them to unlabeled/{self._or_a_class(part, len(loose) == len(images))}"
             )
         folders = {p[depth]: spelled(p[depth]) for p in inside.values() if len(p) > depth + 1}
         filled = {spelled(pieces[depth]) for pieces in images.values()}
+        self._say_alike(part, [(pieces[depth], pieces[depth + 1 : -1]) for pieces in images.values()])
         empty = sorted(kind for kind in {*folders.values()} - filled if kind)
         if empty and (part == TRAIN or not filled):
             raise InputError(
@@ -159,6 +167,25 @@ class _Sorting:
             way = f"sort its images into {part}/<class>/, or remove it" if part != TRAIN else EXPECTED
             raise InputError(f"'{self.folder[part]}' has no class folders{self._instead()}; {way}")
         return sorted((name, spelled(pieces[depth])) for name, pieces in images.items())
+
+    def _or_a_class(self, part: str, loose: bool) -> str:
+        """A class that is called as a part is."""
+        if not (loose and self.spare):
+            return ""
+        name = self.folder[part].rpartition("/")[2]
+        return f"; if '{name}' is a class, move all class folders into a new folder train/ ('{self.shown}/train/{name}')"
+
+    def _say_alike(self, part: str, inner: Iterable[tuple[str, list[str]]]) -> None:
+        """Say where all class folders hold folders of the same names: parts, perhaps, in another language."""
+        below: dict[str, set[str]] = {}
+        for kind, folders in inner:
+            below.setdefault(spelled(kind), set()).update(folders[:1])
+        names = [*below.values()]
+        if len(names) > 1 and len(names[0]) > 1 and all(here == names[0] for here in names):
+            self.notes.append(
+                f"each class folder of '{self.folder[part]}' holds {_listed(f'{name}/' for name in sorted(names[0]))}, and all "
+                "images below are of that class; if these are parts, they come first: train/<class>/, test/<class>/"
+            )
 
     def _depth(self, part: str, inside: Mapping[str, list[str]]) -> int:
         """How many folders lie between a part's and the class folders: none, or one more around them all."""
@@ -211,7 +238,7 @@ class _Sorting:
                 )
             lacking = [name for name in classes if name not in here]
             if lacking:
-                shown = f"{', '.join(lacking[:SHOWN])}{' and more' if len(lacking) > SHOWN else ''}"
+                shown = _listed(lacking)
                 self.notes.append(f"'{self.folder[part]}' has no image of {shown}: scores are of the other {len(here)} classes")
 
     def _instead(self) -> str:
@@ -221,6 +248,11 @@ class _Sorting:
         if tables:
             return f"; if '{self.shown}/{tables[0]}' holds the labels, {self.tables_help}"
         return f", only {_images(loose)} in no class folder" if loose else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    first = [*itertools.islice(names, SHOWN + 1)]
+    return f"{', '.join(first[:SHOWN])}{' and more' if len(first) > SHOWN else ''}"
 
 
 def _images(count: int) -> str:

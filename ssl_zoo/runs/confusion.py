@@ -105,6 +105,13 @@ def balanced(confusion: Confusion) -> float:
     return statistics.fmean(right / size for right, size in zip(_right(pairs), sizes(pairs), strict=True) if size)
 
 
+def macro_f1(confusion: Confusion) -> float:
+    """Return the mean F1 of the classes that have images."""
+    pairs = pairs_of(confusion)
+    counts = zip(_right(pairs), sizes(pairs), _totals(pairs, "predicted"), strict=True)
+    return statistics.fmean(2 * right / (size + given) for right, size, given in counts if size)
+
+
 def unequal(confusion: Confusion) -> bool:
     """Return whether the classes of the scored images are so unequal that their accuracy flatters."""
     count = sizes(confusion)

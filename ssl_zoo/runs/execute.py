@@ -1,7 +1,6 @@
 """Train and score one run in its folder."""
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from ssl_zoo import config, plugins, provenance
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.device import Machine, deterministic, keep_freed_memory, machine
-from ssl_zoo.errors import ANEW, DivergedError, FolderError, InputError, RunError, StaleError, shown
+from ssl_zoo.errors import ANEW, DivergedError, FolderError, InputError, RunError, StaleError, shown, warn_on_screen
 from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import DATASETS
 from ssl_zoo.runs.assembly import Assembly, assemble
@@ -45,7 +44,7 @@ def execute(
     threads: int | None = None,
     quiet: bool = False,
     say: Callable[[str], None] = lambda line: print(shown(line), flush=True),
-    warn: Callable[[str], None] = lambda line: print(f"WARNING: {line}", file=sys.stderr),
+    warn: Callable[[str], None] = warn_on_screen,
 ) -> Row:
     """Train and score one run in its folder, from its checkpoint if there is one.
 

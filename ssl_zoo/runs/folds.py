@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_zoo.data.dataset import Dataset
-from ssl_zoo.errors import FolderError, InputError
+from ssl_zoo.errors import FolderError, InputError, warn_on_screen
 from ssl_zoo.runs.execute import execute
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.row import Row
@@ -44,6 +44,14 @@ def execute_folds(
         raise FolderError(f"{out} is the folder of a single run, and folds have one each below it")
     if settings.minutes is not None:
         settings = dataclasses.replace(settings, minutes=settings.minutes / count)
+    warn, warned = told.pop("warn", warn_on_screen), set[str]()
+
+    def once(line: str) -> None:
+        """Say what is true of all folds for the first alone."""
+        if line not in warned:
+            warned.add(line)
+            warn(line)
+
     rows: list[Row] = []
     for fold in range(count):
         if not quiet:
@@ -52,5 +60,5 @@ def execute_folds(
         if fold:
             every = dataclasses.replace(settings.evaluation, every=rows[0]["config"]["evaluation"]["every"])
             here = dataclasses.replace(here, minutes=None, epochs=None, steps=rows[0]["steps"], evaluation=every)
-        rows.append(execute(here, out / f"fold-{fold}", data=data, fresh=fresh, quiet=quiet, **told))
+        rows.append(execute(here, out / f"fold-{fold}", data=data, fresh=fresh, quiet=quiet, warn=once, **told))
     return rows

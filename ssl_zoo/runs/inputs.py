@@ -20,6 +20,7 @@ from ssl_zoo.registry import DATASETS
 from ssl_zoo.settings import RunSettings
 
 T = TypeVar("T")
+SHOWN = 3  # files in a line
 
 
 class Inputs(NamedTuple):
@@ -62,7 +63,15 @@ def _of_root(settings: RunSettings, work: Callable[[Path], T]) -> T:
 
 
 def scorable(settings: RunSettings, data: Dataset) -> Dataset:
-    """Return the data with a test set: their own, or labelled images that are held out."""
+    """Return the data with a test set: their own, or labelled images that are held out.
+
+    Raises:
+        InputError: They cannot be held out; or a share of them is asked for, and there is a test set.
+    """
+    if len(data.test_images) and settings.test_fraction != RunSettings.test_fraction:
+        raise InputError(
+            f"`test_fraction` is for data without a test set, and these have one of {len(data.test_images):,} images; leave it out"
+        )
     return with_test_set(data, settings.test_fraction, settings.folds, settings.fold)
 
 
@@ -179,4 +188,5 @@ def _unread(settings: RunSettings) -> Iterator[str]:
 def _left_out(data: Dataset) -> Iterator[str]:
     if data.skipped:
         some = "1 file is" if len(data.skipped) == 1 else f"{len(data.skipped):,} files are"
-        yield f"{some} left out, such as: {one_line(data.skipped[0])}; all are in left_out.txt of the run's folder"
+        such = f"{':' if len(data.skipped) <= SHOWN else ', such as:'} {', '.join(map(one_line, data.skipped[:SHOWN]))}"
+        yield f"{some} left out{such}; all are in left_out.txt of the run's folder"

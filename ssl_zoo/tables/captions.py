@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from ssl_zoo.runs.confusion import images_in, majority, sizes, unequal
 from ssl_zoo.settings import OWN_BATCH
-from ssl_zoo.tables.rows import Row, by_cell
+from ssl_zoo.tables.rows import Row, by_cell, data_of
 
 
 def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = ()) -> list[str]:
@@ -49,7 +49,7 @@ def _measured(rows: Sequence[Row]) -> str:
     last = row.get("accuracy_median_of", 1)
     median = f"the last {last} evaluations" if last > 1 else "the last evaluation alone"
     return (
-        f"{row['dataset']}, {row['net']}, {row['steps']} steps; error rate{scored} of {chosen} on {tested} "
+        f"{data_of(row)}, {row['net']}, {row['steps']} steps; error rate{scored} of {chosen} on {tested} "
         f"{images_scored(row)}, mean ± standard deviation over n runs (seeds {', '.join(map(str, seeds))}, {own}); "
         f"median: of {median}; points: paired difference in accuracy to supervised, 95 % interval. "
         f"Seconds a run: {times}. {row['device']}; {versions}; "
@@ -59,6 +59,9 @@ def _measured(rows: Sequence[Row]) -> str:
 
 def images_scored(row: Row) -> str:
     """Say which images a row is of."""
+    folds = row["config"].get("folds")
+    if folds is not None:
+        return f"labelled images, each scored once, by one of {folds} nets that had not seen it"
     return "labelled images held out for it" if row.get("scored") == "held-out" else "test images"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ssl_zoo.runs.confusion import images_in
 from ssl_zoo.tables.captions import commits, flattered, images_scored
-from ssl_zoo.tables.rows import Row
+from ssl_zoo.tables.rows import Row, data_of
 
 Rungs = Mapping[str, Sequence[Row]]
 
@@ -45,7 +45,7 @@ def _protocol(rows: Sequence[Row], seeds: str) -> str:
     nets = ", ".join(dict.fromkeys(row["net"] for row in rows))
     steps = " or ".join(map(str, sorted({row["steps"] for row in rows})))
     return (
-        f"{first['dataset']}, {first['labels']} labels, {nets}, {steps} steps{given}. Accuracy of the last evaluation, "
+        f"{data_of(first)}, {first['labels']} labels, {nets}, {steps} steps{given}. Accuracy of the last evaluation, "
         f"on {tested} {images_scored(first)}, mean ± standard deviation over runs, each with a label split of its "
         f"own (seeds {seeds}); median: of the last {last} evaluations. Means over different seeds are not "
         "comparable; points are: paired differences over the splits that both rungs have, with a 95 % interval (Student's t), "

@@ -6,6 +6,7 @@ stay, and the rest is named with what it disagrees on.
 
 import collections
 import json
+import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -31,6 +32,12 @@ class Sorted(NamedTuple):
 def name_of(row: Row) -> str:
     """Return a run in words."""
     return f"{row['algorithm']} with {row['labels']} labels and seed {row['seed']}"
+
+
+def data_of(row: Row) -> str:
+    """Return what the data of a run are called: a user's own images by their place."""
+    place = os.path.basename(os.path.normpath(row["config"].get("data_root") or "."))
+    return place if row["dataset"] == "folder" and place.strip(".") else row["dataset"]
 
 
 def counted(n: int, thing: str) -> str:

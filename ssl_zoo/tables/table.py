@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from ssl_zoo.provenance import recipe_hash
 from ssl_zoo.tables.captions import caption
 from ssl_zoo.tables.cells import Cell, make_cell
+from ssl_zoo.tables.folds import pool_folds
 from ssl_zoo.tables.published import Published, read_published
-from ssl_zoo.tables.rows import OWN, Row, by_cell, counted, grouped, lost_beside, sound
+from ssl_zoo.tables.rows import OWN, Row, by_cell, counted, data_of, grouped, lost_beside, sound
 
 
 class Table(NamedTuple):
@@ -68,15 +69,16 @@ def make_tables(
         published: Whether to set numbers of papers beside them.
         lost: Of runs that diverged.
     """
-    groups = grouped(rows, lambda row: (row["dataset"], row["net"]))
-    tables, said = [], list(problems)
-    alone = collections.Counter(place for row in lost if (place := (row["dataset"], row["net"])) not in groups)
+    rows, gaps = pool_folds(rows)
+    groups = grouped(rows, lambda row: (data_of(row), row["net"]))
+    tables, said = [], [*problems, *gaps]
+    alone = collections.Counter(place for row in lost if (place := (data_of(row), row["net"])) not in groups)
     said += [
         f"no table for {dataset} with {net}: {counted(count, 'run')}, all diverged" for (dataset, net), count in alone.items()
     ]
     for (dataset, net), group in groups.items():
         found = sound(group)
-        gone = lost_beside(found.kept, [row for row in lost if (row["dataset"], row["net"]) == (dataset, net)], found)
+        gone = lost_beside(found.kept, [row for row in lost if (data_of(row), row["net"]) == (dataset, net)], found)
         kept, lines, notes = found
         said += lines
         notes += [f"{counted(len(problems), 'result')} could not be read"] if problems else []
@@ -109,7 +111,7 @@ def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Pu
     made |= {method: {} for method, _ in gone if method not in made}
     row = rows[0]
     repeated = {
-        "dataset": row["dataset"],
+        "dataset": data_of(row),
         "net": row["net"],
         "steps": row["steps"],
         "recipe": recipe_hash({k: v for k, v in row["config"].items() if k not in OWN}),
@@ -117,6 +119,6 @@ def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Pu
         "device": row["device"],
         "torch": row["versions"]["torch"],
     }
-    title = f"{row['dataset']}, {row['net']}, {row['steps']} steps"
+    title = f"{data_of(row)}, {row['net']}, {row['steps']} steps"
     counts = {(method, str(count)): len(group) for (method, count), group in gone.items()}
     return Table(title, [str(count) for count in labels], made, caption(rows, notes, lost), repeated, list(published), counts)

@@ -9,7 +9,7 @@ from PIL import Image
 
 import ssl_zoo
 from ssl_zoo import InputError
-from ssl_zoo.cli import run, sweep
+from ssl_zoo.cli import run, sweep, table
 from ssl_zoo.runs.confusion import images_in, sizes
 from ssl_zoo.runs.folds import execute_folds
 
@@ -97,8 +97,26 @@ def test_folds_score_every_labelled_image_once(photos, capsys):
     assert ssl_zoo.load("f/fold-2").classes == ("ant", "bee", "cat")
     again = command(capsys, "--data-root", "photos", "--folds", "3", "--out", "f").out  # all are finished
     assert again.splitlines()[-3] == last and again.count("finished already") == 3
+    assert table.main(["f"]) == 0  # as one run
+    made = capsys.readouterr().out
+    assert f"{100 - 100 * right / 30:.1f}" in made and "n = 1" in made and "photos, smallnet, 2 steps" in made
+    assert "on 30 labelled images, each scored once, by one of 3 nets that had not seen it" in made
     error = command(capsys, "--data-root", "photos", "--out", "f", status=2).err
     assert "f exists and is not the folder of a run" in error
+
+
+def test_what_is_true_of_all_folds_is_warned_of_once(photos, capsys):
+    (photos / "notes.txt").write_text("no image")
+    (photos / "ant/notes.txt").write_text("no image")
+    found = command(capsys, "--data-root", "photos", "--folds", "2", "--out", "f")
+    assert found.err.count("notes.txt") == 1 and found.out.count("fold ") >= 2
+
+
+def test_a_share_to_hold_out_where_there_is_a_test_set(photos, capsys):
+    put(photos / "test/ant", 2), put(photos / "test/bee", 2), put(photos / "test/cat", 2)
+    error = command(capsys, "--data-root", "photos", "--test-fraction", "0.3", "--out", "x", status=2).err
+    assert "--test-fraction is for data without a test set, and these have one of 6 images; leave it out" in error
+    command(capsys, "--data-root", "photos", "--out", "x")
 
 
 def test_folds_from_python_have_the_steps_of_the_first(photos, monkeypatch):
@@ -166,7 +184,8 @@ def test_what_was_left_out_is_listed(photos, capsys):
     assert "2 of 38 images cannot be read, such as: " in error and "an HTML page" in error and "--skip-broken" in error
     assert not Path("x").exists()
     found = command(capsys, "--data-root", "photos", "--out", "x", "--skip-broken")
-    assert "WARNING: 3 files are left out, such as: " in found.err and "left_out.txt" in found.err
+    assert "WARNING: 3 files are left out: " in found.err and "left_out.txt" in found.err
+    assert all(name in found.err for name in ("IMG_0.jpg", "IMG_1.png", "notes.txt"))
     listed = Path("x/left_out.txt").read_text().splitlines()
     assert len(listed) == 3 and "a pointer of git-lfs" in listed[1] and listed[2].endswith("notes.txt' is no image by its name")
 

@@ -1,5 +1,7 @@
 """Labels in a table: what people and programs write, and one line with its number for everything that can be wrong."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -149,6 +151,35 @@ def test_a_wrong_table_is_one_line_that_says_which(root, lines, message):
     with pytest.raises(InputError, match=message) as caught:
         folder(table(root, *lines))
     assert "\n" not in str(caught.value) and "labels.csv" in str(caught.value)
+
+
+def test_excel_says_the_separator_first(root):
+    lines = ("sep=;", *(line.replace(",", ";") for line in ALL))
+    assert rows(folder(table(root, *lines))) == rows(folder(table(root, *ALL)))
+    with pytest.raises(InputError, match="line 3: no path"):
+        folder(table(root, "sep=;", "path;label", ";ant"))
+
+
+def test_a_quote_that_is_not_closed_is_named_where_it_is_opened(root):
+    with pytest.raises(InputError, match=r"line 3: 1 fields where .* a quote that is opened there is not closed in that line"):
+        folder(table(root, "path,label", "x/0.png,ant", '"y/1.png,bee', "x/2.png,ant", "y/3.png,bee"))
+    whole = table(root, "path,label,note", 'x/0.png,ant,"two', 'lines"', "y/1.png,bee,", "x/9.png,bee,")
+    with pytest.raises(InputError, match=r"'x/9.png' \(line 5\)"):
+        folder(whole)
+
+
+def test_what_a_path_may_mean(root):
+    for given, meant in (("0.png", "x/0.png"), ("1", "y/1.png"), ("z\\3.png", "y/3.png")):
+        with pytest.raises(InputError, match=rf"Does '.*' mean '{meant}'\? Write paths with folder and ending"):
+            folder(table(root, "path,label", f"{given},ant", "x/2.png,bee"))
+
+
+def test_a_table_beside_its_images_or_of_an_archive(root, tmp_path):
+    table(root, *ALL)
+    assert rows(folder(root, labels_file="labels.csv")) == rows(folder(root / "labels.csv"))
+    shutil.make_archive(str(tmp_path / "packed"), "zip", root)
+    with pytest.raises(InputError, match=r"needs its images in a folder, and '.*packed.zip' is none; unpack it"):
+        folder(tmp_path / "packed.zip", labels_file=str(root / "labels.csv"))
 
 
 def test_a_table_that_is_not_text(root):

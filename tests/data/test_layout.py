@@ -66,7 +66,8 @@ def test_validation_beside_a_test_set_is_to_validate_by_and_without_one_it_is_th
     assert len(shown(both)["validation"]) == 3 == len(shown(both)["test"])
     alone = laid(*below("train"), *below(word))
     assert shown(alone)["validation"] == [] and len(shown(alone)["test"]) == 3 and alone.rows == 3
-    assert f"'/photos/{word}' is the test set, as there is no test/" in alone.notes
+    assert alone.notes == [f"'/photos/{word}' is the test set, as there is no test/"]
+    assert both.notes == ([] if word == "Validation" else [f"'/photos/{word}' is taken as the validation part"])
 
 
 def test_class_folders_alone_are_the_training_part():
@@ -99,6 +100,22 @@ def test_one_folder_too_many_in_a_part_is_gone_through(part):
 def test_folders_below_classes_are_part_of_them():
     layout = laid("train/ant/2020/1.png", "train/ant/2021/1.png", "train/bee/deep/er/1.png")
     assert layout.classes == ("ant", "bee") and layout.labels.tolist() == [0, 0, 1]
+
+
+def test_folders_of_the_same_names_in_all_classes_are_said():
+    """Parts in another language, perhaps."""
+    names = [f"{kind}/{part}/{i}.png" for kind in ("ant", "bee") for part in ("entrainement", "essai") for i in range(2)]
+    (line,) = laid(*names).notes
+    assert line.startswith("each class folder of '/photos' holds entrainement/, essai/, and all images below are of that class; ")
+    assert laid(*names, "bee/other/1.png").notes == laid("ant/a/1.png", "bee/a/1.png").notes == []
+
+
+@pytest.mark.parametrize("word", ["train", "test", "dev"])
+def test_a_class_that_is_called_as_a_part(word):
+    with pytest.raises(InputError, match=rf"if '{word}' is a class, move all class folders into a new folder train/"):
+        laid("bus/1.png", "car/1.png", f"{word}/1.png")
+    followed = laid("train/bus/1.png", "train/car/1.png", f"train/{word}/1.png")
+    assert followed.classes == tuple(sorted(("bus", "car", word)))
 
 
 def test_two_spellings_of_an_accent_are_one_class():

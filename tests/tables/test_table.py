@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 
 import pytest
+from sklearn import metrics
 
 from ssl_zoo.cli.table import main
 from ssl_zoo.runs import row as results
+from ssl_zoo.runs.confusion import macro_f1
 from ssl_zoo.tables import render
 from ssl_zoo.tables.documents import insert
 from ssl_zoo.tables.table import make_tables
@@ -55,6 +57,34 @@ def test_runs_that_diverged_are_counted_and_in_no_mean(tmp_path, capsys):
     assert main([str(path), "--jsonl", str(tmp_path / "again.jsonl")]) == 0 and "1 diverged" in capsys.readouterr().out
     again = results.read_sound_rows([tmp_path / "again.jsonl"])
     assert (len(again.rows), len(again.lost)) == (4, 4) and again.lost == gone
+
+
+def fold(k, accuracy, confusion, **more):
+    made = row("my_method", 0, accuracy, confusion=confusion, data_hash=f"d{k}", split_hash=f"h{k}", **more)
+    return made | {"config": made["config"] | {"folds": 3, "fold": k}}
+
+
+def test_folds_are_one_run_and_a_set_with_gaps_is_none():
+    three = [fold(0, 0.5, [[1, 1], [1, 1]]), fold(1, 1.0, [[4, 0], [0, 4]]), fold(2, 0.75, [[2, 0], [1, 1]])]
+    (made,), said = make_tables(three)
+    (cell,) = made.cells["my_method"].values()
+    right = 1 - 13 / 16
+    assert not said and cell.n == 1 and cell.error.mean == pytest.approx(100 * right)
+    assert cell.curve == [(5, pytest.approx(100 * (4 * 0.5 + 8 * 1.0 + 4 * 0.75) / 16), 0.0)]
+    assert "on 16 labelled images, each scored once, by one of 3 nets" in made.caption[0] and cell.seconds == 3
+    tables, said = make_tables(three[1:])
+    assert tables == [] and said == [
+        "my_method with 20 labels and seed 0: fold 0 of 3 is missing, so that its other 2 folds are left out"
+    ]
+    tables, said = make_tables([*three, row("my_method")])  # beside a run that is scored on other images
+    assert len(said) == 1 and "setting fold" in said[0]
+
+
+def test_macro_f1_of_pairs_is_that_of_scikit_learn():
+    true, given = [0, 0, 0, 1, 1, 3], [0, 1, 2, 1, 1, 0]
+    matrix = metrics.confusion_matrix(true, given, labels=range(4)).tolist()
+    wanted = metrics.f1_score(true, given, labels=[0, 1, 3], average="macro", zero_division=0)
+    assert macro_f1(matrix) == pytest.approx(wanted)
 
 
 HARMED = [

@@ -7,7 +7,7 @@ from typing import Any
 
 from ssl_zoo.tables.ladder import MEASURED, Sorted, middle
 from ssl_zoo.tables.pictures.figure import open_pyplot, plain, save
-from ssl_zoo.tables.rows import Row
+from ssl_zoo.tables.rows import Row, data_of
 
 COLORS = 10  # that matplotlib has before it begins again
 SQUEEZE = 15  # points below the worst main rung, beyond which a run of an arm is shown at the edge
@@ -41,7 +41,7 @@ def draw(found: Sorted, path: Path) -> list[str]:
     for axes in (first, *others):
         axes.grid(alpha=0.3)
     figure.legend(*others[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=len(main))
-    dataset = next(iter((*rungs[names[0]], *found.lost[names[0]])))["dataset"]
+    dataset = data_of(next(iter((*rungs[names[0]], *found.lost[names[0]]))))
     counts = sorted({len(group) for group in rungs.values()})
     figure.suptitle(
         f"{plain(dataset)}, {' or '.join(map(str, counts))} runs a rung; lines are means, of the ratio medians", fontsize="medium"
