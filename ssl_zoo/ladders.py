@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ssl_zoo import recipes
 from ssl_zoo.errors import InputError
-from ssl_zoo.registry import near_miss
+from ssl_zoo.registry import folded, near_miss
 
 LADDER = recipes.FOLDER / f"{recipes.LADDER}.yaml"
 
@@ -20,6 +20,12 @@ class Rung(NamedTuple):
     change: str
     recipe: dict[str, Any]
     sets: frozenset[str]  # dotted keys of its own `set`, without those of the rung that it changes
+
+
+def spelled_there(dataset: str, path: Path = LADDER) -> str:
+    """Return a data set's name as a file of ladders spells it, where case, `-` or `_` are all that differs."""
+    known = recipes.read_mapping(path, "a ladder", "data sets, each with `base` and `rungs`")
+    return next((name for name in known if folded(name) == folded(dataset)), dataset)
 
 
 def read_ladder(dataset: str, path: Path = LADDER) -> dict[str, Rung]:

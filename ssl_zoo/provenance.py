@@ -36,8 +36,8 @@ EXECUTED = (
 APART = (
     *("config", "errors", "near", "plugins", "presets", "recipes", "trials"),
     *("data/form", "data/leakage", "data/room"),
-    *("runs/clock", "runs/confusion", "runs/fields", "runs/folder", "runs/model", "runs/rehearsal"),
-    *("runs/report", "runs/row", "runs/settled"),
+    *("runs/clock", "runs/confusion", "runs/fields", "runs/folder", "runs/model", "runs/naming"),
+    *("runs/rehearsal", "runs/report", "runs/row", "runs/settled"),
     *("train/clock", "train/logs"),
 )
 

@@ -17,6 +17,8 @@ import ssl_zoo
 from benchmarks import figures, scale, soak, speed, timing
 from ssl_zoo import config, plugins
 from ssl_zoo.cli import compare, ladder, new, plot, run, share, sweep, table
+from ssl_zoo.data import labels, names
+from ssl_zoo.data.names import PARTS
 from ssl_zoo.errors import InputError
 from ssl_zoo.ladders import read_ladder
 from ssl_zoo.registry import REGISTRIES
@@ -421,3 +423,15 @@ def test_the_figures_of_the_soak():
 
 def test_the_version_to_cite():
     assert f"version = {{{ssl_zoo.__version__}}}" in README
+
+
+def test_the_words_for_parts_and_columns_are_those_that_are_read():
+    text = PAGES["docs/images.md"]
+    listed = dict(re.findall(r"^\| `(\w+)` \| (`.*`[^|]*) \|$", text, re.MULTILINE))
+    for part in PARTS:
+        said = {*re.findall(r"`(\w+)`", listed["val" if part == "validation" else part])} | {
+            "val" if part == "validation" else part
+        }
+        assert said - {"unlabel", "notlabel", "nolabel", "unlabeled"} == {*names._WORDS[part]}, part
+    for column, known in (("path", labels.PATH), ("label", labels.LABEL), ("split", labels.SPLIT)):
+        assert ({column} | {*re.findall(r"`(\w+)`", listed[column])}) == {*known}

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import importlib.util
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from ssl_zoo.cli.flags import values
 from ssl_zoo.cli.grids import add_engine_flags, cell_of, check_out, listed, many, run_cells, say_missing, seeds
 from ssl_zoo.cli.parser import GRID, Parser, description, flag, path, say
 from ssl_zoo.errors import InputError, printable, shown
-from ssl_zoo.ladders import LADDER, Rung, check_set, read_ladder, shortened
+from ssl_zoo.ladders import LADDER, Rung, check_set, read_ladder, shortened, spelled_there
 from ssl_zoo.registry import near_miss
 from ssl_zoo.sweeps.cells import Cell
 from ssl_zoo.sweeps.drive import outcomes
@@ -124,6 +125,7 @@ def climb(flags: argparse.Namespace, engines: contextlib.ExitStack, prog: str) -
     if flags.read:
         return show(flags, prog)
     plugins.load(flags.plugin)
+    flags.dataset = spelled_there(flags.dataset, flags.ladder)
     known = read_ladder(flags.dataset, flags.ladder)
     wanted = listed(flags.rungs, "--rungs") if flags.rungs is not None else list(known)
     for name in wanted:
@@ -133,8 +135,14 @@ def climb(flags: argparse.Namespace, engines: contextlib.ExitStack, prog: str) -
     check_out(out)
     check_set(assigned(flags, next(iter(known.values()))), [*known.values()])
     kept = Path(engines.enter_context(tempfile.TemporaryDirectory())) if flags.dry_run else out / "rungs"
+    new = not out.exists()
     cells = cells_of(flags, [known[name] for name in wanted], kept, out)
-    missing = run_cells(cells, flags, engines, KNOWN)
+    try:
+        missing = run_cells(cells, flags, engines, KNOWN)
+    except InputError:
+        if new and [*out.iterdir()] == [kept]:  # nothing has run, and another call may want other recipes there
+            shutil.rmtree(out, ignore_errors=True)
+        raise
     if flags.dry_run:
         return 1 if missing else 0
     end(out, known, flags, outcomes(cells, missing), prog)

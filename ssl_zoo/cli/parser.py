@@ -1,6 +1,7 @@
 """What all command lines share: how words are read, how an error is said, and which exit status it has."""
 
 import argparse
+import atexit
 import contextlib
 import os
 import re
@@ -32,7 +33,7 @@ FLAGS = {  # those with a flag of their own
 }
 
 
-BARE = {"data_root", "image_size", "steps", "minutes", "folds"}  # those that a message may name without a value
+BARE = {"data_root", "image_size", "steps", "test_fraction", "minutes", "folds"}  # those that a message may name without a value
 GRID = {*FLAGS, "rerun_stale"} - {"minutes", "folds"}  # those of a command that runs many
 OTHER_WORDS = {  # for flags that are no settings, where a command has them
     "--out": "output outdir output_dir out_dir save_dir log_dir",
@@ -124,6 +125,7 @@ def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted"
         say(prog, [in_words(str(error), flags)])
         return exit_status(error)
     except KeyboardInterrupt as stopped:
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # one more, while Python cleans up: no traceback
         number = getattr(stopped, "number", signal.SIGINT)  # of a command that makes one of its own of other signals
         say(prog, [interrupted.format(signal=number.name)])
         return 128 + number

@@ -238,5 +238,5 @@ def _notes(classes: tuple[str, ...], lines: list[Line]) -> list[str]:
         lacking = [name for name in classes if name not in here]
         if here and lacking:
             shown = f"{', '.join(lacking[:8])}{' and more' if len(lacking) > 8 else ''}"
-            notes.append(f"the {part} part has no image of {shown}: scores are of the other {len(here)} classes")
+            notes.append(f"the {part} part has no image of {shown}: scores are of the others")
     return notes

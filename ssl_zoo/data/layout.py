@@ -239,7 +239,7 @@ class _Sorting:
             lacking = [name for name in classes if name not in here]
             if lacking:
                 shown = _listed(lacking)
-                self.notes.append(f"'{self.folder[part]}' has no image of {shown}: scores are of the other {len(here)} classes")
+                self.notes.append(f"'{self.folder[part]}' has no image of {shown}: scores are of the others")
 
     def _instead(self) -> str:
         """What is there in place of class folders."""

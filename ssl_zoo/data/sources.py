@@ -4,7 +4,7 @@ scikit-learn and torchvision are imported inside the functions: to list the name
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -235,10 +235,17 @@ def _channels_last(*parts: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _explained(name: str, root: Path) -> Iterator[None]:
-    """Turn what torchvision raises for missing, damaged or unreachable files into one line for the user."""
+    """Turn what torchvision raises for missing, damaged or unreachable files into one line for the user.
+
+    Folders that were made for what could not be had are removed.
+    """
+    made = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
         yield
     except (RuntimeError, OSError, ValueError, AssertionError) as error:  # a URLError is an OSError; a cut MNIST file asserts
+        for folder in made:
+            with suppress(OSError):  # never made, or something is in it
+                folder.rmdir()
         reason = " ".join(str(error).split()) or type(error).__name__  # torchvision's may have several lines
         raise InputError(
             f"{name} cannot be loaded from '{root}' ({reason}); put its files there, say where they are with `data_root`, "

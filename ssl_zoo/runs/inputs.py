@@ -69,9 +69,8 @@ def scorable(settings: RunSettings, data: Dataset) -> Dataset:
         InputError: They cannot be held out; or a share of them is asked for, and there is a test set.
     """
     if len(data.test_images) and settings.test_fraction != RunSettings.test_fraction:
-        raise InputError(
-            f"`test_fraction` is for data without a test set, and these have one of {len(data.test_images):,} images; leave it out"
-        )
+        own = f"{len(data.test_images):,} images"
+        raise InputError(f"`test_fraction` is for data without a test set, and these have one of {own}; leave it out")
     return with_test_set(data, settings.test_fraction, settings.folds, settings.fold)
 
 

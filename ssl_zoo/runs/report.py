@@ -12,6 +12,7 @@ from ssl_zoo.errors import one_line
 from ssl_zoo.runs.confusion import accuracy, balanced, given_to_all, images_in, interval, majority, pairs_of, pooled, unequal
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.layers import in_fp32
+from ssl_zoo.runs.naming import named_data
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.trainer import Trainer
 
@@ -34,7 +35,7 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer) -> Iterat
     stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views else ""
     scored = "held out to be scored" if data.held_out else "test images"
     yield (
-        f"{settings.alg} with {settings.net} ({parameters_of(trainer):,} parameters) on {settings.dataset}: "
+        f"{settings.alg} with {settings.net} ({parameters_of(trainer):,} parameters) on {named_data(settings)}: "
         f"{len(facts.labeled):,} labelled images, {held_out}{stream}{len(data.test_labels):,} {scored}; "
         f"from step {trainer.start}, {trainer.machine.name}, {trainer.machine.precision}"
     )

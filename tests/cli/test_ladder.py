@@ -143,3 +143,18 @@ def test_a_picture_without_matplotlib(tmp_path, monkeypatch, capsys):
     committed = RESULTS.parent / "results/ladder-digits.jsonl"
     assert ladder.main(["--read", str(committed), "--picture", str(tmp_path / "x.png")]) == 2
     assert "ladder.py: pictures need matplotlib: pip install matplotlib" in capsys.readouterr().err
+
+
+def test_a_ladder_without_its_data_leaves_nothing(tmp_path, monkeypatch, capsys):
+    """Under whatever spelling of its name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    argv = ["--dataset", "CIFAR-10", "--rungs", "S0", "--data-root", "nowhere/x", "--device", "cpu"]
+    assert ladder.main(argv) == 2 and "cifar10 cannot be loaded from 'nowhere/x'" in capsys.readouterr().err
+    assert not (tmp_path / "runs/ladder-cifar10").exists() and not (tmp_path / "nowhere").exists()
+    (tmp_path / "runs/ladder-cifar10").mkdir(parents=True)
+    assert ladder.main(argv) == 2 and (tmp_path / "runs/ladder-cifar10").exists()
+
+
+def no_network(*args, **more):
+    raise OSError("no network")

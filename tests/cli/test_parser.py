@@ -1,6 +1,8 @@
 """Every command says an error in one line and ends with the status that stands for it."""
 
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -31,6 +33,16 @@ def test_an_error_is_one_line_and_a_status(error, status, capsys):
 def test_the_status_of_the_work_is_that_of_the_command(capsys):
     assert command("x.py", lambda: 0) == 0 and command("x.py", lambda: 1) == 1
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_second_key_while_python_cleans_up_leaves_no_traceback():
+    code = (
+        "import atexit, os, signal, sys\nfrom ssl_zoo.cli.parser import command\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\ndef work(): raise KeyboardInterrupt\n"
+        "sys.exit(command('x.py', work))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "x.py: interrupted\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

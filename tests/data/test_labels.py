@@ -57,7 +57,7 @@ def test_parts_of_a_table(root):
     )
     data = folder(table(root, *lines))
     assert rows(data) == ([(0, "ant"), (1, "bee"), (3, "bee"), (4, None)], [(2, "ant")]) and data.validation == (2, 3)
-    assert "the test part has no image of bee: scores are of the other 1 classes" in data.notes
+    assert "the test part has no image of bee: scores are of the others" in data.notes
 
 
 @pytest.mark.parametrize(

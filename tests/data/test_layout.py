@@ -129,7 +129,7 @@ def test_two_spellings_of_an_accent_are_one_class():
 
 def test_a_class_without_test_images_is_said():
     layout = laid(*below("train"), "test/ant/1.png")
-    assert layout.notes == ["'/photos/test' has no image of bee: scores are of the other 1 classes"]
+    assert layout.notes == ["'/photos/test' has no image of bee: scores are of the others"]
     empty = lay_out(ROOT, "", ["train/", "test/", "test/bee/", *below("train"), "test/ant/", "test/ant/1.png"])
     assert empty.notes == layout.notes and empty.labels.tolist() == layout.labels.tolist()
 

@@ -172,6 +172,7 @@ def test_missing_files_are_one_line(tmp_path, name):
         DATASETS.create(name, tmp_path / "nowhere", download=False)
     message = str(caught.value)
     assert message.startswith(f"{name} cannot be loaded from '{tmp_path / 'nowhere'}'")
+    assert not (tmp_path / "nowhere").exists()
     assert "`data_root`" in message and "network" in message and "\n" not in message
 
 
