@@ -35,7 +35,7 @@ EXECUTED = (
 # say things.
 APART = (
     *("config", "errors", "near", "plugins", "presets", "recipes", "trials"),
-    *("data/form", "data/leakage", "data/room"),
+    *("data/form", "data/leakage", "data/names", "data/room"),
     *("runs/clock", "runs/confusion", "runs/fields", "runs/folder", "runs/model", "runs/naming"),
     *("runs/rehearsal", "runs/report", "runs/row", "runs/settled"),
     *("train/clock", "train/logs"),

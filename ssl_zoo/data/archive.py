@@ -13,11 +13,10 @@ from typing import BinaryIO
 from ssl_zoo.data import cache
 from ssl_zoo.data.decode import LARGEST
 from ssl_zoo.data.layout import EXPECTED, Layout, find_top, lay_out
-from ssl_zoo.data.names import is_hidden, is_image
+from ssl_zoo.data.names import ARCHIVES, is_hidden, is_image
 from ssl_zoo.data.pieces import MARK
 from ssl_zoo.errors import InputError
 
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz")
 LARGEST_ARCHIVE = 1 << 32  # bytes of all images in an archive, which are held in memory until they are decoded
 
 

@@ -2,6 +2,7 @@
 
 import unicodedata
 
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz")
 IMAGES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # Images of formats that need a package, or a program, before they can be read: each is named, none is passed over.
 PHOTOS = (

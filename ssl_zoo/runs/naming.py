@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from ssl_zoo.data.archive import ARCHIVES
+from ssl_zoo.data.names import ARCHIVES
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import DATASETS
 from ssl_zoo.settings import RunSettings
