@@ -54,6 +54,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "provenance": {""},
     "plugins": {"algorithms", "data", "nets", "trials", "registry", "errors"},
     "runs": {"runs", "algorithms.base", "batch", "ema", "ranks", "seeds", "errors", "trials", *RUN},
+    "using": {"using", "runs", "data", "device", "files", "errors"},
     "sweeps": {
         "sweeps",
         "config",
@@ -89,7 +90,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     },
     "templates": {"templates"},
     "cli": {
-        *("cli", "sweeps", "tables", "runs", "ladders", "config", "near", "presets", "recipes", "plugins", "files"),
+        *("cli", "sweeps", "tables", "using", "runs", "ladders", "config", "near", "presets", "recipes", "plugins", "files"),
         *("registry", "ranks", "settings", "errors", "templates", "train.parallel"),
     },
     "new": {"cli.new"},
@@ -116,6 +117,7 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "provenance": set(),
     "plugins": set(),
     "runs": {"torch", "numpy", "filelock", "safetensors"},
+    "using": {"torch", "numpy", "pyarrow"},
     "sweeps": {"torch", "tqdm", "ray", "cloudpickle"},
     "tables": {"yaml", "scipy"},
     "tables.pictures": {"numpy", "torch", "matplotlib"},

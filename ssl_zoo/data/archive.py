@@ -47,7 +47,12 @@ class Archive:
         inside = [name.removeprefix(self.top) for name in names if name.startswith(self.top) and name != self.top]
         return lay_out(self.root, self.top, inside)
 
+    def members(self) -> list[str]:
+        """Return the names of all images."""
+        return [name for name in self._contents if is_image(name)]
+
     def read(self, path: str) -> bytes:
+        """Return a member's content."""
         return self._contents[self.top + path]
 
     def mark(self, path: str) -> bytes:

@@ -207,6 +207,20 @@ class _Decoding:
         return InputError(f"{images}, such as: {shown}; repair or remove them, or leave them out with `skip_broken=True`")
 
 
+def read_file(path: str) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is too large to be an image.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST:
+            raise ValueError(f"{size:,} bytes, which is no image")
+        return file.read()
+
+
 def read_image(image: Any, size: Size, mode: str, depth: int = 16) -> np.ndarray:
     """Return one image as training would have had it, (H, W, C) uint8.
 

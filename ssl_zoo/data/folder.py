@@ -13,7 +13,7 @@ from ssl_zoo.data import cache as kept
 from ssl_zoo.data import room as place
 from ssl_zoo.data.archive import Archive
 from ssl_zoo.data.dataset import Dataset
-from ssl_zoo.data.decode import LARGEST, Options, Pixels, Source, decode_all
+from ssl_zoo.data.decode import Options, Pixels, Source, decode_all, read_file
 from ssl_zoo.data.image import Size
 from ssl_zoo.data.labels import TABLES, lay_out_table, read_table
 from ssl_zoo.data.layout import Layout, find_top, lay_out
@@ -152,11 +152,7 @@ class _Files:
 
     def read(self, path: str) -> bytes:
         """Return a file's content."""
-        with open(self._file(path), "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > LARGEST:
-                raise ValueError(f"{size:,} bytes, which is no image")
-            return file.read()
+        return read_file(self._file(path))
 
     def mark(self, path: str) -> bytes:
         """Return what tells this state of the file from any other."""

@@ -163,9 +163,7 @@ def _places(table: Path, lines: list[Line], folders: list[Path]) -> dict[str, st
     first: dict[str, int] = {}
     found, missing = {}, []
     for line in lines:
-        spellings = dict.fromkeys((line.path, line.path.replace("\\", "/")))  # as Windows writes them
-        tried = [os.path.join(folder, os.path.expanduser(path)) for path in spellings for folder in folders]
-        place = next((os.path.normpath(path) for path in tried if os.path.isfile(path)), None)
+        place = find_file(line.path, folders)
         if place is None:
             missing.append(line)
             continue
@@ -184,6 +182,13 @@ def _places(table: Path, lines: list[Line], folders: list[Path]) -> dict[str, st
             f"{_elsewhere(missing[0].path, folders)}"
         )
     return found
+
+
+def find_file(path: str, folders: list[Path]) -> str | None:
+    """Return where the file of a path in a table is, in the first folder that has it; None where there is none."""
+    spellings = dict.fromkeys((path, path.replace("\\", "/")))  # as Windows writes them
+    tried = [os.path.join(folder, os.path.expanduser(spelling)) for spelling in spellings for folder in folders]
+    return next((os.path.normpath(place) for place in tried if os.path.isfile(place)), None)
 
 
 def _elsewhere(path: str, folders: list[Path]) -> str:

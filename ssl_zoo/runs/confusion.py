@@ -34,10 +34,11 @@ def pairs_of(confusion: Confusion) -> Pairs:
     if not isinstance(confusion, list):
         return confusion
     places = {(i, j): count for i, line in enumerate(confusion) for j, count in enumerate(line) if count}
-    return _pairs(len(confusion), places)
+    return of_places(len(confusion), places)
 
 
-def _pairs(classes: int, places: Mapping[tuple[int, int], int]) -> Pairs:
+def of_places(classes: int, places: Mapping[tuple[int, int], int]) -> Pairs:
+    """Return counts of (true, predicted) as pairs, in order."""
     true, predicted = ([pair[k] for pair in sorted(places)] for k in (0, 1))
     return Pairs(classes=classes, true=true, predicted=predicted, count=[places[pair] for pair in sorted(places)])
 
@@ -48,7 +49,7 @@ def pooled(rows: Sequence[Mapping[str, Any]]) -> Pairs:
     for row in rows:
         pairs = pairs_of(row["confusion"])
         found.update(dict(zip(zip(pairs["true"], pairs["predicted"], strict=True), pairs["count"], strict=True)))
-    return _pairs(pairs_of(rows[0]["confusion"])["classes"], found)
+    return of_places(pairs_of(rows[0]["confusion"])["classes"], found)
 
 
 def images_in(confusion: Confusion) -> int:

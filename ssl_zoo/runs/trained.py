@@ -11,6 +11,7 @@ from torch import nn
 
 from ssl_zoo.data.arrays import as_pixels
 from ssl_zoo.data.decode import read_image
+from ssl_zoo.data.image import decode
 from ssl_zoo.device import autocast, pick_device, pick_precision
 from ssl_zoo.errors import InputError, one_of
 from ssl_zoo.registry import NETS
@@ -71,6 +72,26 @@ class Trained:
         except FloatingPointError as error:
             raise InputError(f"{error}: the file of the net is damaged; copy it again") from error
 
+    def check_takes_files(self) -> None:
+        """Raise InputError where the net takes images that no file has."""
+        channels = self.about["net"]["channels"]
+        if channels not in MODES:
+            raise InputError(f"the net takes images of {channels} channels, which no image file has; give an array")
+
+    def pixels_of(self, content: bytes) -> np.ndarray:
+        """Return the pixels of an image file's content as training had them, (H, W, C) uint8.
+
+        Raises:
+            ValueError: It cannot be read, or is not of the size that the net takes where nothing is resized.
+        """
+        how = self.about["images"]
+        size = self.image_size if how["resize"] == "cover" else None
+        pixels = decode(content, size, MODES[self.about["net"]["channels"]], how.get("depth", 16)).pixels
+        if pixels.shape[:2] != self.image_size:
+            had, wanted = (f"{height} x {width}" for height, width in (pixels.shape[:2], self.image_size))
+            raise ValueError(f"it is {had} and the net takes {wanted} (height x width); resize it")
+        return pixels
+
     def _pixels(self, images: Any) -> np.ndarray:
         """(n, H, W, C) uint8 of the size that the net takes."""
         channels = self.about["net"]["channels"]
@@ -89,8 +110,7 @@ class Trained:
         return pixels
 
     def _read(self, images: Iterable[Any], channels: int) -> np.ndarray:
-        if channels not in MODES:
-            raise InputError(f"the net takes images of {channels} channels, which no image file has; give an array")
+        self.check_takes_files()
         size = self.image_size if self.about["images"]["resize"] == "cover" else None
         read = [read_image(image, size, MODES[channels], self.about["images"].get("depth", 16)) for image in images]
         odd = next((place for place, image in enumerate(read) if image.shape[:2] != self.image_size), None)

@@ -1,0 +1,104 @@
+"""Predict images with a trained net: ssl-zoo predict runs/mine new/ --out predictions.csv
+
+IMAGES are image files, folders (all images below), archives, and tables of labels (CSV). They are prepared as training
+had them. With --out, what is in the file is not done again, so that a stopped command goes on. Where labels are known,
+from a table or from folders that are called as classes, the predictions are scored.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ssl_zoo import plugins
+from ssl_zoo.cli.parser import Parser, command, description, path, say
+from ssl_zoo.errors import one_line, shown
+
+KNOWN = ("fresh", "top", "unsure_below")
+
+
+def parser(prog: str = "predict.py") -> Parser:
+    """Return the parser of this command."""
+    p = Parser(prog=prog, description=description(__doc__, prog), formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("model", type=path, metavar="MODEL", help="a run's folder, or its model.safetensors")
+    p.add_argument("images", type=path, nargs="+", metavar="IMAGES", help="image files, folders, archives, tables of labels")
+    p.add_argument("--out", type=path, metavar="FILE", help="predictions, .csv, .jsonl or .parquet; without: CSV on the screen")
+    p.add_argument("--top", type=int, default=1, metavar="K", help="the K most probable classes of each image")
+    p.add_argument("--all", action="store_true", dest="every", help="the probabilities of all classes")
+    p.add_argument("--unsure-below", type=float, metavar="P", help="mark predictions with a confidence under P as unsure")
+    p.add_argument("--fresh", action="store_true", help="write the file anew")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    p.add_argument("--plugin", action="append", default=[], metavar="FILE", help="registers the net, where it is your own")
+    return p
+
+
+def predict(flags: argparse.Namespace, prog: str) -> int:
+    """Predict, and say what was found."""
+    from tqdm import tqdm
+
+    from ssl_zoo.runs.trained import load
+    from ssl_zoo.using.predicting import Columns, predict_into, trained_on
+    from ssl_zoo.using.sheet import CsvLines
+
+    plugins.load(flags.plugin)
+    trained = load(flags.model, flags.device)
+    columns = Columns(flags.top, flags.every, flags.unsure_below)
+    lines = CsvLines(columns.names(trained.classes))
+    written: list[None] = []
+
+    def show(rows: Sequence[Mapping[str, Any]]) -> None:
+        if flags.out is None:
+            head = b"" if written else lines.head()
+            print((head + lines.written(rows)).decode("utf-8", "backslashreplace"), end="", flush=True)
+            written.append(None)
+
+    def bar(items: Iterable[Any], count: int) -> Iterable[Any]:
+        pause = 0.1 if sys.stderr.isatty() else 10.0  # a log file wants few lines
+        return tqdm(items, total=count, desc="predicting", unit="image", delay=1, mininterval=pause)
+
+    found = predict_into(trained, flags.images, flags.out, columns=columns, fresh=flags.fresh, show=show, seen=bar)
+    learnt = found.confusion is not None and trained_on(flags.images, trained.about["row"])
+    where = sys.stderr if flags.out is None else sys.stdout
+    for line in summary(found, trained.classes, str(flags.out or "")):
+        print(shown(line), file=where)
+    if learnt:
+        say(prog, ["WARNING: some of these images were trained on, so that the score counts what was learnt by heart"])
+    return 0
+
+
+def summary(found: Any, classes: Sequence[str], out: str) -> Iterable[str]:
+    """Yield the lines at the end."""
+    from ssl_zoo.runs.confusion import accuracy, balanced, images_in, interval, unequal
+
+    before = f", {found.before:,} of them there before" if found.before else ""
+    yield f"{found.images:,} image{'s' * (found.images != 1)}{before}{f': {one_line(out)}' if out else ''}"
+    if found.errors:
+        yield f"{found.errors:,} could not be read, and are rows with an error, such as {one_line(found.first_error)}"
+    if found.unsure:
+        yield f"{found.unsure:,} are unsure"
+    if found.confusion is None:
+        return
+    low, high = interval(found.confusion)
+    also = f", balanced accuracy {100 * balanced(found.confusion):.2f} %" if unequal(found.confusion) else ""
+    yield (
+        f"accuracy {100 * accuracy(found.confusion):.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
+        f"{images_in(found.confusion):,} labelled images){also}"
+    )
+    pairs = found.confusion
+    wrong = sorted(
+        ((n, a, b) for a, b, n in zip(pairs["true"], pairs["predicted"], pairs["count"], strict=True) if a != b),
+        key=lambda place: (-place[0], place[1:]),
+    )
+    if wrong:
+        each = ", ".join(f"{one_line(classes[a])} as {one_line(classes[b])} {n:,}" for n, a, b in wrong[:5])
+        yield f"most often wrong: {each}"
+    if found.unknown:
+        more = " and more" if len(found.unknown) > 5 else ""
+        yield f"folders that are no class of the net, whose images are not scored: {', '.join(found.unknown[:5])}{more}"
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "predict.py") -> int:
+    """The command. Returns the exit status: 0, with images that cannot be read too; 2: bad input; 128 + n: signal n."""
+    words = sys.argv[1:] if argv is None else argv
+    gone_on = "interrupted; the same command goes on, if it has an --out"
+    return command(prog, lambda: predict(parser(prog).parse_args(words), prog), gone_on, KNOWN)

@@ -1,0 +1,1 @@
+"""What is done with a trained net: predictions of many images, exports, reports."""

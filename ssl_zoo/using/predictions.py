@@ -1,0 +1,85 @@
+"""Predictions of images, one after the other: a million need no more memory than a batch."""
+
+import collections
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ssl_zoo.device import cores
+from ssl_zoo.runs.trained import Trained
+from ssl_zoo.using.images import Item
+
+AHEAD = 2  # batches that are decoded while the net is at work
+
+
+class Prediction(NamedTuple):
+    """What a net says of one image."""
+
+    path: str
+    label: int | None  # the true class, where it is known
+    probabilities: np.ndarray | None  # (K,) float32; None where the image cannot be read
+    error: str = ""  # why not
+
+    @property
+    def best(self) -> int | None:
+        """The most probable class."""
+        return None if self.probabilities is None else int(self.probabilities.argmax())
+
+
+def predictions(trained: Trained, items: Iterable[Item]) -> Iterator[Prediction]:
+    """Yield a prediction of each image, in order. Images are prepared as training had them.
+
+    Batches have the size that the run was scored with, so that its accuracy comes out again. Threads decode the next
+    ones while the net is at work.
+
+    Args:
+        trained: The net.
+        items: Images.
+
+    Raises:
+        InputError: The net takes images that no file has, or its predictions are not finite.
+    """
+    trained.check_takes_files()
+    chunks = itertools.batched(items, trained.about["batch"]) if hasattr(itertools, "batched") else _batched(items, trained)
+    with contextlib.ExitStack() as stack:
+        pool = ThreadPoolExecutor(cores())
+        stack.callback(pool.shutdown, cancel_futures=True)
+        waiting: collections.deque[tuple[tuple[Item, ...], list[Future[Any]]]] = collections.deque()
+        for chunk in chunks:
+            waiting.append((chunk, [pool.submit(_pixels, trained, item) for item in chunk]))
+            if len(waiting) > AHEAD:
+                yield from _of(trained, *waiting.popleft())
+        while waiting:
+            yield from _of(trained, *waiting.popleft())
+
+
+def _batched(items: Iterable[Item], trained: Trained) -> Iterator[tuple[Item, ...]]:
+    """As itertools.batched, which Python 3.11 has not."""
+    going = iter(items)
+    while chunk := tuple(itertools.islice(going, trained.about["batch"])):
+        yield chunk
+
+
+def _pixels(trained: Trained, item: Item) -> np.ndarray | str:
+    """(H, W, C) uint8, or why there are none."""
+    try:
+        return trained.pixels_of(item.read())
+    except OSError as error:
+        return error.strerror or str(error)
+    except ValueError as error:
+        return str(error)
+
+
+def _of(trained: Trained, chunk: tuple[Item, ...], decoded: list[Future[Any]]) -> Iterator[Prediction]:
+    pixels = [future.result() for future in decoded]
+    sound = [image for image in pixels if not isinstance(image, str)]
+    found = iter(trained.predict_proba(np.stack(sound)) if sound else ())
+    for item, image in zip(chunk, pixels, strict=True):
+        if isinstance(image, str):
+            yield Prediction(item.path, item.label, None, image)
+        else:
+            yield Prediction(item.path, item.label, next(found))
