@@ -36,7 +36,7 @@ EXECUTED = (
 APART = (
     *("config", "errors", "near", "plugins", "presets", "recipes", "trials"),
     *("data/form", "data/leakage", "data/names", "data/room"),
-    *("runs/clock", "runs/confusion", "runs/fields", "runs/folder", "runs/model", "runs/naming"),
+    *("runs/clock", "runs/confusion", "runs/fields", "runs/folder", "runs/calibration", "runs/model", "runs/naming"),
     *("runs/rehearsal", "runs/report", "runs/row", "runs/settled"),
     *("train/clock", "train/logs"),
 )

@@ -116,7 +116,7 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "ladders": set(),
     "provenance": set(),
     "plugins": set(),
-    "runs": {"torch", "numpy", "filelock", "safetensors"},
+    "runs": {"torch", "numpy", "filelock", "safetensors", "sklearn"},
     "using": {"torch", "numpy", "pyarrow"},
     "sweeps": {"torch", "tqdm", "ray", "cloudpickle"},
     "tables": {"yaml", "scipy"},

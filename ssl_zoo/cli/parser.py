@@ -33,7 +33,15 @@ FLAGS = {  # those with a flag of their own
 }
 
 
-BARE = {"data_root", "image_size", "steps", "test_fraction", "minutes", "folds"}  # those that a message may name without a value
+BARE = {
+    "data_root",
+    "image_size",
+    "steps",
+    "test_fraction",
+    "val_fraction",
+    "minutes",
+    "folds",
+}  # those that a message may name without a value
 GRID = {*FLAGS, "rerun_stale"} - {"minutes", "folds"}  # those of a command that runs many
 OTHER_WORDS = {  # for flags that are no settings, where a command has them
     "--out": "output outdir output_dir out_dir save_dir log_dir",

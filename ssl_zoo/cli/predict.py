@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ssl_zoo import plugins
-from ssl_zoo.cli.parser import Parser, command, description, path, say
+from ssl_zoo.cli.parser import Parser, command, description, in_words, path, say
 from ssl_zoo.errors import one_line, shown
 
 KNOWN = ("fresh", "top", "unsure_below")
@@ -59,7 +59,8 @@ def predict(flags: argparse.Namespace, prog: str) -> int:
     found = predict_into(trained, flags.images, flags.out, columns=columns, fresh=flags.fresh, show=show, seen=bar)
     learnt = found.confusion is not None and trained_on(flags.images, trained.about["row"])
     where = sys.stderr if flags.out is None else sys.stdout
-    for line in summary(found, trained.classes, str(flags.out or "")):
+    known = trained.about.get("calibration")
+    for line in (*summary(found, trained.classes, str(flags.out or "")), *confidence(known)):
         print(shown(line), file=where)
     if learnt:
         say(prog, ["WARNING: some of these images were trained on, so that the score counts what was learnt by heart"])
@@ -95,6 +96,16 @@ def summary(found: Any, classes: Sequence[str], out: str) -> Iterable[str]:
     if found.unknown:
         more = " and more" if len(found.unknown) > 5 else ""
         yield f"folders that are no class of the net, whose images are not scored: {', '.join(found.unknown[:5])}{more}"
+
+
+def confidence(known: Mapping[str, Any] | None) -> Iterable[str]:
+    """Yield what a confidence is worth."""
+    if known is None:
+        yield "confidences are not calibrated: an earlier version trained the net"
+    elif known["why_not"]:
+        yield in_words(f"confidences are not calibrated: {known['why_not']}")
+    else:
+        yield f"confidences are calibrated, by {known['images']:,} held-out images (temperature {known['temperature']:.2f})"
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "predict.py") -> int:

@@ -15,6 +15,7 @@ from ssl_zoo.errors import ANEW, DivergedError, FolderError, InputError, RunErro
 from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import DATASETS
 from ssl_zoo.runs.assembly import Assembly, assemble
+from ssl_zoo.runs.calibration import calibrate
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.identity import CODE, differing, identity_of, names_differing, other_code, parts_of, plugins_of
 from ssl_zoo.runs.inputs import Inputs, check_data, choose_labels, load_data, look_at_data, scorable
@@ -224,8 +225,10 @@ class _Run:
         self._warn([*evened_twice(self.settings), *unsettled(self.settings, trainer)])
 
     def _end(self, row: Row, trainer: Trainer, assembly: Assembly, inputs: Inputs) -> None:
+        state = trainer.reported_state()
+        found = calibrate(*trainer.evaluator.held_out_logits(trainer.eval_net(), state))
         with self.folder.writing():
-            write_model(self.folder.model, row, trainer.reported_state(), assembly.normalised, inputs.data)
+            write_model(self.folder.model, row, state, assembly.normalised, inputs.data, found)
         self.folder.end(row)
 
     def _warn(self, lines: Iterable[str]) -> None:

@@ -18,6 +18,7 @@ from ssl_zoo import files
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.normalisation import Normalisation
 from ssl_zoo.errors import InputError, one_line
+from ssl_zoo.runs.calibration import Calibration
 from ssl_zoo.runs.fields import Within, fits, missing_fields, wrong_fields
 from ssl_zoo.runs.row import Row
 
@@ -56,6 +57,7 @@ class About(TypedDict):
     batch: Annotated[int, Within(1)]  # images of a pass, as they were when it was scored
     scores: dict[str, float | int | None]
     row: dict[str, Any]  # of the run, without its curves: method, recipe, seeds, hashes, versions
+    calibration: NotRequired[Calibration]
     plugins: NotRequired[str]
     digest: NotRequired[str]  # of the tensors
 
@@ -71,7 +73,14 @@ class Model(NamedTuple):
 CURVES = ("evaluations", "confusion", "history", "warnings", "classes")  # of a row, which a file of weights does not repeat
 
 
-def write_model(path: Path, row: Row, state: Mapping[str, Tensor], normalisation: Normalisation, data: Dataset) -> None:
+def write_model(
+    path: Path,
+    row: Row,
+    state: Mapping[str, Tensor],
+    normalisation: Normalisation,
+    data: Dataset,
+    calibration: Calibration,
+) -> None:
     """Write the file, as a whole or not at all.
 
     Args:
@@ -80,6 +89,7 @@ def write_model(path: Path, row: Row, state: Mapping[str, Tensor], normalisation
         state: Of the net that is reported.
         normalisation: Of its images.
         data: Of the run; its classes and the size of its images are kept.
+        calibration: Of its confidence.
 
     Raises:
         OSError: It cannot be written.
@@ -100,6 +110,7 @@ def write_model(path: Path, row: Row, state: Mapping[str, Tensor], normalisation
         batch=settings["evaluation"]["batch"],
         scores={name: row.get(name) for name in ("accuracy", "balanced_accuracy", "macro_f1", "calibration_error")},
         row={name: value for name, value in row.items() if name not in CURVES},
+        calibration=calibration,
         plugins=row.get("plugins", ""),
     )
     tensors = {f"{NET}{name}": _own(value) for name, value in state.items()}

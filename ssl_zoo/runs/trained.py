@@ -49,12 +49,18 @@ class Trained:
         """Height and width of the images that it takes."""
         return self.about["net"]["height"], self.about["net"]["width"]
 
-    def predict_proba(self, images: Any) -> np.ndarray:
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by: 1 where the net is not calibrated, as `about["calibration"]` says."""
+        return self.about["calibration"]["temperature"] if "calibration" in self.about else 1.0
+
+    def predict_proba(self, images: Any, calibrated: bool = True) -> np.ndarray:
         """Return class probabilities.
 
         Args:
             images: (n, H, W, C), or one (H, W, C), or, of grey images, (n, H, W), uint8 or floats in [0, 1]; or PIL
                 images or paths of image files, one or many.
+            calibrated: Whether logits are divided by the temperature that was found on held-out images, if any was.
 
         Returns:
             (n, K) float32; rows sum to 1.
@@ -68,7 +74,8 @@ class Trained:
         stored = pixels if self._normalisation.transformation is None else self._normalisation.before(pixels, self._device)
         context = autocast(self._device, self._precision)
         try:
-            return predict(self.net, stored, self._normalisation.plain, self.about["batch"], context)
+            temperature = self.temperature if calibrated else 1.0
+            return predict(self.net, stored, self._normalisation.plain, self.about["batch"], context, temperature)
         except FloatingPointError as error:
             raise InputError(f"{error}: the file of the net is damaged; copy it again") from error
 

@@ -13,7 +13,12 @@ from ssl_zoo.losses import full_precision
 
 @torch.no_grad()
 def predict(
-    net: nn.Module, images: Tensor, prepare: Callable[[Tensor], Tensor], batch: int, context: contextlib.AbstractContextManager
+    net: nn.Module,
+    images: Tensor,
+    prepare: Callable[[Tensor], Tensor],
+    batch: int,
+    context: contextlib.AbstractContextManager,
+    temperature: float | None = 1.0,
 ) -> np.ndarray:
     """Class probabilities of images, in eval mode.
 
@@ -25,6 +30,7 @@ def predict(
         prepare: Stored images (n, H, W, C) -> net inputs (n, C, H, W), without augmentation.
         batch: Images per pass.
         context: Autocast or nothing.
+        temperature: What logits are divided by; None: the logits themselves are returned.
 
     Returns:
         (T, K) float32.
@@ -38,7 +44,8 @@ def predict(
     for chunk in images.split(batch):
         with context:
             logits = net(prepare(chunk.to(device)))
-        parts.append(full_precision(logits).softmax(dim=1))
+        logits = full_precision(logits)
+        parts.append(logits if temperature is None else (logits / temperature).softmax(dim=1))
     found = torch.cat(parts).cpu().numpy()
     if not np.isfinite(found).all():
         raise FloatingPointError("predictions are not finite")
@@ -170,6 +177,22 @@ class Evaluator:
         if len(self.validation_labels):
             scores["validation_accuracy"] = self._accuracy(net, self.validation_images, self.validation_labels)
         return scores, confusion(probabilities, self.labels)
+
+    def held_out_logits(self, net: nn.Module, state: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits (V, K) of the images to validate by, and their classes (V,).
+
+        Args:
+            net: Which is left as it is.
+            state: The weights that it has meanwhile.
+        """
+        if not len(self.validation_labels):
+            return np.empty((0, 1), np.float32), self.validation_labels
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+        net.load_state_dict(state)
+        try:
+            return predict(net, self.validation_images, **self._settings, temperature=None), self.validation_labels
+        finally:
+            net.load_state_dict(before)
 
     def _accuracy(self, net: nn.Module, images: Tensor, labels: np.ndarray) -> float:
         return float((predict(net, images, **self._settings).argmax(axis=1) == labels).mean())

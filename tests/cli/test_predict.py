@@ -39,6 +39,9 @@ def test_a_file_is_scored_and_gone_on_with(made, capsys):
     row = json.loads((made / "run/result.json").read_text())
     assert lines[0] == "16 images: p.csv"
     assert lines[1].startswith("1 could not be read, and are rows with an error, such as 'photos/test/cat/broken.jpg': ")
+    assert lines[-1] == (
+        "confidences are not calibrated: no labelled images were held out to validate by; --val-fraction holds some out"
+    )
     assert lines[2] == "15 are unsure" and lines[3].startswith(f"accuracy {100 * row['accuracy']:.2f} % (95 % interval ")
     assert "15 labelled images" in lines[3] and (lines[4].startswith("most often wrong: ") or row["accuracy"] == 1)
     assert predict.main(words) == 0 and capsys.readouterr().out.startswith("16 images, 15 of them there before: p.csv\n")

@@ -1,0 +1,80 @@
+"""One temperature makes confidences mean what they say; where that cannot be known, it is said."""
+
+import json
+
+import numpy as np
+import pytest
+
+import ssl_zoo
+from ssl_zoo.errors import InputError
+from ssl_zoo.runs.calibration import FEWEST, calibrate, softmax
+from ssl_zoo.runs.model import read_model
+from ssl_zoo.train.evaluate import calibration_error
+
+
+def drawn(classes, count, sharpness, seed=0):
+    """Logits, too large by a factor, of classes that are drawn from the true ones."""
+    rng = np.random.default_rng(seed)
+    logits = 2 * rng.normal(size=(count, classes))
+    return sharpness * logits, np.array([rng.choice(classes, p=p) for p in softmax(logits)])
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("sharpness", [0.5, 1, 3])
+def test_a_temperature_that_is_known_is_found(classes, sharpness):
+    found = calibrate(*drawn(classes, 3000, sharpness))
+    assert found["temperature"] == pytest.approx(sharpness, rel=0.08) and (found["images"], found["why_not"]) == (3000, "")
+    logits, labels = drawn(classes, 3000, sharpness, seed=1)
+    after = calibration_error(softmax(logits / found["temperature"]), labels)
+    assert after < 0.03 and (sharpness == 1 or after < calibration_error(softmax(logits), labels) / 2)
+
+
+def test_classes_that_no_image_has_change_nothing():
+    logits, labels = drawn(3, 400, 2)
+    wide = np.concatenate((logits, np.full((400, 2), -1e3)), axis=1)
+    assert calibrate(wide, labels)["temperature"] == pytest.approx(calibrate(logits, labels)["temperature"], rel=1e-4)
+
+
+def test_too_few_images_and_none_that_is_wrong_say_nothing():
+    logits, labels = drawn(3, FEWEST - 1, 2)
+    few, none = calibrate(logits, labels), calibrate(np.empty((0, 3)), labels[:0])
+    assert "49 labelled images were held out to validate by, and it takes 50; `val_fraction`" in few["why_not"]
+    assert "no labelled images were held out to validate by" in none["why_not"]
+    many = np.concatenate((logits, logits))
+    right = calibrate(many, many.argmax(axis=1))
+    assert "all 98 images that were held out are right" in right["why_not"]
+    assert few["temperature"] == none["temperature"] == right["temperature"] == 1
+
+
+@pytest.mark.parametrize("selection", ["last", "validation"])
+def test_a_run_keeps_it_in_the_model_s_file(tmp_path, selection):
+    """Found on the images to validate by, with the weights that are reported; it changes no class."""
+    given = {"labels": 400, "steps": 30, "val_fraction": 0.2, "selection": selection, "evaluation.every": 10}
+    settings = ssl_zoo.recipe("digits", alg="supervised", net="smallnet", device="cpu", **given)
+    row = ssl_zoo.run(settings, tmp_path, quiet=True)
+    trained = ssl_zoo.load(tmp_path, "cpu")
+    known = trained.about["calibration"]
+    assert known["images"] == 80 and known["why_not"] == "" and known["temperature"] == trained.temperature != 1
+    split = json.loads((tmp_path / "split.json").read_text())
+    data = ssl_zoo.DATASETS.create("digits", tmp_path)
+    held_out = np.array(split["validation"])
+    plain, found = (trained.predict_proba(data.images[held_out], calibrated=which) for which in (False, True))
+    wanted = plain.astype(np.float64) ** (1 / known["temperature"])
+    assert found == pytest.approx(wanted / wanted.sum(axis=1, keepdims=True), abs=1e-5)
+    labels = data.labels[held_out]
+    assert (plain.argmax(axis=1) == labels).mean() == row["validation_accuracy"]
+    assert calibration_error(plain, labels) == pytest.approx(known["error_before"], abs=1e-6)
+    assert calibration_error(found, labels) == pytest.approx(known["error_after"], abs=1e-6)
+    assert calibrate(np.log(plain), labels)["temperature"] == pytest.approx(known["temperature"], rel=1e-3)
+
+
+def test_a_damaged_temperature_is_refused(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    settings = ssl_zoo.recipe("digits", net="smallnet", steps=2, device="cpu")
+    ssl_zoo.run(settings, tmp_path, quiet=True)
+    about = read_model(tmp_path / "model.safetensors").about
+    about["calibration"]["temperature"] = 0.0
+    save_file(load_file(tmp_path / "model.safetensors"), tmp_path / "x.safetensors", {"ssl_zoo": json.dumps(about)})
+    with pytest.raises(InputError, match="is damaged: its calibration"):
+        ssl_zoo.load(tmp_path / "x.safetensors")
