@@ -1,8 +1,7 @@
 """What differs between two runs; `ssl_zoo.cli.compare` is the command."""
 
-import sys
-
 from ssl_zoo.cli.compare import main
+from ssl_zoo.cli.parser import leave
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,8 +1,7 @@
 """One run, from a command line to a scored result: python benchmarks/run.py --alg meanteacher --net wrn28_2"""
 
-import sys
-
+from ssl_zoo.cli.parser import leave
 from ssl_zoo.cli.run import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -6,9 +6,10 @@ Each command shows its flags with --help.
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import ssl_zoo
-from ssl_zoo.cli.parser import command
+from ssl_zoo.cli.parser import command, leave
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import near_miss
 
@@ -50,5 +51,10 @@ def _main(words: Sequence[str]) -> int:
     return importlib.import_module(f"ssl_zoo.cli.{name}").main(words[1:], prog=f"ssl-zoo {name}")
 
 
+def script() -> NoReturn:
+    """The installed command."""
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

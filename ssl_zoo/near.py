@@ -5,6 +5,7 @@ Values and keys stand in messages as the library says them, `optimizer.lr=0.1`; 
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -35,6 +36,8 @@ MEANT = {
     "random_seed manual_seed": ("seed",),
     "num_threads": ("threads",),
     "img_size input_size resolution": ("image_size",),
+    "test_size test_split test_ratio": ("test_fraction",),
+    "val_size val_split val_ratio valid_size validation_split": ("val_fraction",),
     "dropout": ("drop_rate",),
     "lambda_u unsup_weight consistency_weight": ("weight",),
     "rampup ramp_up": ("ramp_length",),
@@ -42,6 +45,7 @@ MEANT = {
 ELSEWHERE = {  # and those that are no setting at all
     "epoch epochs num_epochs n_epochs max_epochs": "a run's length is `steps`; for passes over all images give `epochs=100`",
     "workers num_workers n_workers": "none are needed: images lie in memory, and batches are made where they are used",
+    "fold n_folds num_folds k_fold kfold cv": "folds are `folds=5`, and all of them are trained",
     "resume resume_from auto_resume": "none is needed: the same call goes on",
     "out output outdir output_dir out_dir save_dir log_dir": "where a run goes is no setting, but an argument beside them",
     "temperature threshold p_cutoff": "it is of other methods, and no setting of one that is here",
@@ -104,7 +108,9 @@ def misspelt(word: str, value: Any, given: Mapping[str, Any] | None = None) -> s
 
 
 def name(word: str) -> str:
-    """Return what a word may mean that is a name alone, as `setting`: meanteacher is a method."""
+    """Return what a word may mean that is a name alone, as `setting`: meanteacher is a method, a folder is the data."""
+    if os.path.exists(os.path.expanduser(word)):
+        return f"did you mean `data_root={word}`? "
     for setting_name, registry in _SECTIONS.values():
         with contextlib.suppress(InputError):
             return f"did you mean `{setting_name}={registry.resolve(word).name}`? "

@@ -65,7 +65,7 @@ def test_the_wheel_holds_recipes_and_tables(wheel):
     assert there == {path.relative_to(recipes.FOLDER).as_posix() for path in recipes.FOLDER.rglob("*.yaml")}
     assert (wheel / "ssl_zoo/tables/published.yaml").is_file()
     (points,) = wheel.glob("*.dist-info/entry_points.txt")
-    assert "ssl-zoo = ssl_zoo.__main__:main" in points.read_text()
+    assert "ssl-zoo = ssl_zoo.__main__:script" in points.read_text()
     assert not list(wheel.glob("tests")) and not list(wheel.glob("benchmarks"))
 
 

@@ -165,7 +165,10 @@ def values(flags: argparse.Namespace, given: Mapping[str, Any]) -> Iterator[tupl
     if flags.image_size is not None:
         yield f"datasets.{dataset}.image_size", image_size(flags.image_size)
     if flags.labels_file is not None:
-        yield f"datasets.{dataset}.labels_file", os.path.abspath(os.path.expanduser(flags.labels_file))
+        given_file = os.path.expanduser(flags.labels_file)
+        beside = os.path.join(os.path.expanduser(getattr(flags, "data_root", None) or "."), given_file)
+        there = not os.path.exists(given_file) and os.path.exists(beside)  # as it is called by whom thinks of the folder
+        yield f"datasets.{dataset}.labels_file", os.path.abspath(beside if there else given_file)
     if flags.skip_broken:
         yield f"datasets.{dataset}.skip_broken", True
     yield from ((key, True) for key in ON if getattr(flags, key))

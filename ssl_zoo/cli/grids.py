@@ -102,6 +102,15 @@ def check_out(out: Path) -> None:
     blocked = next((place for place in (out, *out.parents) if place.exists()), out)
     if not blocked.is_dir():
         raise InputError(f"--out {out}: {blocked} is not a folder; choose another --out")
+    made = [place for place in (out, *out.parents) if not place.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be written ({error.strerror or error}); choose another --out") from error
+    finally:
+        for place in made:
+            with contextlib.suppress(OSError):
+                place.rmdir()
 
 
 def make(cell: Cell, threads: int) -> int:

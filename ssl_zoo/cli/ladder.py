@@ -140,7 +140,7 @@ def climb(flags: argparse.Namespace, engines: contextlib.ExitStack, prog: str) -
     try:
         missing = run_cells(cells, flags, engines, KNOWN)
     except InputError:
-        if new and [*out.iterdir()] == [kept]:  # nothing has run, and another call may want other recipes there
+        if new and out.exists() and [*out.iterdir()] == [kept]:  # nothing has run, and another call may want other recipes there
             shutil.rmtree(out, ignore_errors=True)
         raise
     if flags.dry_run:

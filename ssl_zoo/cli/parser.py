@@ -1,7 +1,6 @@
 """What all command lines share: how words are read, how an error is said, and which exit status it has."""
 
 import argparse
-import atexit
 import contextlib
 import os
 import re
@@ -133,10 +132,15 @@ def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted"
         say(prog, [in_words(str(error), flags)])
         return exit_status(error)
     except KeyboardInterrupt as stopped:
-        atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # one more, while Python cleans up: no traceback
         number = getattr(stopped, "number", signal.SIGINT)  # of a command that makes one of its own of other signals
         say(prog, [interrupted.format(signal=number.name)])
         return 128 + number
+
+
+def leave(status: int) -> NoReturn:
+    """End the process. A key that is pressed once more, while Python cleans up, ends it without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(status)
 
 
 def path(text: str) -> Path:
@@ -167,7 +171,7 @@ def _as_flag(found: re.Match[str], flags: Collection[str]) -> str:
     if name not in flags:
         return f"--set {name}={value}" if value is not None else found[0]
     flag_name = f"--{name.replace('_', '-')}"
-    return flag_name if value in (None, "True") else f"{flag_name} {value}"
+    return flag_name if value in (None, "True") or (name, value) == ("skip_broken", "true") else f"{flag_name} {value}"
 
 
 def warn(line: str, flags: Collection[str] = FLAGS) -> None:

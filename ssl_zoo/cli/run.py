@@ -139,7 +139,7 @@ def _train(flags: argparse.Namespace, settings: RunSettings, prog: str) -> int:
                 for line in presets.unset(flags.preset, presets.FOLDER, net, options, given):
                     warn(line)
             told = {"fresh": flags.fresh, "say": lambda line: print(shown(in_words(line)), flush=True), "warn": warn}
-            if flags.folds is not None:
+            if settings.folds is not None and "fold" not in gathered(flags):  # all, but where one is named
                 end = folds_summary(execute_folds(settings, out, **told), out)
             else:
                 end = summary(execute(settings, out, **told), out)

@@ -19,7 +19,7 @@ from ssl_zoo.cli.flags import add_sources, at_hand, dataset_of, gathered, values
 from ssl_zoo.cli.grids import add_engine_flags, cell_of, check_out, listed, many, run_cells, say_missing, seeds
 from ssl_zoo.cli.parser import Parser, called, description, path
 from ssl_zoo.errors import InputError, shown
-from ssl_zoo.runs.inputs import look_at_data
+from ssl_zoo.runs.inputs import look_at_data, look_at_place
 from ssl_zoo.runs.naming import named_sweep
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.sweeps.cells import Cell, grid, named
@@ -124,8 +124,14 @@ def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack, prog: str = 
     """Plan the grid and run it."""
     plugins.load(flags.plugin)
     asked = grid_of(flags)
-    look_at_data(asked.settings({}))
+    first = asked.settings({})
+    if first.folds is not None:
+        raise InputError(
+            f"a sweep trains no folds; `{called(prog, 'run')} --folds {first.folds}` makes them, once for each method"
+        )
+    look_at_data(first)
     out = out_of(asked)
+    look_at_place(first, out)
     check_out(out)
     cells = _cells(asked, out)
     missing = run_cells(cells, flags, engines)

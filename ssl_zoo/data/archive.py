@@ -27,7 +27,8 @@ class Archive:
         if not root.exists():
             raise InputError(f"no folder or archive '{root}'; {EXPECTED}; say where it is with `data_root`")
         if not root.name.lower().endswith(ARCHIVES) or not root.is_file():
-            raise InputError(f"'{root}' is neither a folder nor an archive ({', '.join(ARCHIVES)}); {EXPECTED}")
+            kinds = f"neither a folder, nor an archive ({', '.join(ARCHIVES)}), nor a table of labels (.csv, .tsv)"
+            raise InputError(f"'{root}' is {kinds}; {EXPECTED}")
         self.root, self.top, self.shown = root, "", str(root)
         status = root.stat()
         self.stamp = cache.digest([(root.name, status.st_size, status.st_mtime_ns)])

@@ -119,7 +119,10 @@ class _Images(Source, Protocol):
 def _source(root: Path, labels_file: str | None) -> _Images:
     if labels_file is not None:
         if not root.is_dir():
-            raise InputError(f"a table of labels needs its images in a folder, and '{root}' is none; unpack it")
+            raise InputError(
+                f"`labels_file` needs images in a folder, and '{root}' is none; unpack an archive, or give a table alone as "
+                "`data_root`"
+            )
         beside = root / os.path.expanduser(labels_file)  # as it is called by somebody who thinks of the folder
         table = _absolute(Path(labels_file))
         return _Table(beside if beside.is_file() and not table.exists() else table, root)

@@ -34,6 +34,9 @@ def with_test_set(data: Dataset, fraction: float, folds: int | None = None, fold
         raise InputError("folds are for data without a test set, and these have one; leave `folds` out, or remove the test set")
     labels = data.labels.copy()
     labels[slice(*data.validation)] = -1  # these are taken already
+    known = int((labels >= 0).sum())
+    if folds is not None and folds > known:
+        raise InputError(f"`folds={folds}` are more than the {known} labelled images that they share; give fewer")
     test = np.sort(np.concatenate([*_chosen(data, labels, fraction, folds, fold)]))
     if not len(test):
         raise InputError("there is no test set, and no class has two labelled images, so that one could be scored; label more")
@@ -43,13 +46,15 @@ def with_test_set(data: Dataset, fraction: float, folds: int | None = None, fold
 def _chosen(data: Dataset, labels: np.ndarray, fraction: float, folds: int | None, fold: int) -> Iterator[np.ndarray]:
     """Of each class: the rows to be scored. Copies of an image stay together, or what is scored was also learnt."""
     rank = _ranks(data.names[: len(labels)], len(labels))
+    before = 0  # images of the classes before, so that not all remainders go to the first folds
     for k, name in enumerate(data.classes):
         rows = np.flatnonzero(labels == k)
         pictures = _pictures(data.images, rows[np.argsort(rank[rows], kind="stable")])
         if folds is not None and len(pictures) < 2:
             raise InputError(f"class '{name}' has fewer than two labelled images, which folds need; give it more, or no `folds`")
         if folds is not None:
-            yield np.array([row for picture in pictures[fold::folds] for row in picture], dtype=np.int64)
+            yield np.array([row for picture in pictures[(fold - before) % folds :: folds] for row in picture], dtype=np.int64)
+            before += len(pictures)
             continue
         wanted, scored = max(1, round(fraction * len(rows))), []
         for picture in pictures[:-1]:  # one is left to learn from

@@ -12,13 +12,16 @@ from typing import NamedTuple
 import numpy as np
 
 from ssl_zoo.data.layout import Layout
-from ssl_zoo.data.names import PARTS, TEST, TRAIN, UNLABELED, VALIDATION, is_hidden, is_image, part_of, spelled
+from ssl_zoo.data.names import IMAGES, PARTS, TEST, TRAIN, UNLABELED, VALIDATION, is_hidden, is_image, part_of, spelled
 from ssl_zoo.errors import InputError
 
 TABLES = (".csv", ".tsv")
 # Names of columns, as people, pandas and Hugging Face's metadata.csv write them.
-PATH = ("path", "file_name", "filename", "file", "filepath", "file_path", "image", "image_path", "image_name")
-LABEL = ("label", "class", "category", "target", "label_name", "class_name")
+PATH = (
+    *("path", "file_name", "filename", "file", "filepath", "file_path", "image", "image_path", "image_name"),
+    *("id", "image_id"),
+)
+LABEL = ("label", "labels", "class", "category", "target", "label_name", "class_name")
 SPLIT = ("split", "part", "subset", "set", "partition")
 EXPECTED = "expected a header with the columns path and label and, optionally, split (train, test, validation, unlabeled)"
 SHOWN = 3
@@ -105,6 +108,8 @@ def _lines(table: Path, records: Iterator[tuple[int, list[str]]], columns: dict[
         label = "" if label.strip().casefold() == "nan" else label  # as pandas writes what is not there
         said = fields[columns["split"]].strip() if "split" in columns else ""
         part = part_of(said) if said else TRAIN
+        if "\n" in f"{path}{label}{said}":
+            raise InputError(f"labels '{table}', line {number}: a quote that is opened there is not closed in that line")
         if not path:
             raise InputError(f"labels '{table}', line {number}: no path")
         if part is None:
@@ -185,22 +190,45 @@ def _places(table: Path, lines: list[Line], folders: list[Path]) -> dict[str, st
 
 
 def find_file(path: str, folders: list[Path]) -> str | None:
-    """Return where the file of a path in a table is, in the first folder that has it; None where there is none."""
+    """Return where the file of a path in a table is, in the first folder that has it; None where there is none.
+
+    A path without an ending means the one image of that name.
+    """
     spellings = dict.fromkeys((path, path.replace("\\", "/")))  # as Windows writes them
     tried = [os.path.join(folder, os.path.expanduser(spelling)) for spelling in spellings for folder in folders]
-    return next((os.path.normpath(place) for place in tried if os.path.isfile(place)), None)
+    exact = next((os.path.normpath(place) for place in tried if os.path.isfile(place)), None)
+    if exact is not None or is_image(path):
+        return exact
+    ended = [f"{place}{ending}" for place in tried for ending in (*IMAGES, *map(str.upper, IMAGES))]
+    found = {os.path.normpath(place) for place in ended if os.path.isfile(place)}
+    return found.pop() if len(found) == 1 else None
 
 
 def _elsewhere(path: str, folders: list[Path]) -> str:
     """Where the file may be that a path means: below a folder, or with an ending."""
-    wanted = os.path.basename(path.replace("\\", "/"))
+    wanted = [piece for piece in path.replace("\\", "/").casefold().split("/") if piece]
+    best, found = 0, list[str]()
     for folder in folders:
-        files = ((top, name) for top, _, names in os.walk(folder) for name in names)
+        files = ((top, name) for top, _, names in os.walk(folder) for name in names if is_image(name))
         for top, name in itertools.islice(files, LOOKED_AT):
-            if name == wanted or (is_image(name) and os.path.splitext(name)[0] == wanted):
-                place = os.path.relpath(os.path.join(top, name), folder)
-                return f". Does '{path}' mean '{place}'? Write paths with folder and ending"
-    return ""
+            place = os.path.relpath(os.path.join(top, name), folder)
+            score = _in_common(wanted, place.casefold().split(os.sep))
+            if score > best:
+                best, found = score, []
+            if score == best > 0:
+                found.append(place)
+    if not found:
+        return ""
+    shown = " or ".join(f"'{place}'" for place in sorted(found)[:2])
+    return f". Does '{path}' mean {shown}{' or another' if len(found) > 2 else ''}? Write paths with folder and ending"
+
+
+def _in_common(wanted: list[str], place: list[str]) -> int:
+    """How many pieces of two paths agree, from the end; the last one's ending may be missing."""
+    if wanted[-1:] not in (place[-1:], [os.path.splitext(place[-1])[0]]):
+        return 0
+    pairs = zip(wanted[-2::-1], place[-2::-1], strict=False)
+    return 1 + len([*itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)])
 
 
 def _classes(table: Path, lines: list[Line]) -> tuple[str, ...]:
@@ -210,7 +238,9 @@ def _classes(table: Path, lines: list[Line]) -> tuple[str, ...]:
         if not line.label.strip():
             continue
         name, number = alike.setdefault(" ".join(spelled(line.label).casefold().split()), (spelled(line.label), line.number))
-        if name != spelled(line.label) or name != name.strip():
+        if name != name.strip() and name == spelled(line.label):
+            raise InputError(f"labels '{table}', line {line.number}: the label '{name}' has spaces around it; remove them")
+        if name != spelled(line.label):
             raise InputError(
                 f"labels '{table}', line {line.number}: the class '{line.label}' differs by case or spaces alone from "
                 f"'{name.strip()}' (line {number}); write them alike"
@@ -231,8 +261,8 @@ def _beside(places: Mapping[str, str]) -> str:
     if not others:
         return ""
     return (
-        f"{len(others):,} images beside them are not in the table and not used, such as '{others[0]}'; a line with an empty "
-        "label adds one to those without labels"
+        f"{len(others):,} images beside those of the table are not in it and not used, such as '{others[0]}'; a line with an "
+        "empty label adds one to those without labels"
     )
 
 

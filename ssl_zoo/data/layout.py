@@ -74,6 +74,12 @@ class _Sorting:
     def layout(self) -> Layout:
         inside = self._parts()
         found = {part: self._classes(part, inside[part]) for part in (TRAIN, TEST, VALIDATION) if part in inside}
+        if TRAIN not in found and inside:
+            here = ", ".join(f"{folder}/" for folder in self.named)
+            raise InputError(
+                f"'{self.shown}' has {here} and nothing to train on: no train/ folder and no class folders{self._instead()}; "
+                f"{EXPECTED}"
+            )
         if TRAIN not in found:
             raise InputError(f"'{self.shown}' has no train/ folder and no class folders{self._instead()}; {EXPECTED}")
         if TEST not in found and VALIDATION in found:
@@ -169,11 +175,12 @@ class _Sorting:
         return sorted((name, spelled(pieces[depth])) for name, pieces in images.items())
 
     def _or_a_class(self, part: str, loose: bool) -> str:
-        """A class that is called as a part is."""
-        if not (loose and self.spare):
+        """A class that is called as a part is, or images whose labels are in a table."""
+        if not loose:
             return ""
         name = self.folder[part].rpartition("/")[2]
-        return f"; if '{name}' is a class, move all class folders into a new folder train/ ('{self.shown}/train/{name}')"
+        free = f"a new folder, rename that to train/, and so have '{self.shown}/train/{name}'"
+        return f"{self._table()}; if '{name}' is a class, move all class folders into {free}"
 
     def _say_alike(self, part: str, inner: Iterable[tuple[str, list[str]]]) -> None:
         """Say where all class folders hold folders of the same names: parts, perhaps, in another language."""
@@ -214,8 +221,8 @@ class _Sorting:
         """Whether a classifier can be trained and scored on them."""
         if len(classes) == 1:
             raise InputError(
-                f"'{self.folder[TRAIN]}' has one class only, '{classes[0]}', so that any net is right; a classifier needs two or "
-                f"more{self._instead()}. {EXPECTED}"
+                f"'{self.folder[TRAIN]}' has one class only, '{classes[0]}', so that any net is right; add a folder with images "
+                f"of another class{self._table()}"
             )
         alike: dict[str, str] = {}
         for name in classes:
@@ -243,11 +250,13 @@ class _Sorting:
 
     def _instead(self) -> str:
         """What is there in place of class folders."""
+        loose = sum(is_image(name) and len(p) == 1 for name, p in self.pieces.items())
+        return self._table() or (f", only {_images(loose)} in no class folder" if loose else "")
+
+    def _table(self) -> str:
+        """A table that may hold the labels."""
         tables = sorted(p[0] for p in self.pieces.values() if len(p) == 1 and p[0].lower().endswith((".csv", ".tsv")))
-        loose = sum(is_image(name) and len(p) <= 2 for name, p in self.pieces.items())
-        if tables:
-            return f"; if '{self.shown}/{tables[0]}' holds the labels, {self.tables_help}"
-        return f", only {_images(loose)} in no class folder" if loose else ""
+        return f"; if '{self.shown}/{tables[0]}' holds the labels, {self.tables_help}" if tables else ""
 
 
 def _listed(names: Iterable[str]) -> str:

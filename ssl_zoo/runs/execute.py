@@ -18,7 +18,7 @@ from ssl_zoo.runs.assembly import Assembly, assemble
 from ssl_zoo.runs.calibration import calibrate
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.identity import CODE, differing, identity_of, names_differing, other_code, parts_of, plugins_of
-from ssl_zoo.runs.inputs import Inputs, check_data, choose_labels, load_data, look_at_data, scorable
+from ssl_zoo.runs.inputs import Inputs, check_data, choose_labels, load_data, look_at_data, look_at_place, scorable
 from ssl_zoo.runs.model import write_model
 from ssl_zoo.runs.rehearsal import rehearse
 from ssl_zoo.runs.report import beginning, evened_twice, unsettled
@@ -76,6 +76,7 @@ def execute(
     plain = config.plain(settings)
     if data is None:
         from_first(lambda: look_at_data(settings))  # before the folder: without data there is nothing to say of it
+        from_first(lambda: look_at_place(settings, out))
     with contextlib.ExitStack() as stack:
         from_first(lambda: stack.enter_context(folder.taken(plain, fresh and not in_place)))
         stack.enter_context(deterministic(settings.deterministic))

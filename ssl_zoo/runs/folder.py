@@ -157,8 +157,11 @@ class RunFolder:
         return [f"{key} {before.get(key, 'not')} there and {now.get(key, 'not')} here" for key in names]
 
     def _refuse_what_is_no_folder(self) -> None:
-        if any(place.exists() and not place.is_dir() for place in (self.path, *self.path.parents)):
-            raise FolderError(f"{self} exists and is not the folder of a run")
+        file = next((place for place in (self.path, *self.path.parents) if place.exists() and not place.is_dir()), None)
+        if file is not None:
+            raise FolderError(
+                f"{file} exists and is {'not the folder of a run' if file == self.path else 'a file, not a folder'}"
+            )
 
     # What is there
 

@@ -13,6 +13,7 @@ from ssl_zoo.data.class_weights import class_weights
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.holdout import with_test_set
 from ssl_zoo.data.leakage import contradictions, hashes, leaks
+from ssl_zoo.data.names import TRAIN, part_of
 from ssl_zoo.data.split_file import read_split
 from ssl_zoo.data.splits import NONE, Split, draw_split, hold_out
 from ssl_zoo.errors import InputError, one_line
@@ -42,6 +43,22 @@ def look_at_data(settings: RunSettings) -> None:
     look = getattr(DATASETS.resolve(settings.dataset).target, "look", None)
     if look is not None:
         _of_root(settings, look)
+
+
+def look_at_place(settings: RunSettings, out: Path) -> None:
+    """Refuse a run's folder among class folders: it would be read as a class, the next time at the latest.
+
+    Raises:
+        InputError: It lies in the folder of a user's own images, beside their class folders.
+    """
+    root = os.path.realpath(os.path.expanduser(settings.data_root))
+    inside = f"{os.path.realpath(out)}/".startswith(f"{root}/")
+    own = hasattr(DATASETS.resolve(settings.dataset).target, "look")
+    own = own and settings.datasets[settings.dataset].get("labels_file") is None  # which says what is read
+    if own and inside and os.path.isdir(root) and not any(part_of(entry.name) == TRAIN for entry in os.scandir(root)):
+        raise InputError(
+            f"{out} lies among the class folders in '{settings.data_root}', and would be read as one; choose another folder"
+        )
 
 
 def load_data(settings: RunSettings) -> Dataset:

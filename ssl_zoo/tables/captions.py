@@ -37,6 +37,7 @@ def _measured(rows: Sequence[Row]) -> str:
     drawn = [row for row in rows if row["labels"] != "all"]
     splits, seeded = {row["split_hash"] for row in drawn}, {(row["labels"], row["seed"]) for row in drawn}
     own = "each with a label split of its own" if len(splits) == len(seeded) else f"over {len(splits)} label splits"
+    own = own if drawn else "all with the same labelled images"
     versions = ", ".join(f"{name} {row['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
     times = ", ".join(
         f"{alg} {statistics.median(r['seconds'] for r in rows if r['algorithm'] == alg):.0f}"

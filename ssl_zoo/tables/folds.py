@@ -27,11 +27,14 @@ def pool_folds(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
             kept += group
             continue
         by_fold = {row["config"]["fold"]: row for row in reversed(group)}  # of two of a kind the first
+        if len(group) > len(by_fold):
+            said.append(f"{name_of(group[0])}: {counted(len(group) - len(by_fold), 'fold')} there twice; the first is taken")
         missing = [fold for fold in range(count) if fold not in by_fold]
         if missing:
+            shown = f"{', '.join(map(str, missing[:5]))}{' and more' if len(missing) > 5 else ''}"
             said.append(
-                f"{name_of(group[0])}: fold {', '.join(map(str, missing))} of {count} is missing, so that its other "
-                f"{counted(len(by_fold), 'fold')} {'is' if len(by_fold) == 1 else 'are'} left out"
+                f"{name_of(group[0])}: of {count} folds {len(missing)} {'is' if len(missing) == 1 else 'are'} missing "
+                f"({shown}), so that the others are left out; give the folder of all folds, or the command that makes them again"
             )
         else:
             kept.append(_one([by_fold[fold] for fold in range(count)]))

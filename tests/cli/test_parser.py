@@ -37,9 +37,9 @@ def test_the_status_of_the_work_is_that_of_the_command(capsys):
 
 def test_a_second_key_while_python_cleans_up_leaves_no_traceback():
     code = (
-        "import atexit, os, signal, sys\nfrom ssl_zoo.cli.parser import command\n"
+        "import atexit, os, signal, threading\nfrom ssl_zoo.cli.parser import command, leave\n"
         "atexit.register(os.kill, os.getpid(), signal.SIGINT)\ndef work(): raise KeyboardInterrupt\n"
-        "sys.exit(command('x.py', work))"
+        "leave(command('x.py', work))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "x.py: interrupted\n")

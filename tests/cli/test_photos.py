@@ -257,3 +257,45 @@ def test_a_sweep_of_epochs_is_finished_when_given_again_and_one_of_minutes_is_re
         "`minutes` give each run of a sweep a number of steps of its own; give --steps, or --set epochs=100 for passes"
         in capsys.readouterr().err
     )
+
+
+def test_a_run_among_the_class_folders_is_refused_before_it_is_made(photos, capsys, monkeypatch):
+    monkeypatch.chdir(photos)
+    error = command(capsys, "--data-root", ".", status=2).err
+    assert "lies among the class folders in '.', and would be read as one; choose another --out" in error
+    assert not Path("runs").exists()
+    command(capsys, "--data-root", ".", "--out", "../elsewhere")
+    words = ["--data-root", ".", "--algs", "supervised", "--nets", "smallnet", "--seeds", "0"]
+    assert sweep.main(words) == 2 and "lies among the class folders" in capsys.readouterr().err
+
+
+def test_folds_by_any_spelling_are_all_trained_and_no_sweep_takes_them(photos, capsys):
+    command(capsys, "--data-root", "photos", "--set", "folds=2", "--out", "f")
+    assert Path("f/fold-1/result.json").exists()
+    command(capsys, "--data-root", "photos", "--set", "folds=2", "--set", "fold=1", "--out", "one")
+    assert result("one")["config"]["fold"] == 1
+    words = ["--data-root", "photos", "--algs", "supervised", "--set", "folds=2", "--out", "s"]
+    assert sweep.main(words) == 2 and not Path("s").exists()
+    assert "a sweep trains no folds; `python benchmarks/run.py --folds 2` makes them" in capsys.readouterr().err
+    assert "`folds=99`" not in command(capsys, "--data-root", "photos", "--folds", "99", "--out", "g", status=2).err
+    assert not Path("g/fold-0").exists()
+
+
+def test_a_table_of_labels_is_found_in_the_folder_of_the_data(photos, capsys):
+    lines = ["path,label", *(f"{name}/IMG_{i}.{ENDINGS[i % 5]},{name}" for name in ("ant", "bee") for i in range(6))]
+    (photos / "labels.csv").write_text("\n".join(lines))
+    out = command(capsys, "--data-root", "photos", "--labels-file", "labels.csv", "--out", "x").out
+    assert "2 classes, with the labelled images of each: ant (5), bee (5)" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--skip_broken"], "did you mean --skip-broken? "),
+        (["--test-size", "0.3"], "did you mean --test-fraction 0.3"),
+        (["photos"], "did you mean --data-root photos? "),
+        (["--fold", "2"], "folds are --folds 5"),
+    ],
+)
+def test_what_a_word_may_mean(photos, capsys, words, meant):
+    assert meant in command(capsys, "--data-root", "photos", *words, status=2).err

@@ -370,7 +370,7 @@ def truncated(root):
     [
         (
             remove("train"),
-            "has no train/ folder and no class folders.*; expected class folders <class>/<image>, or train/<class>/",
+            "has test/, unlabeled/ and nothing to train on: .*; expected class folders <class>/<image>, or train/<class>/",
         ),
         (remove("train", "test", "unlabeled"), "has no train/ folder and no class folders"),
         (remove("train/dog", "train/cat", "test/dog", "test/cat"), "train' has no class folders"),
@@ -412,7 +412,7 @@ def test_missing_root(tmp_path):
     ):
         folder(tmp_path / "nowhere")
     (tmp_path / "data.rar").touch()
-    with pytest.raises(InputError, match=r"neither a folder nor an archive \(.zip"):
+    with pytest.raises(InputError, match=r"neither a folder, nor an archive \(.zip"):
         folder(tmp_path / "data.rar")
 
 

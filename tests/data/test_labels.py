@@ -82,7 +82,7 @@ def test_tables_as_programs_write_them(root, mark, header, options):
 
 def test_images_beside_those_of_the_table_are_said(root):
     (note,) = folder(table(root, *ALL)).notes
-    assert note.startswith("2 images beside them are not in the table and not used, such as '") and "x/4.png'" in note
+    assert note.startswith("2 images beside those of the table are not in it and not used, such as '") and "x/4.png'" in note
     rest = [*ALL, "x/4.png,", "y/5.png,NaN"]  # as pandas writes what is not there
     data = folder(table(root, *rest))
     assert data.notes == () and data.labels.tolist() == [0, 0, 1, -1, -1, -1] and data.classes == ("ant", "bee")
@@ -128,6 +128,7 @@ def test_a_table_or_image_that_changes_is_read_anew(root):
             r"line 3: the class 'Ant' differs by case or spaces alone from 'ant' \(line 2\)",
         ),
         (("path,label", "x/0.png,ant", "y/1.png, ant"), "line 3: the class ' ant' differs by case or spaces"),
+        (("path, label", "x/0.png, ant", "y/1.png, bee"), "line 2: the label ' ant' has spaces around it; remove them"),
         (("path,label", "x/0.png,ant", "y/1.png,ant"), "have one class only, 'ant'"),
         (("path,label", "x/0.png,", "y/1.png,"), "have no label"),
         (
@@ -163,22 +164,33 @@ def test_excel_says_the_separator_first(root):
 def test_a_quote_that_is_not_closed_is_named_where_it_is_opened(root):
     with pytest.raises(InputError, match=r"line 3: 1 fields where .* a quote that is opened there is not closed in that line"):
         folder(table(root, "path,label", "x/0.png,ant", '"y/1.png,bee', "x/2.png,ant", "y/3.png,bee"))
+    with pytest.raises(InputError, match="line 3: a quote that is opened there is not closed in that line"):
+        folder(table(root, "path,label", "x/0.png,ant", 'y/1.png,"bee', "x/2.png,ant"))
     whole = table(root, "path,label,note", 'x/0.png,ant,"two', 'lines"', "y/1.png,bee,", "x/9.png,bee,")
     with pytest.raises(InputError, match=r"'x/9.png' \(line 5\)"):
         folder(whole)
 
 
 def test_what_a_path_may_mean(root):
-    for given, meant in (("0.png", "x/0.png"), ("1", "y/1.png"), ("z\\3.png", "y/3.png")):
-        with pytest.raises(InputError, match=rf"Does '.*' mean '{meant}'\? Write paths with folder and ending"):
+    Image.new("RGB", (4, 4)).save(root / "y/0.png")
+    both = "'x/0.png' or 'y/0.png'"
+    for given, meant in (("0.png", both), ("1", "'y/1.png'"), ("z\\3.png", "'y/3.png'"), ("C:\\me\\Y\\0.png", "'y/0.png'")):
+        with pytest.raises(InputError, match=rf"Does '.*' mean {meant}\? Write paths with folder and ending"):
             folder(table(root, "path,label", f"{given},ant", "x/2.png,bee"))
+
+
+def test_paths_without_ending_are_the_one_image_of_that_name(root):
+    assert rows(folder(table(root, "id,labels", "x/0,ant", "y/1,bee", "x/2,ant", "y/3,"))) == rows(folder(table(root, *ALL)))
+    Image.new("RGB", (4, 4)).save(root / "x/0.jpg")
+    with pytest.raises(InputError, match=r"not there: 'x/0' \(line 2\).* Does 'x/0' mean 'x/0.jpg' or 'x/0.png'\?"):
+        folder(table(root, "path,label", "x/0,ant", "y/1,bee"))
 
 
 def test_a_table_beside_its_images_or_of_an_archive(root, tmp_path):
     table(root, *ALL)
     assert rows(folder(root, labels_file="labels.csv")) == rows(folder(root / "labels.csv"))
     shutil.make_archive(str(tmp_path / "packed"), "zip", root)
-    with pytest.raises(InputError, match=r"needs its images in a folder, and '.*packed.zip' is none; unpack it"):
+    with pytest.raises(InputError, match=r"needs images in a folder, and '.*packed.zip' is none; unpack an archive"):
         folder(tmp_path / "packed.zip", labels_file=str(root / "labels.csv"))
 
 

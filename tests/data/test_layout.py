@@ -112,7 +112,7 @@ def test_folders_of_the_same_names_in_all_classes_are_said():
 
 @pytest.mark.parametrize("word", ["train", "test", "dev"])
 def test_a_class_that_is_called_as_a_part(word):
-    with pytest.raises(InputError, match=rf"if '{word}' is a class, move all class folders into a new folder train/"):
+    with pytest.raises(InputError, match=rf"if '{word}' is a class, move all class folders into a new folder, rename that"):
         laid("bus/1.png", "car/1.png", f"{word}/1.png")
     followed = laid("train/bus/1.png", "train/car/1.png", f"train/{word}/1.png")
     assert followed.classes == tuple(sorted(("bus", "car", word)))
@@ -137,7 +137,10 @@ def test_a_class_without_test_images_is_said():
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (below("train", ["ant/1.png"]), "has one class only, 'ant', so that any net is right; a classifier needs two"),
+        (
+            below("train", ["ant/1.png"]),
+            "has one class only, 'ant', so that any net is right; add a folder with images of another class$",
+        ),
         (["ant/1.png"], "has one class only, 'ant'"),
         (
             [*below("train"), "test/cat/1.png"],
@@ -165,7 +168,13 @@ def test_a_class_without_test_images_is_said():
             ["images/1.png", "images/2.png", "labels.csv"],
             "has one class only, 'images'.* if '/photos/labels.csv' holds the labels",
         ),
-        (["test/ant/1.png", "unlabeled/2.png"], "'/photos' has no train/ folder and no class folders"),
+        (["test/ant/1.png", "unlabeled/2.png"], "'/photos' has test/, unlabeled/ and nothing to train on: no train/"),
+        (["val/ant/1.png", "val/bee/1.png"], "'/photos' has val/ and nothing to train on"),
+        (
+            ["train/1.png", "test/2.png", "train.csv"],
+            "1 image in no .*; if '/photos/train.csv' holds the labels, unpack",
+        ),
+        (["train/1.png", "test/2.png"], "if 'train' is a class, move all class folders into a new folder, rename that to train/"),
     ],
 )
 def test_what_no_net_can_be_trained_on_is_one_line(names, message):

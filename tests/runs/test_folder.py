@@ -40,7 +40,8 @@ def test_what_is_refused_leaves_nothing(there):
         with pytest.raises(KeyError), RunFolder(out).taken(SETTINGS):
             raise KeyError("what is refused later, before anything is written")
     else:
-        said = "exists and is not the folder of a run; choose another folder"
+        kind = "a file, not a folder" if there == "a file on the way" else "not the folder of a run"
+        said = f"exists and is {kind}; choose another folder"
         with pytest.raises(FolderError, match=said), RunFolder(out).taken(SETTINGS):
             pass
     assert everything() == before

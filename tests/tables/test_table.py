@@ -74,8 +74,11 @@ def test_folds_are_one_run_and_a_set_with_gaps_is_none():
     assert "on 16 labelled images, each scored once, by one of 3 nets" in made.caption[0] and cell.seconds == 3
     tables, said = make_tables(three[1:])
     assert tables == [] and said == [
-        "my_method with 20 labels and seed 0: fold 0 of 3 is missing, so that its other 2 folds are left out"
+        "my_method with 20 labels and seed 0: of 3 folds 1 is missing (0), so that the others are left out; give the folder of "
+        "all folds, or the command that makes them again"
     ]
+    (again,), said = make_tables([*three, three[1]])
+    assert again.cells == made.cells and said == ["my_method with 20 labels and seed 0: 1 fold there twice; the first is taken"]
     tables, said = make_tables([*three, row("my_method")])  # beside a run that is scored on other images
     assert len(said) == 1 and "setting fold" in said[0]
 
