@@ -181,7 +181,7 @@ BAD = [
     (["--dataset", "cifar10", "--set", "datasets.cifar10.download=false"], "cifar10"),
     (["--labels", "all", "--set", "batch.labeled_in_unlabeled=false"], "the unlabelled stream is empty"),
     (["--out", "full"], "full exists and is not the folder of a run"),
-    (["--out", "bad.yaml/x"], "x exists and is not the folder of a run"),
+    (["--out", "bad.yaml/x"], "bad.yaml exists and is a file, not a folder"),
     (["--set", "steps="], "steps = None is not of the type int"),
     (["--out", "bad.yaml"], "bad.yaml exists and is not the folder of a run"),
 ]

@@ -378,7 +378,7 @@ def test_a_device_in_an_archive_is_refused(root, tmp_path):
 
 def test_a_pipe_by_an_archive_s_name_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "data.tar")
-    with pytest.raises(InputError, match="is neither a folder nor an archive"):
+    with pytest.raises(InputError, match="is neither a folder, nor an archive"):
         load(tmp_path / "data.tar")
 
 
@@ -457,7 +457,7 @@ def test_a_run_reports_leaks_and_refuses_them_when_strict(root, tmp_path, monkey
     )
     status, _, error = call(capsys, *argv)
     assert status == 0 and "WARNING: 2 of 6 test images are also training images" in error
-    assert "WARNING: 1 file is left out, such as: " in error and "train/bee/0.png" in error
+    assert "WARNING: 1 file is left out: " in error and "train/bee/0.png" in error
     row = json.loads((tmp_path / "run/result.json").read_text())
     assert (row["leaked_test_images"], row["skipped_images"]) == (2, 1)
 
