@@ -16,7 +16,7 @@ from PIL import Image
 import ssl_zoo
 from benchmarks import figures, scale, soak, speed, timing
 from ssl_zoo import config, plugins
-from ssl_zoo.cli import compare, ladder, new, plot, predict, run, share, sweep, table
+from ssl_zoo.cli import compare, ladder, new, plot, predict, report, run, share, sweep, table
 from ssl_zoo.data import labels, names
 from ssl_zoo.data.names import PARTS
 from ssl_zoo.errors import InputError
@@ -271,6 +271,7 @@ CHECKED = {
     "table": check_table,
     "plot": lambda words: plot.parser("plot.py").parse_args(words),
     "predict": lambda words: predict.parser("predict.py").parse_args(words),
+    "report": lambda words: report.parser("report.py").parse_args(words),
     "compare": lambda words: compare.parser("compare.py").parse_args(words),
     "new": check_new,
     "speed": check_figures(speed.main),

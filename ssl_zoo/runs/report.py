@@ -107,7 +107,7 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
     student = "" if row["accuracy"] == row["accuracy_student"] else f", its student {100 * row['accuracy_student']:.2f} %"
     return "\n".join(
         [
-            *(f"WARNING: {warning}" for warning in (*row.get("warnings", ()), *_one_class(row))),
+            *(f"WARNING: {warning}" for warning in (*row.get("warnings", ()), *one_class(row))),
             f"accuracy {100 * row['accuracy']:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
             f"{images_in(matrix):,} {scored}){student}{also}, error rate {100 * row['error_rate']:.2f} %{validated}",
             f"trained net, result, settings, split, metrics and checkpoint: {shown}/",
@@ -116,7 +116,7 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
     )
 
 
-def _one_class(row: Mapping[str, Any]) -> Iterator[str]:
+def one_class(row: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line where the net gives one class to nearly all images, so that its accuracy says nothing."""
     matrix = row["confusion"]
     found = given_to_all(matrix)
