@@ -175,6 +175,8 @@ def calibrated(about: Mapping[str, Any]) -> str:
     found = about.get("calibration")
     if not isinstance(found, Mapping) or not isinstance(found.get("temperature"), int | float):
         return "not calibrated: the confidences are the net's own"
+    if found.get("why_not"):
+        return f"not calibrated: {found['why_not']}"
     images = found.get("images")
     of = f" on {counted(images, 'image')}" if isinstance(images, int) else ""
     return f"calibrated{of}: the net's outputs are divided by a temperature of {found['temperature']:.3g}"
