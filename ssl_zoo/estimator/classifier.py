@@ -38,7 +38,7 @@ class SSLClassifier(ClassifierMixin, BaseEstimator):
     - images: (n, H, W) or (n, H, W, C), uint8 or floats in [0, 1];
     - a list of paths of image files, or of PIL images, made RGB, and resized if `image_size` says so;
     - features: (n, D) numbers of any scale, which are standardised inside and kept in 8 bits: 256 levels between the
-      lowest and the highest training value and a tenth beyond, and no farther than three interquartile ranges from the
+      lowest and the highest training value and a tenth beyond, and no farther than six interquartile ranges from the
       quartiles. Take logarithms of features that span magnitudes first.
 
     A constructor's parameters are named in its signature, as scikit-learn wants it, so whatever else a run can be told

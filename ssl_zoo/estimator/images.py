@@ -14,7 +14,7 @@ from ssl_zoo.errors import InputError, between
 
 Kind = Literal["features", "images", "files"]
 MODE = "RGB"  # of files
-FENCE = 3.0  # interquartile ranges beyond the quartiles: what lies farther out is an outlier (Tukey 1977: "far out")
+FENCE = 6.0  # interquartile ranges beyond the quartiles: what lies farther out is an outlier; 3, tried, cut what told
 MARGIN = 0.1  # of the range, on either side, for rows that come later
 MOST = 4096  # features: what the file of a net holds of channels
 

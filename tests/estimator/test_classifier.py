@@ -25,6 +25,7 @@ from ssl_zoo import InputError, SSLClassifier
 from ssl_zoo.data.arrays import as_dataset
 from ssl_zoo.estimator import classifier
 from ssl_zoo.runs.inputs import find_flaws
+from ssl_zoo.runs.report import summary
 
 QUICK = {"steps": 4, "device": "cpu", "settings": {"batch.labeled": 6, "batch.unlabeled": 8, "threads": 1}}
 
@@ -121,6 +122,7 @@ def test_the_row_says_that_training_images_were_scored_and_nobody_is_warned_of_i
     row = fitted.row_
     assert row["scored"] == "training" and row["selection"] == "last" and sum(row["confusion"]["count"]) == 20
     assert row["leaked_test_images"] == 0 and "training accuracy" in repr(fitted.trained_)
+    assert "20 training images scored: it says nothing of others" in summary(row, Path("run"))
 
 
 def test_few_of_many_labelled_rows_stand_for_a_test_set(monkeypatch):
