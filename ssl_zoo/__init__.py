@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ssl_zoo.data.augment import Augmentation
     from ssl_zoo.data.dataset import Dataset
     from ssl_zoo.errors import InputError, RunError
+    from ssl_zoo.estimator import SSLClassifier
     from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ __all__ = [
     "Facts",
     "InputError",
     "RunError",
+    "SSLClassifier",
     "Step",
     "algorithms",
     "data",
@@ -46,6 +48,7 @@ _HOMES = {  # where a name is from; what is not here is a module of its own
     "AlgorithmBase": "algorithms.base",
     "Augmentation": "data.augment",
     "Dataset": "data.dataset",
+    "SSLClassifier": "estimator",
 }
 
 

@@ -201,7 +201,7 @@ def test_every_shipped_recipe_is_valid(name, budget):
     for alg in recipe["algorithms"]:
         settings = config.resolve({**recipe, "alg": alg})
         assert yaml.safe_load(config.dump(settings))["alg"] == alg
-        assert settings.dataset == {"photos": "folder"}.get(name, name)
+        assert settings.dataset == {"photos": "folder", "features": "arrays"}.get(name, name)
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10", "svhn"])

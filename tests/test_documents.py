@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import ssl_zoo
-from benchmarks import figures, scale, soak, speed, timing
+from benchmarks import estimator, figures, scale, soak, speed, timing
 from ssl_zoo import config, plugins
 from ssl_zoo.cli import compare, ladder, new, plot, predict, report, run, share, sweep, table
 from ssl_zoo.data import labels, names
@@ -113,7 +113,8 @@ def generated(place: str) -> str:
     name, brief = place.removesuffix(" in brief"), place.endswith(" in brief")
     if name.endswith(".json"):
         found = json.loads((ROOT / name).read_text())
-        return {"speed": timing.brief if brief else timing.markdown, "scale": scale.markdown}[Path(name).stem](found)
+        made = {"speed": timing.brief if brief else timing.markdown, "scale": scale.markdown, "estimator": estimator.markdown}
+        return made[Path(name).stem](found)
     if Path(name).stem.startswith(("ladder-", "rungs")):
         return ladders.markdown(ladders.sound(ladders.read_rows(ROOT / name)))
     tables, said = make_tables(results.read_rows([ROOT / name]))
@@ -276,6 +277,7 @@ CHECKED = {
     "new": check_new,
     "speed": check_figures(speed.main),
     "scale": check_figures(scale.main),
+    "estimator": check_figures(estimator.main),
     "soak": check_soak,
 }
 

@@ -98,7 +98,8 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     },
     "new": {"cli.new"},
     "api": {"runs", "config", "recipes", "plugins", "settings", "data", "errors"},
-    "__init__": {"algorithms", "api", "data", "nets", "batch", "errors", "registry"},
+    "estimator": {"estimator", "api", "runs", "data", "device", "settings", "errors"},
+    "__init__": {"estimator", "algorithms", "api", "data", "nets", "batch", "errors", "registry"},
     "__main__": {"", "cli", "registry", "errors"},
 }
 EXTERNAL = {  # room -> what it may import beside the standard library; the leaves: torch alone
@@ -130,6 +131,7 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "cli": {"torch", "tqdm", "yaml"},
     "new": set(),
     "api": set(),
+    "estimator": {"torch", "numpy", "sklearn"},
     "__init__": set(),
     "__main__": set(),
 }

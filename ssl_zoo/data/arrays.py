@@ -14,11 +14,12 @@ NAME = "arrays"
 
 
 @DATASETS.register(NAME)
-def arrays(root: Path) -> Dataset:
+def arrays(root: Path, *, image_size: int | tuple[int, int] | None = None) -> Dataset:
     """Arrays that a program passes in place of a data set: ssl_zoo.run(settings, folder, data=(images, labels, ...)).
 
     Args:
         root: Not read.
+        image_size: Side, or height and width, to which image files were resized before; a trained net does the same.
 
     Raises:
         InputError: Always: from a name alone there is nothing to load.

@@ -25,6 +25,7 @@ class Dataset(NamedTuple):
     validation: tuple[int, int] = (0, 0)  # first and last + 1 of the rows of images that are only to validate by
     held_out: bool = False  # whether the test images are labelled ones that a run holds out, as there is no test set
     depth: int = 16  # bits that grey images of 16 bits use
+    fitted: bool = False  # whether the test images are labelled training images: all labels train, and no score is of others
 
 
 def tensor(array: np.ndarray) -> Tensor:

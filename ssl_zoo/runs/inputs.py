@@ -142,7 +142,8 @@ def find_flaws(inputs: Inputs) -> tuple[int, list[Flaw]]:
     """
     data, held_out = inputs.data, inputs.held_out
     rows = len(data.images)
-    trained, tested = hashes(data.images), hashes(data.test_images)
+    tested_images = data.test_images[: 0 if data.fitted else None]  # else copies of training images, as they are meant to be
+    trained, tested = hashes(data.images), hashes(tested_images) if len(tested_images) else []
 
     def name(place: int) -> str:
         return data.names[place] if data.names else f"row {place}" if place < rows else f"test row {place - rows}"
@@ -169,7 +170,7 @@ def find_flaws(inputs: Inputs) -> tuple[int, list[Flaw]]:
                 "they were replaced, or another version of Pillow reads them otherwise",
             )
         )
-    labels = np.concatenate((data.labels, data.test_labels))
+    labels = np.concatenate((data.labels, data.test_labels[: len(tested_images)]))
     of_two = contradictions([*trained, *tested], labels)
     if of_two:
         one, other = (f"{name(row)} ('{data.classes[labels[row]]}')" for row in of_two[0])

@@ -17,6 +17,7 @@ from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.trainer import Trainer
 
 SHOWN = 12  # classes in a line
+SCORED = {"held-out": "labelled images held out and scored", "training": "training images scored: it says nothing of others"}
 STALE = 0.05  # share of a running average that may be what it began with when a run ends
 
 
@@ -33,7 +34,7 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer) -> Iterat
         yield one_line(_classes(inputs))
     held_out = f"{len(inputs.held_out):,} held out for validation, " if len(inputs.held_out) else ""
     stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views else ""
-    scored = "held out to be scored" if data.held_out else "test images"
+    scored = "of them scored too" if data.fitted else "held out to be scored" if data.held_out else "test images"
     yield (
         f"{settings.alg} with {settings.net} ({parameters_of(trainer):,} parameters) on {named_data(settings)}: "
         f"{len(facts.labeled):,} labelled images, {held_out}{stream}{len(data.test_labels):,} {scored}; "
@@ -102,7 +103,7 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
     matrix, shown = row["confusion"], one_line(str(out))
     low, high = interval(matrix)
     also = f", balanced accuracy {100 * row['balanced_accuracy']:.2f} %" if unequal(matrix) else ""
-    scored = "labelled images held out and scored" if row.get("scored") == "held-out" else "images scored"
+    scored = SCORED.get(row.get("scored", "test"), "images scored")
     validated = f", validation accuracy {100 * row['validation_accuracy']:.2f} %" if "validation_accuracy" in row else ""
     student = "" if row["accuracy"] == row["accuracy_student"] else f", its student {100 * row['accuracy_student']:.2f} %"
     return "\n".join(

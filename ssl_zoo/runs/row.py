@@ -110,7 +110,7 @@ class Row(Known):
     leaked_test_images: NotRequired[Count]
     parameters: NotRequired[Count]
     peak_memory: NotRequired[Count | None]
-    scored: NotRequired[Literal["test", "held-out"]]  # the test set, or labelled images that were held out
+    scored: NotRequired[Literal["test", "held-out", "training"]]  # test set, labelled images held out, or trained on
     seconds_compiling: NotRequired[Seconds | None]
     seconds_training: NotRequired[Seconds]
     selected_step: NotRequired[Step]

@@ -54,7 +54,7 @@ def scored(known: Known, settings: RunSettings, data: Dataset, trainer: Trainer,
     row: dict[str, Any] = {
         **known,
         **headline(outcome.evaluations, settings.evaluation.last_k, outcome.chosen),
-        "scored": "held-out" if data.held_out else "test",
+        "scored": "training" if data.fitted else "held-out" if data.held_out else "test",
         "selection": settings.selection,
         "confusion": outcome.confusion,
         "evaluations": outcome.evaluations,

@@ -39,9 +39,10 @@ class Trained:
     def __repr__(self) -> str:
         net, row = self.about["net"], self.about["row"]
         size = f"{net['height']} x {net['width']} x {net['channels']}"
+        scored = {"held-out": "held-out", "training": "training"}.get(row.get("scored", "test"), "test")
         return (
             f"<{net['name']} trained by {row.get('algorithm')}: images {size}, {len(self.classes)} classes, "
-            f"test accuracy {100 * (self.about['scores'].get('accuracy') or 0):.2f} %>"
+            f"{scored} accuracy {100 * (self.about['scores'].get('accuracy') or 0):.2f} %>"
         )
 
     @property

@@ -63,7 +63,8 @@ def images_scored(row: Row) -> str:
     folds = row["config"].get("folds")
     if folds is not None:
         return f"labelled images, each scored once, by one of {folds} nets that had not seen it"
-    return "labelled images held out for it" if row.get("scored") == "held-out" else "test images"
+    others = {"held-out": "labelled images held out for it", "training": "labelled training images"}
+    return others.get(row.get("scored", "test"), "test images")
 
 
 def flattered(row: Row) -> str:

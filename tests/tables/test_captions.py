@@ -12,4 +12,5 @@ def test_the_caption_says_when_splits_were_shared_and_who_was_warned():
 
 def test_the_caption_says_which_images_were_scored():
     assert "on 10 labelled images held out for it, mean" in caption([row(scored="held-out")], [])[0]
+    assert "on 10 labelled training images, mean" in caption([row(scored="training")], [])[0]
     assert "on 10 test images, mean" in caption([row(scored="test")], [])[0]
