@@ -106,7 +106,7 @@ def test_scale_and_place_of_a_feature_do_not_matter():
 def test_an_outlier_does_not_take_all_levels():
     X = np.append(np.random.default_rng(0).normal(size=200), 1e9)[:, None]
     pixels = Levels.fit(X)(X)[:, 0, 0, 0]
-    assert len(np.unique(pixels)) > 80 and pixels[-1] == 255
+    assert len(np.unique(pixels)) > 60 and pixels[-1] == 255
     rare = np.zeros((100, 1))
     rare[0] = 1  # most rows have one value: the other is no outlier
     assert Levels.fit(rare)(rare)[:2, 0, 0, 0].tolist() == [round(255 * 11 / 12), round(255 / 12)]
