@@ -56,7 +56,8 @@ details { margin: .75rem 0 } summary { cursor: pointer; font-weight: 600 }
 footer { margin-top: 3rem; color: var(--soft); font-size: .85rem }
 @media (max-width: 40rem) { h1 { font-size: 1.3rem } dl > div { grid-template-columns: 6.5rem 1fr }
   .tiles { grid-template-columns: 1fr 1fr } .tiles b { font-size: 1.25rem } th, td { padding: .3rem .4rem }
-  .matrix th, .matrix td { min-width: 1.7rem; padding: .2rem .15rem } .matrix tbody th { max-width: 6rem } }
+  table { font-size: .9rem } .matrix tbody th { max-width: 6rem }
+  .matrix th, .matrix td { font-size: .8rem; min-width: 1.7rem; padding: .2rem .15rem } }
 @media print { h2, h3, h4, summary, section > p { break-after: avoid }
   body { max-width: none; font-size: 11pt } .wide { overflow: visible }
   details::details-content { content-visibility: visible; block-size: auto } th:first-child { position: static } }
