@@ -45,7 +45,7 @@ MEANT = {
 ELSEWHERE = {  # and those that are no setting at all
     "epoch epochs num_epochs n_epochs max_epochs": "a run's length is `steps`; for passes over all images give `epochs=100`",
     "workers num_workers n_workers": "none are needed: images lie in memory, and batches are made where they are used",
-    "fold n_folds num_folds k_fold kfold cv": "folds are `folds=5`, and all of them are trained",
+    "fold n_folds num_folds k_fold kfold cv": "folds are `folds=5`, all of them; with `fold=0` as well, one of them",
     "resume resume_from auto_resume": "none is needed: the same call goes on",
     "out output outdir output_dir out_dir save_dir log_dir": "where a run goes is no setting, but an argument beside them",
     "temperature threshold p_cutoff": "it is of other methods, and no setting of one that is here",
