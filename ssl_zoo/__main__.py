@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "one run, from a command line to a scored result and a trained net",
     "predict": "a trained net, images -> a table of predictions",
     "report": "a run or a sweep -> one page: scores, errors, labels that look wrong",
+    "label-next": "which images without a label to label next, with a sheet to look at and a table to fill in",
     "sweep": "a grid of runs, resumable: methods x nets x numbers of labels x seeds",
     "table": "run folders or files of rows -> a table (Markdown, CSV, LaTeX, HTML)",
     "plot": "pictures of finished runs",
@@ -29,7 +30,7 @@ COMMANDS = {
 
 def usage() -> str:
     """Return what can be given."""
-    lines = [f"  {name:<8} {what}" for name, what in COMMANDS.items()]
+    lines = [f"  {name:<10} {what}" for name, what in COMMANDS.items()]
     return "\n".join([(__doc__ or "").strip(), "", *lines])
 
 
@@ -49,7 +50,7 @@ def _main(words: Sequence[str]) -> int:
     name = words[0]
     if name not in COMMANDS:
         raise InputError(f"there is no command '{name}'; {near_miss(name, list(COMMANDS))}commands: {', '.join(COMMANDS)}")
-    return importlib.import_module(f"ssl_zoo.cli.{name}").main(words[1:], prog=f"ssl-zoo {name}")
+    return importlib.import_module(f"ssl_zoo.cli.{name.replace('-', '_')}").main(words[1:], prog=f"ssl-zoo {name}")
 
 
 def script() -> NoReturn:

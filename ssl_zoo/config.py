@@ -141,6 +141,8 @@ def resolve(given: Mapping[str, Any]) -> RunSettings:
         if entry.name not in options:
             options |= _by_name(section, registry, {values[name]: {}})
         values[name], values[section] = entry.name, {entry.name: options[entry.name]}
+    if values["initial"] is not None:  # which takes the place of pretrained weights: none are fetched
+        values["nets"] = {n: {k: False if k == "pretrained" else v for k, v in o.items()} for n, o in values["nets"].items()}
     return RunSettings(**values)
 
 

@@ -35,6 +35,7 @@ MEANT = {
     "ema ema_decay": ("decay", "eval_ema"),
     "random_seed manual_seed": ("seed",),
     "num_threads": ("threads",),
+    "from init init_from load_from from_pretrained finetune finetune_from": ("initial",),
     "img_size input_size resolution": ("image_size",),
     "test_size test_split test_ratio": ("test_fraction",),
     "val_size val_split val_ratio valid_size validation_split": ("val_fraction",),

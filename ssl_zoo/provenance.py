@@ -26,7 +26,8 @@ EXECUTED = (
     "algorithms/base",
     *("data/augment", "data/class_weights", "data/dataset", "data/holdout", "data/normalisation"),
     *("data/pipeline", "data/randaugment", "data/split_file", "data/splits", "data/standard"),
-    *("runs/assembly", "runs/execute", "runs/identity", "runs/inputs", "runs/layers", "runs/scores"),
+    *("runs/assembly", "runs/execute", "runs/identity", "runs/initial", "runs/inputs", "runs/layers"),
+    "runs/scores",
     "runs/threads",
     *("train/checkpoint", "train/compile", "train/evaluate", "train/guard", "train/mechanism"),
     *("train/optimizer", "train/parallel", "train/resume", "train/signals", "train/skip", "train/trainer"),
@@ -36,8 +37,8 @@ EXECUTED = (
 APART = (
     *("config", "errors", "near", "plugins", "presets", "recipes", "trials"),
     *("data/form", "data/leakage", "data/names", "data/room"),
-    *("runs/clock", "runs/confusion", "runs/fields", "runs/folder", "runs/calibration", "runs/model", "runs/naming"),
-    *("runs/rehearsal", "runs/report", "runs/row", "runs/settled"),
+    *("runs/calibration", "runs/clock", "runs/confusion", "runs/fields", "runs/finished", "runs/folder"),
+    *("runs/model", "runs/naming", "runs/rehearsal", "runs/report", "runs/row", "runs/settled"),
     *("train/clock", "train/logs"),
 )
 

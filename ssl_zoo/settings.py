@@ -169,6 +169,8 @@ class RunSettings:
         split_seed: Of the choice of labelled images.
         split_file: JSON file that names the labelled images, as each run writes; null: draw them. Images that are files
             are found by their names, others by their rows.
+        initial: Trained net that the run begins from, in place of random or pretrained weights: a run's folder, or its
+            model.safetensors; null: none. Images are normalised as they were for it.
         strict: Refuse data of which test images are also training images, an image is in two classes, or labelled
             images are not those that the split file knows; without it they are counted and reported.
         input: What a net gets of an image: channel (each channel to mean 0 and deviation 1 over the training images),
@@ -221,6 +223,7 @@ class RunSettings:
     seed: int = 0
     split_seed: int = 0
     split_file: str | None = None
+    initial: str | None = None
     strict: bool = False
     input: Literal["channel", "unit", "image", "zca"] = "channel"
     class_weights: Literal["none", "balanced", "effective"] = "none"
@@ -263,6 +266,8 @@ class RunSettings:
             between("minutes", self.minutes, 0.1, 1_000_000)
         if not self.data_root:
             raise InputError("data_root is empty; give the folder of the data")
+        if self.initial == "":
+            raise InputError("initial is empty; give a run's folder, or its model.safetensors")
         if self.labels != "all":
             between("labels", self.labels, 1)
         between("test_fraction", self.test_fraction, 0.001, 0.999)

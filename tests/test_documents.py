@@ -16,7 +16,7 @@ from PIL import Image
 import ssl_zoo
 from benchmarks import estimator, figures, scale, soak, speed, timing
 from ssl_zoo import config, plugins
-from ssl_zoo.cli import compare, ladder, new, plot, predict, report, run, share, sweep, table
+from ssl_zoo.cli import compare, label_next, ladder, new, plot, predict, report, run, share, sweep, table
 from ssl_zoo.data import labels, names
 from ssl_zoo.data.names import PARTS
 from ssl_zoo.errors import InputError
@@ -275,6 +275,7 @@ CHECKED = {
     "report": lambda words: report.parser("report.py").parse_args(words),
     "compare": lambda words: compare.parser("compare.py").parse_args(words),
     "new": check_new,
+    "label-next": lambda words: label_next.parser("label_next.py").parse_args(words),
     "speed": check_figures(speed.main),
     "scale": check_figures(scale.main),
     "estimator": check_figures(estimator.main),

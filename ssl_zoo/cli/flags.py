@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ssl_zoo import config, presets, recipes
-from ssl_zoo.cli.parser import Parser
+from ssl_zoo.cli.parser import Parser, flag_of
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import DATASETS
 from ssl_zoo.settings import RunSettings
 
 # Settings that are flags too: as they are written, and as YAML.
 WORDS, VALUES = (
-    ("alg", "net", "dataset", "data_root", "draw", "device", "on_nan"),
+    ("alg", "net", "dataset", "data_root", "draw", "initial", "device", "on_nan"),
     ("labels", "test_fraction", "val_fraction", "folds", "seed", "split_seed", "steps", "minutes", "threads"),
 )
 OWN = "photos"  # the recipe of images that are given without the name of a data set
@@ -129,7 +129,7 @@ def gathered(flags: argparse.Namespace) -> dict[str, Any]:
     keys = {assignment.partition("=")[0].strip() for assignment in flags.set}
     for key in (*WORDS, *VALUES):
         if getattr(flags, key, None) is not None and key in keys:
-            raise InputError(f"{key} is given twice, by --{key.replace('_', '-')} and by --set; keep one")
+            raise InputError(f"{key} is given twice, by {flag_of(key)} and by --set; keep one")
     config.one_length({*keys, *(key for key in config.LENGTHS if getattr(flags, key, None) is not None)})
     own = images_of_ones_own(flags) and "dataset" not in keys
     names = flags.recipe or ([OWN] if own else [config.recipe_of(dataset_of(flags))])

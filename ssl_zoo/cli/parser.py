@@ -27,7 +27,7 @@ STALE = re.compile(r"`fresh=True`(?= (?:to train|trains) )")  # what other code 
 SETTING = re.compile(r"`([a-z_]+(?:\.[\w:-]+)*)(?:=([^`]+))?`")
 FLAGS = {  # those with a flag of their own
     *("alg", "net", "dataset", "data_root", "image_size", "labels_file", "skip_broken", "strict", "labels", "draw"),
-    *("test_fraction", "val_fraction", "seed", "split_seed", "steps", "minutes"),
+    *("test_fraction", "val_fraction", "seed", "split_seed", "steps", "minutes", "initial"),
     *("folds", "device", "threads", "deterministic", "compile", "on_nan", "fresh"),
 }
 
@@ -41,10 +41,12 @@ BARE = {
     "minutes",
     "folds",
 }  # those that a message may name without a value
-GRID = {*FLAGS, "rerun_stale"} - {"minutes", "folds"}  # those of a command that runs many
+GRID = {*FLAGS, "rerun_stale"} - {"minutes", "folds", "initial"}  # those of a command that runs many
+CALLED = {"initial": "from"}  # settings whose flag has a name of its own
 OTHER_WORDS = {  # for flags that are no settings, where a command has them
     "--out": "output outdir output_dir out_dir save_dir log_dir",
     "--recipe": "config cfg config_file",
+    "--from": "init initial init_from load load_from from_pretrained finetune finetune_from",
     "--fresh": "overwrite force restart rerun_stale",
     "--dry-run": "print_config",
     "--print-config": "dry_run",
@@ -170,8 +172,13 @@ def _as_flag(found: re.Match[str], flags: Collection[str]) -> str:
         return found[0]  # the field of a data set, perhaps
     if name not in flags:
         return f"--set {name}={value}" if value is not None else found[0]
-    flag_name = f"--{name.replace('_', '-')}"
-    return flag_name if value in (None, "True") or (name, value) == ("skip_broken", "true") else f"{flag_name} {value}"
+    bare = value in (None, "True") or (name, value) == ("skip_broken", "true")
+    return flag_of(name) if bare else f"{flag_of(name)} {value}"
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of a setting that has one."""
+    return f"--{CALLED.get(name, name).replace('_', '-')}"
 
 
 def warn(line: str, flags: Collection[str] = FLAGS) -> None:

@@ -31,6 +31,9 @@ def parser(prog: str = "run.py") -> Parser:
     p.add_argument("--split-seed", metavar="N", help="of the choice of labelled images")
     p.add_argument("--steps", metavar="N", help="updates of the net")
     p.add_argument("--minutes", metavar="M", help="that the run may take, in place of steps: as many as fit are made")
+    p.add_argument(
+        "--from", metavar="MODEL", dest="initial", help="begin from a trained net: a run's folder, or its model.safetensors"
+    )
     p.add_argument("--folds", metavar="K", help="train K nets, so that every labelled image is scored once, without a test set")
     add_machine(p, "measures at the start whether one is enough", "auto, cpu, cuda or cuda:N")
     p.add_argument(

@@ -81,7 +81,7 @@ def folder(
     options = Options(_height_and_width(image_size), mode, skip_broken)
     if mode not in ("RGB", "L"):
         raise InputError(f"mode = '{mode}' must be RGB or L")
-    source = _source(root, labels_file)
+    source = source_of(root, labels_file)
     more = [labels_file] if labels_file else []
     file = kept.cache_file(root, *options, *more) if cache else None
     dataset = None if file is None else kept.load(file, source.stamp)
@@ -116,7 +116,13 @@ class _Images(Source, Protocol):
     def layout(self) -> Layout: ...
 
 
-def _source(root: Path, labels_file: str | None) -> _Images:
+def source_of(root: Path, labels_file: str | None) -> _Images:
+    """Return where images come from: files below a folder, files that a table names, or an archive.
+
+    Raises:
+        InputError: It cannot be read, or a table names files that are not there.
+    """
+    root = _absolute(root)
     if labels_file is not None:
         if not root.is_dir():
             raise InputError(
@@ -150,12 +156,13 @@ class _Files:
         self.shown = shown
         self._states: dict[str, tuple[int, int]] = {}  # size and mtime_ns of each file
 
-    def _file(self, path: str) -> str:
+    def file(self, path: str) -> str:
+        """Return the path of a file."""
         return f"{self.shown}/{path}"
 
     def read(self, path: str) -> bytes:
         """Return a file's content."""
-        return read_file(self._file(path))
+        return read_file(self.file(path))
 
     def mark(self, path: str) -> bytes:
         """Return what tells this state of the file from any other."""
@@ -211,7 +218,8 @@ class _Table(_Files):
         listed = [(f"{path}\0{label}", *self._states[path]) for path, label in lines]
         self.stamp = kept.digest([*((part, 0, 0) for part in parts), *listed])
 
-    def _file(self, path: str) -> str:
+    def file(self, path: str) -> str:
+        """Return the path of a file."""
         return self._files[path]
 
     def layout(self) -> Layout:

@@ -24,6 +24,7 @@ PATH = (
 LABEL = ("label", "labels", "class", "category", "target", "label_name", "class_name")
 SPLIT = ("split", "part", "subset", "set", "partition")
 EXPECTED = "expected a header with the columns path and label and, optionally, split (train, test, validation, unlabeled)"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell begins with that a spreadsheet may run
 SHOWN = 3
 LOOKED_AT = 100_000  # files, to find one that a path may mean
 
@@ -104,8 +105,7 @@ def _lines(table: Path, records: Iterator[tuple[int, list[str]]], columns: dict[
             raise InputError(
                 f"labels '{table}', line {number}: {len(fields)} fields where the header has {columns['width']}{quote}"
             )
-        path, label = fields[columns["path"]].strip(), fields[columns["label"]]
-        label = "" if label.strip().casefold() == "nan" else label  # as pandas writes what is not there
+        path, label = fields[columns["path"]].strip(), read_label(fields[columns["label"]])
         said = fields[columns["split"]].strip() if "split" in columns else ""
         part = part_of(said) if said else TRAIN
         if "\n" in f"{path}{label}{said}":
@@ -119,6 +119,21 @@ def _lines(table: Path, records: Iterator[tuple[int, list[str]]], columns: dict[
         if part == UNLABELED and label.strip():
             raise InputError(f"labels '{table}', line {number}: split unlabeled, but a label '{label}'; remove one of them")
         yield Line(number, path, label, UNLABELED if not label.strip() else part)
+
+
+def read_label(cell: str) -> str:
+    """Return the class that a cell names; "" where it names none."""
+    return "" if cell.strip().casefold() == "nan" else unguarded(cell)  # as pandas writes what is not there
+
+
+def guarded(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def unguarded(text: str) -> str:
+    """Return what was guarded."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
 
 
 def lay_out_table(table: Path, lines: list[Line], folders: list[Path]) -> tuple[Layout, list[str]]:

@@ -70,12 +70,15 @@ class Normalisation:
 
         Themselves, or floats on the device for image and zca.
         """
+        first = self.on(device).transformation
+        return images.to(device) if first is None else transformed(first, images, device)
+
+    def on(self, device: torch.device) -> "Normalisation":
+        """The same, with what is done before augmentation on a device."""
         first = self.transformation
-        if first is None:
-            return images.to(device)
         if isinstance(first, Whitening):
             first = Whitening(first.mean.to(device), first.matrix.to(device))
-        return transformed(first, images, device)
+        return Normalisation(self.kind, self.shift, self.scale, first)
 
     def plain(self, stored: Tensor) -> Tensor:
         """Net inputs of what is stored, (n, H, W, C) -> (n, C, H, W) float32, without augmentation."""
@@ -117,7 +120,9 @@ class Normalised(Normalisation):
     test_images: Tensor
 
 
-def prepare(kind: str, images: np.ndarray, test_images: np.ndarray, device: torch.device) -> Normalised:
+def prepare(
+    kind: str, images: np.ndarray, test_images: np.ndarray, device: torch.device, known: Normalisation | None = None
+) -> Normalised:
     """Fit a normalisation on the training images, and place them and the test images where a run wants them.
 
     Args:
@@ -125,6 +130,7 @@ def prepare(kind: str, images: np.ndarray, test_images: np.ndarray, device: torc
         images: (N, H, W, C) uint8; may be a file's content, mapped into memory.
         test_images: (T, H, W, C) uint8, likewise.
         device: Of the run.
+        known: One of that kind that is taken as it is, in place of one that is fitted.
 
     Raises:
         InputError: It does not suit the images, or the device has no room for the floats that it makes.
@@ -136,11 +142,12 @@ def prepare(kind: str, images: np.ndarray, test_images: np.ndarray, device: torc
                 f"input = {kind} keeps all images as floats, {size / 1e9:,.1f} GB, for which {device} has no room; "
                 f"set input = channel or unit, or make the images smaller"
             )
-        first = transformation(kind, tensor(images), device)
+        first = transformation(kind, tensor(images), device) if known is None else known.on(device).transformation
         train, test = (transformed(first, tensor(part), device) for part in (images, test_images))
         return Normalised(kind, transformation=first, images=train, test_images=test)
     train, test = (tensor(part).to(device) if holds(device, part.nbytes) else tensor(part) for part in (images, test_images))
-    shift, scale = (part.to(device) for part in shift_and_scale(kind, train))
+    fitted = shift_and_scale(kind, train) if known is None else (known.shift, known.scale)
+    shift, scale = (part.to(device) for part in fitted)  # type: ignore[union-attr]
     return Normalised(kind, shift, scale, images=train, test_images=test)
 
 

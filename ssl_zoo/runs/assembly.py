@@ -1,9 +1,11 @@
 """The parts of a run, put together on its machine: method, pipeline, evaluator. Nothing is written."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Facts
@@ -14,8 +16,10 @@ from ssl_zoo.device import Machine
 from ssl_zoo.errors import InputError
 from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, NETS
+from ssl_zoo.runs.initial import check_images, put_weights
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.layers import settle_precision
+from ssl_zoo.runs.model import Model
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.evaluate import Evaluator
@@ -31,21 +35,36 @@ class Assembly(NamedTuple):
     normalised: Normalised  # the images, with what a trained net needs to normalise others
 
 
-def build(settings: RunSettings, facts: Facts, image_shape: tuple[int, ...], machine: Machine) -> AlgorithmBase:
-    """Return the method around its net, with initial weights that depend on the seed alone.
+def build(
+    settings: RunSettings,
+    facts: Facts,
+    image_shape: tuple[int, ...],
+    machine: Machine,
+    initial: Model | None = None,
+    classes: Sequence[str] = (),
+) -> AlgorithmBase:
+    """Return the method around its net, with initial weights that depend on the seed alone, or on a trained net.
 
     Args:
         settings: Of the run.
         facts: What a method may know.
         image_shape: (H, W, C).
         machine: Where it is wanted.
+        initial: A trained net to begin from.
+        classes: Their names, by which that one's last layer is taken.
 
     Raises:
-        InputError: The net cannot take such images.
+        InputError: The net cannot take such images, or not begin from that one.
     """
     height, width, channels = image_shape
+
+    def make(count: int) -> nn.Module:
+        return NETS.create(settings.net, count, channels, (height, width), **settings.nets[settings.net])
+
     seed_global(mix(settings.seed, "net"))
-    net = NETS.create(settings.net, facts.classes, channels, (height, width), **settings.nets[settings.net])
+    net = make(facts.classes)
+    if initial is not None:
+        put_weights(net, initial, classes, make, str(settings.initial))
     net = net.to(machine.device, memory_format=torch.channels_last)  # before a method copies it, as what follows
     settle_precision(net, settings.net, image_shape, machine.device, machine.precision)
     method = ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.options).to(machine.device)
@@ -53,21 +72,30 @@ def build(settings: RunSettings, facts: Facts, image_shape: tuple[int, ...], mac
     return method
 
 
-def assemble(settings: RunSettings, inputs: Inputs, machine: Machine) -> Assembly:
+def assemble(settings: RunSettings, inputs: Inputs, machine: Machine, initial: Model | None = None) -> Assembly:
     """Return all parts of a run.
+
+    Args:
+        settings: Of the run.
+        inputs: Its data.
+        machine: Where it is trained.
+        initial: The trained net that it begins from.
 
     Raises:
         InputError: They do not fit together.
     """
     data, facts, device = inputs.data, inputs.facts, machine.device
-    algorithm = build(settings, facts, data.images.shape[1:], machine)
+    if initial is not None:
+        check_images(initial, settings, data)
+    algorithm = build(settings, facts, data.images.shape[1:], machine, initial, data.classes)
     steps = {
         view: {name: AUGMENTATIONS.create(name, **options) for name, options in given.items()}
         for view, given in settings.views.items()
     }
     used = {*algorithm.views, *algorithm.labeled_views}
     check_steps(settings.input, {view: given for view, given in steps.items() if view in used})
-    normalised = prepare(settings.input, data.images, data.test_images, device)
+    known = None if initial is None else initial.normalisation
+    normalised = prepare(settings.input, data.images, data.test_images, device, known)
     scaling = scaling_of(normalised)
     pipeline = Pipeline(
         normalised.images,

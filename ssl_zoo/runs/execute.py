@@ -13,11 +13,12 @@ from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.device import Machine, deterministic, keep_freed_memory, machine
 from ssl_zoo.errors import ANEW, DivergedError, FolderError, InputError, RunError, StaleError, shown, warn_on_screen
 from ssl_zoo.ranks import rank, ranks
-from ssl_zoo.registry import DATASETS
 from ssl_zoo.runs.assembly import Assembly, assemble
 from ssl_zoo.runs.calibration import calibrate
+from ssl_zoo.runs.finished import of_other_code, of_this_data
 from ssl_zoo.runs.folder import RunFolder
-from ssl_zoo.runs.identity import CODE, differing, identity_of, names_differing, other_code, parts_of, plugins_of
+from ssl_zoo.runs.identity import CODE, differing, identity_of, names_differing, parts_of, plugins_of
+from ssl_zoo.runs.initial import initial_of, keep, learnt_by_heart
 from ssl_zoo.runs.inputs import Inputs, check_data, choose_labels, load_data, look_at_data, look_at_place, scorable
 from ssl_zoo.runs.model import write_model
 from ssl_zoo.runs.rehearsal import rehearse
@@ -154,15 +155,17 @@ class _Run:
         if done is not None and of_this_data(self.settings, done):
             return self._finished(done, {"plugins": plugins_of(self.settings)})
         provenance.commit()  # as it is now, not when the run ends
+        begun = None if self.fresh else self.folder
+        self.initial = None if done is not None else from_first(lambda: initial_of(self.settings, begun))
         given = one_after_the_others(lambda: load_data(self.settings) if data is None else scorable(self.settings, data))
         inputs = choose_labels(self.settings, given)
         self._settle(inputs, began)
-        identity = identity_of(self.settings, self.plain, inputs)
+        identity = identity_of(self.settings, self.plain, inputs, self.initial)
         leaked, lines = from_first(lambda: check_data(self.settings, inputs))
         self._warn(lines)
         if done is not None:
             return self._finished(done, identity)
-        assembly = assemble(self.settings, inputs, self.machine)
+        assembly = assemble(self.settings, inputs, self.machine, self.initial)
         rehearse(self.settings, assembly, self.machine)
         trainer = self._trainer(assembly, identity)
         from_first(lambda: self._begin(inputs, trainer))
@@ -185,7 +188,7 @@ class _Run:
 
     def _trial(self, settings: RunSettings, inputs: Inputs, folder: Path) -> Trainer:
         """A trainer to be timed, with the threads that the run will take."""
-        parts = assemble(settings, inputs, self.machine)
+        parts = assemble(settings, inputs, self.machine, self.initial)
         rehearse(settings, parts, self.machine)
         here = settle(self.machine, parts, self.threads)
         return Trainer(parts.algorithm, parts.pipeline, parts.evaluator, settings, here, folder, quiet=True)
@@ -220,10 +223,13 @@ class _Run:
         elif self.fresh and (aside := self.folder.move_aside()) is not None:
             (self.warn if self.quiet else self.say)(f"the run that was in {self.folder} is now in {aside}")
         self.folder.begin(self.plain, inputs)
+        keep(self.initial, self.folder)
         if not self.quiet:
-            for line in beginning(self.settings, inputs, trainer):
+            for line in beginning(self.settings, inputs, trainer, self.initial):
                 self.say(line)
-        self._warn([*evened_twice(self.settings), *unsettled(self.settings, trainer)])
+        self._warn(
+            [*evened_twice(self.settings), *unsettled(self.settings, trainer), *learnt_by_heart(self.initial, inputs.data)]
+        )
 
     def _end(self, row: Row, trainer: Trainer, assembly: Assembly, inputs: Inputs) -> None:
         state = trainer.reported_state()
@@ -250,7 +256,7 @@ def trainer_of(settings: RunSettings, inputs: Inputs, folder: Path, identity: di
         identity: Of the run.
     """
     here = machine(own_device(settings.device), settings.precision)
-    parts = assemble(settings, inputs, here)
+    parts = assemble(settings, inputs, here, initial_of(settings, RunFolder(folder)))
     return Trainer(parts.algorithm, parts.pipeline, parts.evaluator, settings, here, folder, identity, quiet=True)
 
 
@@ -271,27 +277,3 @@ def go_on(trainer: Trainer, state: dict[str, Any] | None) -> None:
     environment = {"torch": provenance.versions()["torch"], "device": trainer.machine.name}
     if not trainer.history or {**trainer.history[-1], "step": None} != {**environment, "step": None}:
         trainer.history.append({"step": trainer.start, **environment})
-
-
-def of_this_data(settings: RunSettings, row: Row) -> bool:
-    """Return whether a finished run is of these settings' data for certain, without a look at them.
-
-    They come with a package.
-    """
-    package = getattr(DATASETS.resolve(settings.dataset).target, "comes_with", None)
-    return package is not None and settings.split_file is None and row["versions"].get(package) == provenance.versions()[package]
-
-
-def of_other_code(folder: RunFolder, row: Row, identity: dict[str, str], settings: RunSettings) -> list[str]:
-    """Return lines where a finished run was made with other code, or its net is gone.
-
-    Raises:
-        FolderError: It is of other data, another split or another plug-in.
-    """
-    differs = differing(row, {name: identity[name] for name in ("data_hash", "split_hash", "plugins") if name in identity})
-    if differs:
-        raise FolderError(f"{folder.result} is of a run with {differs}", f", or give {ANEW}")
-    other = other_code(row, settings)
-    lines = [f"{folder.result} was made with {other}; `fresh=True` trains it anew"] if other else []
-    gone = [] if folder.model.exists() else [f"{folder.model} is not there; `fresh=True` trains the net anew"]
-    return lines + gone

@@ -33,6 +33,7 @@ class RunFolder:
         self.path = Path(path)
         self.lock, self.config, self.split = self.path / LOCK, self.path / "config.yaml", self.path / "split.json"
         self.result, self.lost, self.model = self.path / RESULT, self.path / LOST, self.path / "model.safetensors"
+        self.initial = self.path / "initial.safetensors"  # a copy of the trained net that it began from
         self.metrics, self.left_out = self.path / METRICS, self.path / "left_out.txt"  # files that were not read, and why
         self._held = contextlib.ExitStack()  # while it is locked
         self.checkpoints = (self.path / LAST, self.path / PREVIOUS)
@@ -159,9 +160,8 @@ class RunFolder:
     def _refuse_what_is_no_folder(self) -> None:
         file = next((place for place in (self.path, *self.path.parents) if place.exists() and not place.is_dir()), None)
         if file is not None:
-            raise FolderError(
-                f"{file} exists and is {'not the folder of a run' if file == self.path else 'a file, not a folder'}"
-            )
+            what = "not the folder of a run" if file == self.path else "a file, not a folder"
+            raise FolderError(f"{file} exists and is {what}")
 
     # What is there
 
@@ -279,7 +279,7 @@ class RunFolder:
             RunError: It cannot be removed.
         """
         with self.writing():
-            for path in (self.result, self.lost, *self.checkpoints, self.model, self.metrics):
+            for path in (self.result, self.lost, *self.checkpoints, self.model, self.initial, self.metrics):
                 path.unlink(missing_ok=True)
 
     @contextlib.contextmanager

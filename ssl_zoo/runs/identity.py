@@ -7,10 +7,12 @@ from ssl_zoo import plugins, provenance
 from ssl_zoo.data.dataset import fingerprint
 from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, Entry
 from ssl_zoo.runs.inputs import Inputs
+from ssl_zoo.runs.model import Model
 from ssl_zoo.settings import NO_OTHER_RUN, RunSettings
 
 KINDS = {  # with the likeliest reason first
     "data_hash": "other images",
+    "initial": "another net to begin from",
     "split_hash": "another label split",
     "settings": "other settings",
     "plugins": "other plug-in code",
@@ -20,19 +22,21 @@ KINDS = {  # with the likeliest reason first
 CODE = {"code", "source"}  # what may differ in a run that is done: its row says what made it
 
 
-def identity_of(settings: RunSettings, plain: Mapping[str, Any], inputs: Inputs) -> dict[str, str]:
+def identity_of(settings: RunSettings, plain: Mapping[str, Any], inputs: Inputs, initial: Model | None = None) -> dict[str, str]:
     """Return what must be the same for a run to resume.
 
     Args:
         settings: Of the run.
         plain: The same as mappings.
         inputs: Its data.
+        initial: The trained net that it begins from: its content counts, and not where it is.
     """
-    kept = {name: value for name, value in plain.items() if name not in NO_OTHER_RUN}
+    kept = {name: value for name, value in plain.items() if name not in (*NO_OTHER_RUN, "initial")}
     return {
         "settings": provenance.recipe_hash(kept),
         "split_hash": inputs.split.hash,
         "data_hash": fingerprint(inputs.data),
+        **({} if initial is None else {"initial": initial.hash}),
         "plugins": plugins_of(settings),
         **code_of(settings),
     }

@@ -7,12 +7,13 @@ where it all comes from. It is read without the training set, the recipe or the 
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssl_zoo import files
 from ssl_zoo.data.dataset import Dataset
@@ -20,6 +21,7 @@ from ssl_zoo.data.normalisation import Normalisation
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.runs.calibration import Calibration
 from ssl_zoo.runs.fields import Within, fits, missing_fields, wrong_fields
+from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.row import Row
 
 KEY = "ssl_zoo"  # of the metadata
@@ -69,6 +71,13 @@ class Model(NamedTuple):
     state: dict[str, Tensor]  # of the net
     normalisation: Normalisation
 
+    @property
+    def hash(self) -> str:
+        """32 hex digits over all that its predictions depend on: weights, net, classes, how images become inputs."""
+        said = [self.about[name] for name in ("net", "images", "classes", "batch")]  # type: ignore[literal-required]
+        digest = self.about.get("digest") or _digest(_tensors(self.state, self.normalisation))
+        return hashlib.sha256(json.dumps([digest, *said], sort_keys=True).encode()).hexdigest()[:32]
+
 
 CURVES = ("evaluations", "confusion", "history", "warnings", "classes")  # of a row, which a file of weights does not repeat
 
@@ -94,8 +103,6 @@ def write_model(
     Raises:
         OSError: It cannot be written.
     """
-    from safetensors.torch import save  # of no use to what only reads rows
-
     _, height, width, channels = data.images.shape
     settings = row["config"]
     about = About(
@@ -113,11 +120,26 @@ def write_model(
         calibration=calibration,
         plugins=row.get("plugins", ""),
     )
-    tensors = {f"{NET}{name}": _own(value) for name, value in state.items()}
-    tensors |= {f"{INPUT}{name}": _own(value) for name, value in normalisation.tensors().items()}
-    about["digest"] = _digest(tensors)
-    content = save(tensors, {KEY: json.dumps(about)})
+    write_again(path, Model(about, {**state}, normalisation))
+
+
+def write_again(path: Path, model: Model) -> None:
+    """Write a model, as a whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    from safetensors.torch import save  # of no use to what only reads rows
+
+    tensors = _tensors(model.state, model.normalisation)
+    content = save(tensors, {KEY: json.dumps({**model.about, "digest": _digest(tensors)})})
     files.replace(path, lambda file: file.write(content))
+
+
+def _tensors(state: Mapping[str, Tensor], normalisation: Normalisation) -> dict[str, Tensor]:
+    """All of a file, by their names there."""
+    net = {f"{NET}{name}": _own(value) for name, value in state.items()}
+    return net | {f"{INPUT}{name}": _own(value) for name, value in normalisation.tensors().items()}
 
 
 def _own(tensor: Tensor) -> Tensor:
@@ -132,6 +154,36 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         found.update(tensor.flatten().view(torch.uint8).numpy())
     return found.hexdigest()
+
+
+def model_file(path: str | os.PathLike) -> Path:
+    """Return the model at a path: a finished run's folder, or such a file wherever it was copied.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a {type(path).__name__} is no path; give a run's folder, or its model.safetensors")
+    given = Path(os.path.expanduser(path))
+    if not given.exists():
+        raise InputError(f"there is no '{given}'; give a run's folder, or its model.safetensors")
+    return _file_of(RunFolder(given)) if given.is_dir() else given
+
+
+def _file_of(folder: RunFolder) -> Path:
+    """The model in a run's folder."""
+    if folder.model.exists() and folder.result.exists():
+        return folder.model
+    if (what := folder.diverged()) is not None:
+        raise InputError(f"the run in {folder} diverged ({what}), so there is no trained net; train it anew with other settings")
+    if folder.result.exists():
+        raise InputError(
+            f"the run in {folder} left no {folder.model.name}: a version of ssl_zoo without it made it; train it anew there "
+            "with `fresh=True`"
+        )
+    if folder.config.exists():
+        raise InputError(f"the run in {folder} is not finished; what began it resumes it")
+    raise InputError(f"{folder} is not the folder of a run; give one, or a model.safetensors")
 
 
 def read_model(path: Path) -> Model:
@@ -201,6 +253,23 @@ def _normalisation(path: Path, about: About, tensors: Mapping[str, Tensor]) -> N
     if not isinstance(kind, str) or kind not in known or not known[kind]():
         raise InputError(f"{path} is damaged: how its images are normalised does not fit their size; copy it again")
     return Normalisation.from_values(values, tensors)
+
+
+def check_state(net: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Refuse a state of other names, shapes or types than a net's; torch itself lets some names be missing.
+
+    Raises:
+        LookupError: A name is missing, or is no part of the net.
+        ValueError: A shape or type is another.
+    """
+    own = net.state_dict()
+    for name in {*own} ^ {*state}:
+        raise LookupError(f"{name} is {'not in the file' if name in own else 'no part of the net'}")
+    for name, value in own.items():
+        if value.shape != state[name].shape:
+            raise ValueError(f"{name} is {tuple(state[name].shape)} in the file and {tuple(value.shape)} in the net")
+        if value.dtype != state[name].dtype:
+            raise ValueError(f"{name} is of {state[name].dtype} in the file and of {value.dtype} in the net")
 
 
 _SCALING = {"shift": list[float], "scale": list[Annotated[float, Within(1e-12)]]}

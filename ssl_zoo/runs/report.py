@@ -10,8 +10,10 @@ from ssl_zoo import presets
 from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import one_line
 from ssl_zoo.runs.confusion import accuracy, balanced, given_to_all, images_in, interval, majority, pairs_of, pooled, unequal
+from ssl_zoo.runs.initial import beginning_from
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.layers import in_fp32
+from ssl_zoo.runs.model import Model
 from ssl_zoo.runs.naming import named_data
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.trainer import Trainer
@@ -26,7 +28,7 @@ def parameters_of(trainer: Trainer) -> int:
     return sum(p.numel() for p in trainer.algorithm.parameters() if p.requires_grad)
 
 
-def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer) -> Iterator[str]:
+def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer, initial: Model | None = None) -> Iterator[str]:
     """Yield lines about what is about to be trained, on what, and what a consistency weight means."""
     facts, data = inputs.facts, inputs.data
     yield from map(one_line, data.notes)
@@ -54,6 +56,8 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer) -> Iterat
             f"in fp32 all the same: {', '.join(layers[:3])}{f' and {len(layers) - 3} more' if len(layers) > 3 else ''} of the "
             "net, as such a stride on so small a map gets a wrong gradient in bf16 from torch on a CPU"
         )
+    if initial is not None and trainer.start == 0:
+        yield from beginning_from(settings, initial, data)
     if facts.class_weights is not None:
         by_weight = sorted(zip(facts.class_weights.tolist(), map(one_line, inputs.data.classes), strict=True))
         (low, least), (high, most) = by_weight[0], by_weight[-1]

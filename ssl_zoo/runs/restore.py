@@ -9,6 +9,7 @@ from ssl_zoo import config, recipes
 from ssl_zoo.runs.execute import go_on, trainer_of
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.identity import CODE, identity_of
+from ssl_zoo.runs.initial import initial_of
 from ssl_zoo.runs.inputs import Inputs, choose_labels, load_data
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train import resume
@@ -27,7 +28,7 @@ def restore(folder: Path) -> tuple[RunSettings, Inputs, Trainer]:
     """
     settings = config.resolve({**recipes.read_recipe(str(RunFolder(folder).config)), "device": "cpu"})
     inputs = choose_labels(settings, load_data(settings))
-    identity = identity_of(settings, config.plain(settings), inputs)
+    identity = identity_of(settings, config.plain(settings), inputs, initial_of(settings, RunFolder(folder)))
     state = Checkpoints(folder).load(torch.device("cpu"))
     if state is not None:  # what `auto` was where the run was made
         settings = dataclasses.replace(settings, precision=state["identity"]["precision"])

@@ -68,6 +68,7 @@ class Known(TypedDict):
     # What follows is younger than the first results, or not always known.
     batch_unlabeled: NotRequired[Annotated[int, Within(1)] | None]  # U; null for a method without unlabelled views
     code: NotRequired[str]
+    initial: NotRequired[str]  # hash of the trained net that it began from
     history: NotRequired[list[dict[str, Any]]]  # the machines of a run that moved, each with its first step
     plugins: NotRequired[str]
     recipe_hash: NotRequired[str]

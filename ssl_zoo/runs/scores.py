@@ -31,7 +31,7 @@ def made_with(settings: RunSettings, plain: Mapping[str, Any], identity: Mapping
         "batch_unlabeled": settings.unlabeled if trainer.algorithm.views else None,
         **({"history": trainer.history} if len(trainer.history) > 1 else {}),  # where it moved to something else
         "versions": provenance.versions(),
-        "recipe_hash": provenance.recipe_hash(plain),
+        "recipe_hash": provenance.recipe_hash({**plain, "initial": identity.get("initial")}),
         "config": dict(plain),
         **{name: value for name, value in identity.items() if name != "settings"},  # they are all there
         "commit": provenance.commit(),

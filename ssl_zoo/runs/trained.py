@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ssl_zoo.data.arrays import as_pixels
 from ssl_zoo.data.decode import read_image
@@ -15,9 +15,8 @@ from ssl_zoo.data.image import decode
 from ssl_zoo.device import autocast, pick_device, pick_precision
 from ssl_zoo.errors import InputError, one_of
 from ssl_zoo.registry import NETS
-from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.layers import settle_precision
-from ssl_zoo.runs.model import About, Model, read_model
+from ssl_zoo.runs.model import About, Model, check_state, model_file, read_model
 from ssl_zoo.train.evaluate import predict
 
 MODES = {1: "L", 3: "RGB"}  # of image files, by channels
@@ -69,14 +68,36 @@ class Trained:
         Raises:
             InputError: They are not such images, or not of the size that the net takes.
         """
-        pixels = torch.from_numpy(np.require(self._pixels(images), requirements=["C", "W"]))  # torch wants to write
+        pixels = self._pixels(images)
         if not len(pixels):
             return np.empty((0, len(self.classes)), np.float32)
+        return self._pass(self.net, pixels, self.temperature if calibrated else 1.0)
+
+    def features(self, images: Any) -> np.ndarray:
+        """Return what the net's last layer gets.
+
+        Args:
+            images: As `predict_proba`, at least one.
+
+        Returns:
+            (n, D) float32.
+
+        Raises:
+            InputError: As `predict_proba`; or the net does not say what its last layer gets.
+        """
+        if not all(callable(getattr(self.net, name, None)) for name in ("forward_features", "forward_head")):
+            raise InputError(
+                f"the net {self.about['net']['name']} has no `forward_features` and `forward_head`, as timm's nets have"
+            )
+        return self._pass(_Features(self.net), self._pixels(images), None)
+
+    def _pass(self, net: nn.Module, images: np.ndarray, temperature: float | None) -> np.ndarray:
+        """What a net gives for images of its size, as `predict` has it."""
+        pixels = torch.from_numpy(np.require(images, requirements=["C", "W"]))  # torch wants to write
         stored = pixels if self._normalisation.transformation is None else self._normalisation.before(pixels, self._device)
         context = autocast(self._device, self._precision)
         try:
-            temperature = self.temperature if calibrated else 1.0
-            return predict(self.net, stored, self._normalisation.plain, self.about["batch"], context, temperature)
+            return predict(net, stored, self._normalisation.plain, self.about["batch"], context, temperature)
         except FloatingPointError as error:
             raise InputError(f"{error}: the file of the net is damaged; copy it again") from error
 
@@ -128,6 +149,18 @@ class Trained:
         return np.stack(read) if read else np.empty((0, *self.image_size, channels), np.uint8)
 
 
+class _Features(nn.Module):
+    """A net without its last layer."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (n, D) of images (n, C, H, W)."""
+        return self.net.forward_head(self.net.forward_features(x), pre_logits=True)
+
+
 def _is_one(image: Any) -> bool:
     """Whether it is the path of an image or one of Pillow's."""
     return isinstance(image, str | os.PathLike) or hasattr(image, "convert")
@@ -144,36 +177,16 @@ def load(path: str | os.PathLike, device: str = "auto", precision: str = "auto")
     Raises:
         InputError: The run is not finished, or diverged; or the file cannot be used.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise InputError(f"a {type(path).__name__} is no path; give a run's folder, or its model.safetensors")
-    given = Path(os.path.expanduser(path))
-    if not given.exists():
-        raise InputError(f"there is no '{given}'; give a run's folder, or its model.safetensors")
+    file = model_file(path)
     one_of("precision", precision, "auto", "bf16", "fp32")
-    model = read_model(_file_of(RunFolder(given)) if given.is_dir() else given)
+    model = read_model(file)
     where = pick_device(device)
     used = model.about["row"].get("precision", "fp32") if precision == "auto" else precision
     used = pick_precision(where, "auto") if used == "bf16" and precision == "auto" else used
-    net = _net(given, model.about, model).to(where, memory_format=torch.channels_last)
+    net = _net(file, model.about, model).to(where, memory_format=torch.channels_last)
     part = model.about["net"]
     settle_precision(net, part["name"], (part["height"], part["width"], part["channels"]), where, used)  # as the run did
     return Trained(model, net, where, used)
-
-
-def _file_of(folder: RunFolder) -> Path:
-    """The model in a run's folder."""
-    if folder.model.exists() and folder.result.exists():
-        return folder.model
-    if (what := folder.diverged()) is not None:
-        raise InputError(f"the run in {folder} diverged ({what}), so there is no trained net; train it anew with other settings")
-    if folder.result.exists():
-        raise InputError(
-            f"the run in {folder} left no {folder.model.name}: a version of ssl_zoo without it made it; train it anew there "
-            "with `fresh=True`"
-        )
-    if folder.config.exists():
-        raise InputError(f"the run in {folder} is not finished; what began it resumes it")
-    raise InputError(f"{folder} is not the folder of a run; give one, or a model.safetensors")
 
 
 def _net(path: Path, about: About, model: Model) -> nn.Module:
@@ -191,21 +204,9 @@ def _net(path: Path, about: About, model: Model) -> nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):  # the initial weights are replaced
             net = NETS.create(entry.name, len(about["classes"]), part["channels"], (part["height"], part["width"]), **options)
-        _check(net, model)
+        check_state(net, model.state)
         net.load_state_dict(model.state)
     except (RuntimeError, TypeError, ValueError, LookupError) as error:  # other names or shapes, an option that is no more
         first = " ".join(str(error).split())[:300]
         raise InputError(f"the weights in {path} do not fit the net '{entry.name}' of this version ({first})") from error
     return net.eval().requires_grad_(False)
-
-
-def _check(net: nn.Module, model: Model) -> None:
-    """Refuse a state of other names or shapes; torch itself lets some names be missing."""
-    own = net.state_dict()
-    for name in {*own} ^ {*model.state}:
-        raise LookupError(f"{name} is {'not in the file' if name in own else 'no part of the net'}")
-    for name, value in own.items():
-        if value.shape != model.state[name].shape:
-            raise ValueError(f"{name} is {tuple(model.state[name].shape)} in the file and {tuple(value.shape)} in the net")
-        if value.dtype != model.state[name].dtype:
-            raise ValueError(f"{name} is of {model.state[name].dtype} in the file and of {value.dtype} in the net")

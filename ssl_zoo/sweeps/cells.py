@@ -11,6 +11,7 @@ from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.identity import differing, other_code, plugins_of
+from ssl_zoo.runs.initial import initial_of
 from ssl_zoo.runs.inputs import Inputs, choose_labels, load_data
 from ssl_zoo.runs.row import Row
 from ssl_zoo.runs.settled import as_begun
@@ -102,6 +103,7 @@ def sort(cells: Sequence[Cell]) -> Sorted:
             ended = not other and cell.folder.outcome() is not None
             stale = ended and cell.stale
             if not ended or (stale and (cell.rerun_stale or cell.fresh)):
+                initial_of(cell.settings, None if other else cell.folder)  # whether it is there
                 _check_data(cell.settings, known)
                 found.todo.append(cell)
                 found.aside.extend([cell] * (other or (stale and cell.fresh)))

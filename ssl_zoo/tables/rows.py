@@ -15,7 +15,7 @@ from ssl_zoo.runs.row import is_lost
 from ssl_zoo.settings import NO_OTHER_RUN
 
 # settings that may differ in a table
-OWN = (*NO_OTHER_RUN, "alg", "algorithms", "labels", "seed", "split_seed", "split_file")
+OWN = (*NO_OTHER_RUN, "alg", "algorithms", "labels", "seed", "split_seed", "split_file", "initial")
 LOOKS = ("evaluation.mechanism", "evaluation.log_every")  # how often a run is looked at, which changes no run
 Row = Mapping[str, Any]
 Key = TypeVar("Key", bound=Hashable)
@@ -64,6 +64,7 @@ def recipe_of(row: Row) -> dict[str, Any]:
     settings = {f"setting {k}": v for k, v in flat.items() if k.split(".")[0] not in OWN}
     plugins = [part for part in row.get("plugins", "").split("; ") if part and not part.startswith("algorithm ")]
     same = {name: row[name] for name in ("data_hash", "device", "precision")} | {"history": row.get("history", [])}
+    same |= {"initial": row.get("initial", "none")}  # the net that it began from, wherever it was
     # the hash of the sources, where the row has one: commits may differ in a text, and a dirty one says nothing
     code = {"source": row["source"]} if "source" in row else {"commit": row["commit"]}
     return {**settings, **same, **code, **{name: row["versions"][name] for name in ("ssl_zoo", "torch")}, "plugins": plugins}

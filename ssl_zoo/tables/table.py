@@ -110,11 +110,12 @@ def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Pu
     }
     made |= {method: {} for method, _ in gone if method not in made}
     row = rows[0]
+    shared = {k: v for k, v in row["config"].items() if k not in OWN}
     repeated = {
         "dataset": data_of(row),
         "net": row["net"],
         "steps": row["steps"],
-        "recipe": recipe_hash({k: v for k, v in row["config"].items() if k not in OWN}),
+        "recipe": recipe_hash(shared | {k: row[k] for k in ("initial",) if k in row}),
         "commit": row["commit"],
         "device": row["device"],
         "torch": row["versions"]["torch"],

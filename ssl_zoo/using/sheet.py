@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ssl_zoo import files
+from ssl_zoo.data.labels import FORMULA, guarded, unguarded
 from ssl_zoo.errors import InputError
 from ssl_zoo.using.parquet import from_parquet, to_parquet
 
 FORMATS = (".csv", ".jsonl", ".parquet")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell begins with that a spreadsheet may run
 Row = Mapping[str, Any]  # by column; what is not known is None
 
 
@@ -193,13 +193,3 @@ class CsvLines:
                 yield row
             return
         yield None
-
-
-def guarded(text: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(FORMULA) else text
-
-
-def unguarded(text: str) -> str:
-    """Return what was guarded."""
-    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text

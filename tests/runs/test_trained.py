@@ -15,10 +15,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import ssl_zoo
-from ssl_zoo import InputError
+from ssl_zoo import NETS, InputError
 from ssl_zoo.cli import run
+from ssl_zoo.data.normalisation import Normalisation
 from ssl_zoo.runs import model
+from ssl_zoo.runs.trained import Trained
 from ssl_zoo.train.checkpoint import Checkpoints
+from tests.nets.test_all_nets import every_net
 
 QUICK = ["--net", "smallnet", "--steps", "6", "--device", "cpu", "--set", "evaluation.every=2"]
 DIGITS = ssl_zoo.DATASETS.create("digits", None)
@@ -313,3 +316,27 @@ def test_arrays_that_are_not_in_order_or_may_not_be_written(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert (net.predict_proba(other) == wanted).all() and (net.predict_proba(fixed) == wanted).all()
+
+
+@every_net
+def test_features_are_what_the_last_layer_gets(name, options):
+    size = (3, 16, 16)
+    net = NETS.create(name, 4, size[0], size[1:], **options).eval()
+    part = {"name": name, "options": options, "channels": 3, "height": 16, "width": 16}
+    unit = Normalisation("unit", torch.full((3,), 0.5), torch.full((3,), 0.5))
+    about = {"net": part, "classes": [*"abcd"], "batch": 2, "images": {}, "row": {}}
+    kept = Trained(model.Model(about, {}, unit), net, torch.device("cpu"), "fp32")
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    found = kept.features(images)
+    assert found.shape == (3, net.num_features) and found.dtype == np.float32
+    np.testing.assert_allclose(
+        net.head(torch.from_numpy(found)).softmax(1).detach(), kept.predict_proba(images), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_a_net_that_hides_them_is_said():
+    trained()
+    net = ssl_zoo.load("o", "cpu")
+    net.net.forward_head = None
+    with pytest.raises(InputError, match="the net smallnet has no `forward_features` and `forward_head`, as timm's nets have"):
+        net.features(DIGITS.test_images[:2])

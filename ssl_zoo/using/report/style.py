@@ -48,6 +48,8 @@ svg { display: block; width: 100%; height: auto } svg text { font-size: 11px; fi
 .thumbs figure { margin: 0; min-width: 0; font-size: .8rem; line-height: 1.3 } .thumbs figcaption small { display: block }
 .thumbs img { display: block; width: 6rem; height: 6rem; object-fit: contain; background: var(--box); margin-bottom: .25rem }
 .small img { image-rendering: pixelated }
+.sheet { grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1.25rem } .sheet figure { font-size: .9rem }
+.sheet img { width: 100%; height: 13rem }
 .cards { display: grid; gap: 1.25rem 1.5rem;
   grid-template-columns: repeat(auto-fill, minmax(min(var(--card, 15rem), 100%), 1fr)) }
 .cards > div { break-inside: avoid; min-width: 0 } .cards h4 { font-size: .8rem; font-weight: 600; margin: .35rem 0 0 }

@@ -18,14 +18,15 @@ def can_be_shown(shape: tuple[int, ...]) -> bool:
     return shape[-1] in (1, 3) and min(shape[:2]) >= 4
 
 
-def data_uri(pixels: np.ndarray) -> str:
+def data_uri(pixels: np.ndarray, side: int = SIDE) -> str:
     """Return an image as an address that holds it.
 
     Args:
         pixels: (H, W, C) uint8, with C = 1 or 3.
+        side: Pixels of the longer side, at most.
     """
     image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))
-    image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    image.thumbnail((side, side), Image.Resampling.BOX)
     form = {"format": "PNG", "optimize": True} if max(pixels.shape[:2]) <= SMALL else {"format": "JPEG", "quality": 75}
     content = io.BytesIO()
     image.save(content, **form)

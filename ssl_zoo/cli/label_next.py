@@ -1,0 +1,149 @@
+"""Which images to label next: ssl-zoo label-next runs/mine --count 20 --out next
+
+Of the run's images without a label those are chosen of which its net is least sure, and that are not alike. --out gets
+contact.html, a sheet to look at, and labels.csv, a table of all images of the run: write classes into its column label,
+and train on it.
+"""
+
+import argparse
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ssl_zoo import plugins
+from ssl_zoo.cli.parser import Parser, command, description, path
+from ssl_zoo.errors import one_line, shown
+from ssl_zoo.settings import RunSettings
+
+KNOWN = ("count", "out", "images", "data_root", "fresh")
+CLASSES = 12  # in a line
+
+
+def parser(prog: str = "label_next.py") -> Parser:
+    """Return the parser of this command."""
+    p = Parser(prog=prog, description=description(__doc__, prog), formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("run", type=path, metavar="RUN", help="a run's folder, or its model.safetensors")
+    p.add_argument("--count", type=int, default=20, metavar="N", help="how many images; 20 unless said otherwise")
+    p.add_argument(
+        "--out", type=path, default=Path("next"), metavar="DIR", help="gets the two files; next/ unless said otherwise"
+    )
+    p.add_argument(
+        "--images",
+        type=path,
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="choose among these and not among the run's own images: files, folders, tables of labels",
+    )
+    p.add_argument("--data-root", type=path, metavar="PATH", help="where the run's images are now, if they were moved")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    p.add_argument("--plugin", action="append", default=[], metavar="FILE", help="registers the net, where it is your own")
+    return p
+
+
+def choose(flags: argparse.Namespace, prog: str) -> int:
+    """Choose, and say what to do next."""
+    from tqdm import tqdm
+
+    from ssl_zoo.using.label_next import label_next
+
+    plugins.load(flags.plugin)
+
+    def bar(items: Iterable[Any], count: int) -> Iterable[Any]:
+        pause = 0.1 if sys.stderr.isatty() else 10.0  # a log file wants few lines
+        return tqdm(items, total=count, desc="predicting", unit="image", delay=1, mininterval=pause)
+
+    given = {"images": flags.images, "data_root": flags.data_root, "device": flags.device}
+    found = label_next(flags.run, flags.count, flags.out, **given, seen=bar)
+    for line in (*summary(found), *what_next(found, flags, f"{prog.rpartition(' ')[0] or 'ssl-zoo'} run")):
+        print(shown(line))
+    return 0
+
+
+def summary(found: Any) -> Iterator[str]:
+    """Yield what was chosen, how, and of what."""
+    count = len(found.paths)
+    of = f"{count:,} of {found.candidates:,} images without a label"
+    if count == found.candidates - found.copies == found.pool:
+        yield f"all {count:,} images without a label{', each once' if found.copies else ''}, the least sure first"
+    elif count == 1:
+        yield f"{of}: the one with the smallest margin between its two most probable classes"
+    else:
+        yield (
+            f"{of}: the {found.pool:,} with the smallest margins between their two most probable classes, and of these the "
+            f"nearest to each of {count:,} centres of k-means over the net's features"
+        )
+    if found.copies:
+        yield f"passed over: {found.copies:,} copies of labelled images or of others that are as unsure"
+    if found.errors:
+        more = " and more" if len(found.errors) > 1 else ""
+        yield f"{len(found.errors):,} could not be read, and are left out: {one_line(found.errors[0])}{more}"
+    if found.labeled:
+        yield f"{found.labeled:,} have a label already, by their folder, their table or the run, and are left out"
+    if found.hidden:
+        yield f"of {found.hidden:,} images the class is known in the data, but the run did not use it: the table has none"
+
+
+def what_next(found: Any, flags: argparse.Namespace, run: str) -> Iterator[str]:
+    """Yield what there is to do, down to the command that trains on the new labels.
+
+    Args:
+        found: What was chosen.
+        flags: As given.
+        run: How the command `run` is called.
+    """
+    names = [one_line(name) for name in found.classes]
+    yield f"look at {one_line(str(flags.out / found.contact.name))}"
+    yield (
+        f"write classes into the column label of {one_line(str(flags.out / found.table.name))}: "
+        f"{', '.join(names[:CLASSES])}{' and more' if len(names) > CLASSES else ''}, or a new one; then"
+    )
+    yield f"    {run} {shlex.join(words(flags.run, flags.out / found.table.name, found.settings))}"
+
+
+def words(run: Path, table: Path, settings: RunSettings) -> list[str]:
+    """Return the words of the command that goes on with the new labels: as the run was, but for what the table says.
+
+    Args:
+        run: Its folder, or its model.
+        table: Of labels.
+        settings: Of the run.
+    """
+    folder = run if run.is_dir() else run.parent
+    recipe = folder / "config.yaml"
+    given = ["--recipe", str(recipe)] if recipe.is_file() and settings.dataset == "folder" else ["--net", settings.net]
+    given += ["--data-root", str(table)]
+    if len(given) == 4 and given[0] == "--recipe":
+        given += list(_other(settings))
+    return [*given, "--from", str(run), "--out", f"{folder.parent / counted_up(folder.name)}"]
+
+
+def counted_up(name: str) -> str:
+    """Return the name of the run that comes after one: mine-2 after mine, mine-3 after mine-2."""
+    found = re.fullmatch(r"(.*)-([1-9]\d{0,5})", name)
+    return f"{name}-2" if found is None else f"{found[1]}-{int(found[2]) + 1}"
+
+
+def _other(settings: RunSettings) -> Iterator[str]:
+    """Yield flags for what a run had, and a table of labels with parts cannot have."""
+    default: Mapping[str, Any] = {"test_fraction": RunSettings.test_fraction, "val_fraction": RunSettings.val_fraction}
+    if settings.labels != "all":
+        yield from ("--labels", "all")
+    for name, value in default.items():
+        if getattr(settings, name) != value:
+            yield from (f"--{name.replace('_', '-')}", f"{value:g}")
+    own = settings.datasets.get("folder", {})
+    for name, value in (("folds", settings.folds), ("fold", settings.fold or None), ("split_file", settings.split_file)):
+        if value is not None:
+            yield from ("--set", f"{name}={0 if name == 'fold' else 'null'}")
+    if own.get("labels_file") is not None:
+        yield from ("--set", "datasets.folder.labels_file=null")
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "label_next.py") -> int:
+    """The command. Returns the exit status: 0; 2: bad input; 128 + n: ended by signal n."""
+    given = sys.argv[1:] if argv is None else argv
+    return command(prog, lambda: choose(parser(prog).parse_args(given), prog), flags=KNOWN)

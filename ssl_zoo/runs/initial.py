@@ -1,0 +1,151 @@
+"""The trained net that a run begins from, so that at step 0 its net gives that one's predictions.
+
+The run keeps a copy of it in its folder: what becomes of the original then is nothing to a run that has begun.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo.data.dataset import Dataset, fingerprint
+from ssl_zoo.errors import InputError, one_line
+from ssl_zoo.runs.folder import RunFolder
+from ssl_zoo.runs.model import Model, check_state, model_file, read_model, write_again
+from ssl_zoo.settings import RunSettings
+
+SHOWN = 8  # classes in a message
+
+
+def initial_of(settings: RunSettings, folder: RunFolder | None = None) -> Model | None:
+    """Return the trained net that a run begins from; None: it begins from none.
+
+    Args:
+        settings: Of the run.
+        folder: Of the run, whose copy counts, once it has begun.
+
+    Raises:
+        InputError: There is no such net, or it is none of this run's kind.
+    """
+    if settings.initial is None:
+        return None
+    try:
+        kept = folder is not None and folder.initial.exists()
+        model = read_model(folder.initial if kept else model_file(settings.initial))  # type: ignore[union-attr]
+        _check(model, settings)
+    except InputError as error:
+        raise InputError(f"a run cannot begin from '{settings.initial}': {error}") from error
+    return model
+
+
+def _check(model: Model, settings: RunSettings) -> None:
+    """Refuse another net, or another form of its images."""
+    net, kind = model.about["net"]["name"], model.about["images"]["input"]["kind"]
+    if net != settings.net:
+        raise InputError(f"it is of the net {net}, and this run trains {settings.net}; give `net={net}`")
+    if kind != settings.input:
+        raise InputError(f"its images are normalised as input = {kind}, and here input = {settings.input}; give `input={kind}`")
+
+
+def check_images(model: Model, settings: RunSettings, data: Dataset) -> None:
+    """Refuse images that the net and its normalisation cannot take.
+
+    Raises:
+        InputError: They have another number of channels; or another size, where images are whitened.
+    """
+    part, (height, width, channels) = model.about["net"], data.images.shape[1:]
+    had, wanted = (height, width, channels), (part["height"], part["width"], part["channels"])
+    if channels != wanted[2] or (settings.input == "zca" and had != wanted):
+        here, there = (" x ".join(map(str, size)) for size in (had, wanted))
+        raise InputError(
+            f"a run cannot begin from '{settings.initial}': it takes images of {there}, and these are {here} (height x width x "
+            "channels); make them alike"
+        )
+
+
+def put_weights(net: nn.Module, model: Model, classes: Sequence[str], make: Callable[[int], nn.Module], name: str) -> None:
+    """Give a net the weights of a trained one. What belongs to a class goes by the class's name.
+
+    Where the classes are the same, in the same order, that is the whole net. Otherwise a new class keeps the weights
+    that it was drawn with, and those of a class that is no more are left out.
+
+    Args:
+        net: With weights as they were drawn.
+        model: The trained one.
+        classes: Names, of the net's.
+        make: Returns a net of so many classes, otherwise the same.
+        name: Of the trained one, for messages.
+
+    Raises:
+        InputError: The weights do not fit.
+    """
+    own, state, before = net.state_dict(), dict(model.state), model.about["classes"]
+    try:
+        if list(classes) != before:
+            with torch.random.fork_rng(devices=[]):  # what the method draws after this is what it draws without
+                other = make(len(classes) + 1).state_dict()
+            for tensor in _of_classes(own, other):
+                state[tensor] = _by_name(own[tensor], state[tensor], classes, before)
+        check_state(net, state)
+        net.load_state_dict(state)
+    except (RuntimeError, ValueError, LookupError) as error:
+        options = ", ".join(f"{key}={value}" for key, value in model.about["net"]["options"].items() if key != "pretrained")
+        raise InputError(
+            f"a run cannot begin from '{name}': its weights do not fit ({one_line(error)[:300]}); give the net the options that "
+            f"it had: {options or 'none'}"
+        ) from error
+
+
+def _of_classes(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
+    """The tensors whose shape another number of classes changes."""
+    return [name for name, value in own.items() if value.shape != other[name].shape]
+
+
+def _by_name(drawn: Tensor, trained: Tensor, classes: Sequence[str], before: Sequence[str]) -> Tensor:
+    """(K, ...) with the rows of a trained (K', ...) for the classes that it knows."""
+    if len(drawn) != len(classes) or trained.shape != (len(before), *drawn.shape[1:]):
+        return drawn  # of no form that is known: all of it is new
+    made, place = drawn.clone(), {name: k for k, name in enumerate(before)}
+    for k, name in enumerate(classes):
+        if name in place:
+            made[k] = trained[place[name]].to(made)
+    return made
+
+
+def keep(model: Model | None, folder: RunFolder) -> None:
+    """Copy what a run begins from, if it does, into its folder.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    if model is not None:
+        with folder.writing():
+            write_again(folder.initial, model)
+
+
+def beginning_from(settings: RunSettings, model: Model, data: Dataset) -> Iterator[str]:
+    """Yield lines about what a run begins from."""
+    row, classes, before = model.about["row"], data.classes, model.about["classes"]
+    right = f", {100 * row['accuracy']:.2f} % of its {row.get('scored', 'test')} images right" if "accuracy" in row else ""
+    yield one_line(
+        f"begins from the weights of {settings.initial} ({settings.net} by {row.get('algorithm', 'another method')}{right}), and "
+        "normalises images as it does"
+    )
+    new, gone = ([name for name in these if name not in {*those}] for these, those in ((classes, before), (before, classes)))
+    if new:
+        yield one_line(f"new classes, whose weights of the last layer are drawn: {_shown(new)}")
+    if gone:
+        yield one_line(f"classes that are no more, whose weights are left out: {_shown(gone)}")
+
+
+def learnt_by_heart(model: Model | None, data: Dataset) -> Iterator[str]:
+    """Yield a line where images may be scored that the net which a run begins from was trained on."""
+    if model is not None and data.held_out and model.about["row"].get("data_hash") != fingerprint(data):
+        yield (
+            "the images that are scored are drawn from the labelled ones, and the net that this run begins from may have learnt "
+            "some of them by heart; scores are sound where its test images are the test part of a folder or table"
+        )
+
+
+def _shown(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:SHOWN])}{' and more' if len(names) > SHOWN else ''}"

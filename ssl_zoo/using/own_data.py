@@ -1,0 +1,65 @@
+"""The images that a run was trained on, again: what is labelled, what is held out, and in which files they are."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ssl_zoo import config
+from ssl_zoo.data.archive import Archive
+from ssl_zoo.data.dataset import fingerprint
+from ssl_zoo.data.folder import source_of
+from ssl_zoo.errors import InputError
+from ssl_zoo.runs.inputs import Inputs, choose_labels, load_data, look_at_data
+from ssl_zoo.settings import RunSettings
+
+FILES = "folder"  # the data set whose images are files
+
+
+def settings_of(row: Mapping[str, Any], data_root: str | os.PathLike | None = None) -> RunSettings:
+    """Return the settings of a run.
+
+    Args:
+        row: Of the run.
+        data_root: Where its data are now, if elsewhere.
+
+    Raises:
+        InputError: They are of parts that are not there.
+    """
+    moved = {} if data_root is None else {"data_root": os.fspath(data_root)}
+    return config.resolve({**row["config"], **moved})
+
+
+def own_data(row: Mapping[str, Any], settings: RunSettings) -> Inputs:
+    """Return the data of a run, which are what they were when it was trained.
+
+    Args:
+        row: Of the run.
+        settings: Of the run.
+
+    Raises:
+        InputError: They are gone, or others now.
+    """
+    try:
+        look_at_data(settings)
+        inputs = choose_labels(settings, load_data(settings))
+    except InputError as error:
+        raise InputError(f"the images that the run was trained on cannot be had: {error}") from error
+    if row["data_hash"] != fingerprint(inputs.data) or row["split_hash"] != inputs.split.hash:
+        raise InputError(
+            f"the images in '{settings.data_root}', or their labels, are others than the run was trained on; train it anew with "
+            "those, which may begin from its net, or put them back"
+        )
+    return inputs
+
+
+def own_files(settings: RunSettings, inputs: Inputs) -> list[str]:
+    """Return the absolute path of each image: of the training set, then of the test set.
+
+    Raises:
+        InputError: They lie in an archive.
+    """
+    source = source_of(Path(settings.data_root), settings.datasets[settings.dataset].get("labels_file"))
+    if isinstance(source, Archive):
+        raise InputError(f"the images lie in the archive '{settings.data_root}'; unpack it, and train on the folder")
+    return [os.path.abspath(source.file(name)) for name in inputs.data.names]  # type: ignore[attr-defined]
