@@ -141,7 +141,14 @@ def test_no_message_of_the_library_names_a_flag():
 
     root = Path(ssl_zoo.__file__).parent
     apart = ("cli/", "sweeps/", "tables/", "templates/", "testing/", "ladders.py", "new.py", "__main__.py")
-    commands = {"recipe_of", "put_assignment", "joined", "summary", "commit"}  # of command lines: ours, torchrun's, git's
+    commands = {
+        "_command",
+        "recipe_of",
+        "put_assignment",
+        "joined",
+        "summary",
+        "commit",
+    }  # of command lines: ours, torchrun's, git's
     for path in root.rglob("*.py"):
         name = path.relative_to(root).as_posix()
         if name.startswith(apart):
