@@ -178,6 +178,8 @@ def _others() -> Iterator[_Place]:
     for section, (setting_name, registry) in _SECTIONS.items():
         kinds = {registry.resolve(name).target: name for name in reversed(registry.names())}
         for name in sorted(kinds.values()):
+            if getattr(registry.resolve(name).target, "passed", False):
+                continue  # its name alone leads to no run
             yield from (place._replace(needs=f"{setting_name}={name}") for place in _options(section, registry, name))
     for name in AUGMENTATIONS.names():
         yield from _options("views.weak", AUGMENTATIONS, name)

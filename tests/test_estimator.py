@@ -18,6 +18,14 @@ def test_the_results_are_of_a_commit_and_of_every_estimator():
     assert all(len(row[part]) == 5 for row in figures["rows"] for part in ("error", "unlabelled", "seconds"))
 
 
+def test_what_is_said_of_the_results():
+    figures = json.loads((ROOT / "benchmarks/results/estimator.json").read_text())
+    alone, trained, _, spreading, *_, mean_teacher = (np.array(row["error"]) for row in figures["rows"])
+    assert ((alone == trained) == [True, False, True, True, True]).all() and trained[1] > 89
+    difference = mean_teacher - spreading
+    assert abs(difference.mean()) < 2.776 * difference.std(ddof=1) / 5**0.5, "within the 95 % interval of Student's t"
+
+
 def test_what_an_estimator_is_called_is_what_it_is():
     names = {"SSLClassifier": SSLClassifier, "LabelSpreading": estimator.LabelSpreading}
     for name, (of_images, make) in estimator.estimators(3).items():

@@ -141,7 +141,8 @@ def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted"
 
 def leave(status: int) -> NoReturn:
     """End the process. A key that is pressed once more, while Python cleans up, ends it without a traceback."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # which holds to the end
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(status)
 
 

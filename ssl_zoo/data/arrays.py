@@ -27,6 +27,9 @@ def arrays(root: Path, *, image_size: int | tuple[int, int] | None = None) -> Da
     raise InputError(f"the data set '{NAME}' is what Python passes as data=; to train on files, use the data set folder")
 
 
+arrays.passed = True  # type: ignore[attr-defined]  # by a program: a command cannot name it
+
+
 def as_dataset(
     images: Any, labels: Any, test_images: Any = None, test_labels: Any = None, classes: Iterable[str] | None = None
 ) -> Dataset:

@@ -1,5 +1,6 @@
 """Every command says an error in one line and ends with the status that stands for it."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -128,6 +129,9 @@ def test_every_setting_with_a_flag_is_known():
     assert {*WORDS, *VALUES, *ON, "fresh", "image_size", "labels_file", "skip_broken"} == FLAGS
 
 
+CSS = re.compile(r"var\(--|^--\w+: ")  # names of a page's style, which are no flags
+
+
 def test_no_message_of_the_library_names_a_flag():
     """But for those of commands alone, which no call from Python can raise."""
     import ast
@@ -137,15 +141,36 @@ def test_no_message_of_the_library_names_a_flag():
 
     root = Path(ssl_zoo.__file__).parent
     apart = ("cli/", "sweeps/", "tables/", "templates/", "testing/", "ladders.py", "new.py", "__main__.py")
-    commands = {"recipe_of", "put_assignment", "joined", "summary", "commit"}  # of command lines: ours, torchrun's, git's
+    commands = {
+        "_command",
+        "recipe_of",
+        "put_assignment",
+        "joined",
+        "summary",
+        "commit",
+    }  # of command lines: ours, torchrun's, git's
     for path in root.rglob("*.py"):
         name = path.relative_to(root).as_posix()
         if name.startswith(apart):
             continue
         for function in [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]:
             texts = [node.value for node in ast.walk(function) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-            flags = [text for text in texts if "--" in text and text != ast.get_docstring(function, clean=False)]
+            flags = [text for text in texts if "--" in CSS.sub("", text) and text != ast.get_docstring(function, clean=False)]
             assert not flags or function.name in commands, (name, function.name, flags)
+
+
+@pytest.mark.parametrize(("handler", "status"), [("SIG_DFL", -signal.SIGINT), ("SIG_IGN", 7)])
+def test_a_key_that_is_pressed_while_python_cleans_up(handler, status):
+    """It ends the process without a traceback, or is ignored to the end where it was ignored before."""
+    lines = [
+        "import atexit, os, signal",
+        "from ssl_zoo.cli.parser import leave",
+        f"signal.signal(signal.SIGINT, signal.{handler})",
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)",
+        "leave(7)",
+    ]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (status, "")
 
 
 def test_output_that_nobody_reads_is_no_error():
