@@ -16,6 +16,7 @@ from ssl_zoo.registry import near_miss
 COMMANDS = {
     "run": "one run, from a command line to a scored result and a trained net",
     "predict": "a trained net, images -> a table of predictions",
+    "export": "a trained net for other programs: ONNX, a program of torch, or its weights",
     "report": "a run or a sweep -> one page: scores, errors, labels that look wrong",
     "label-next": "which images without a label to label next, with a sheet to look at and a table to fill in",
     "sweep": "a grid of runs, resumable: methods x nets x numbers of labels x seeds",

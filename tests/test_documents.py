@@ -16,7 +16,7 @@ from PIL import Image
 import ssl_zoo
 from benchmarks import estimator, figures, scale, soak, speed, timing
 from ssl_zoo import config, plugins
-from ssl_zoo.cli import compare, label_next, ladder, new, plot, predict, report, run, share, sweep, table
+from ssl_zoo.cli import compare, export, label_next, ladder, new, plot, predict, report, run, share, sweep, table
 from ssl_zoo.data import labels, names
 from ssl_zoo.data.names import PARTS
 from ssl_zoo.errors import InputError
@@ -274,6 +274,7 @@ CHECKED = {
     "predict": lambda words: predict.parser("predict.py").parse_args(words),
     "report": lambda words: report.parser("report.py").parse_args(words),
     "compare": lambda words: compare.parser("compare.py").parse_args(words),
+    "export": lambda words: export.parser("export.py").parse_args(words),
     "new": check_new,
     "label-next": lambda words: label_next.parser("label_next.py").parse_args(words),
     "speed": check_figures(speed.main),
@@ -298,7 +299,7 @@ def test_commands_in_the_text_can_be_given(elsewhere):
 
 
 def test_there_are_commands_and_a_wrong_one_is_found(elsewhere):
-    assert len(COMMANDS) > 40 and {"run", "sweep", "table", "plot", "compare", "ladder", "share", "new"} <= {
+    assert len(COMMANDS) > 40 and {"run", "sweep", "table", "plot", "compare", "ladder", "share", "new", "export"} <= {
         match[1] for _, line in COMMANDS if (match := re.search(r"ssl-zoo (\w+)", line))
     }
     for line in (

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ssl_zoo.data.arrays import as_pixels
 from ssl_zoo.data.decode import read_image
 from ssl_zoo.data.image import decode
+from ssl_zoo.data.normalisation import Normalisation
 from ssl_zoo.device import autocast, pick_device, pick_precision
 from ssl_zoo.errors import InputError, one_of
 from ssl_zoo.registry import NETS
@@ -43,6 +44,11 @@ class Trained:
             f"<{net['name']} trained by {row.get('algorithm')}: images {size}, {len(self.classes)} classes, "
             f"{scored} accuracy {100 * (self.about['scores'].get('accuracy') or 0):.2f} %>"
         )
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What is done to images before the net gets them."""
+        return self._normalisation
 
     @property
     def image_size(self) -> tuple[int, int]:
