@@ -10,7 +10,8 @@ these.
 - plain: Mean Teacher as a tutorial writes it (`plain.py`), with the same net, batch and threads.
 
 Besides: where the time goes; what a view costs, beside PIL's of one image after the other; whether a step's cost
-depends on the size of the data set; what a default run takes, and a start.
+depends on the size of the data set; what predicting costs beyond the net's pass and beyond decoding; what a default
+run takes, and a start.
 """
 
 import argparse
@@ -195,7 +196,21 @@ def starts(rounds: int) -> dict[str, Any]:
     return {name: timing.spread(seconds) for name, seconds in found.items()}
 
 
-PIECES = ("cifar", "digits", "views", "rows", "run", "starts")  # of all figures
+PREDICTED = {  # nets whose predictions are timed, with the images of a part that are in memory
+    "small": (DIGITS._replace(side=64, channels=3), 2000),
+    "large": (CIFAR, 1000),
+}
+
+
+def predictions_of(short: bool, rounds: int, device: str) -> list[dict[str, Any]]:
+    """Predicting, beside what cannot be done without."""
+    where = pick_device(device)
+    if short:
+        return [timing.measure_use(PREDICTED["small"][0]._replace(side=8), 20, 4, (60, 80), rounds, where)]
+    return [timing.measure_use(w, images, 200, timing.PHOTO, rounds, where) for w, images in PREDICTED.values()]
+
+
+PIECES = ("cifar", "digits", "views", "rows", "predict", "run", "starts")  # of all figures
 
 
 def everything(
@@ -224,12 +239,13 @@ def everything(
     cifar = CIFAR._replace(net="smallnet", rows=200) if short else CIFAR
     known = {"device": device_name(where), "cores": os.cpu_count(), "versions": provenance.versions()}
     found: figures.Figures = {**known, "commit": provenance.commit(), "workloads": {}}
-    found |= dict.fromkeys(("views", "rows", "default_run", "starts"))
+    found |= dict.fromkeys(("views", "rows", "predict", "default_run", "starts"))
     ways: dict[str, Callable[[], Any]] = {
         "cifar": lambda: measure(cifar, rounds, steps, device, compile_too),
         "digits": lambda: measure(DIGITS, rounds, steps if short else 20, device, compile_too),
         "views": lambda: views_of(8 if short else sum(CIFAR.batch), rounds, steps, device),
         "rows": lambda: rows_of(sizes, rounds, steps if short else 5, device),
+        "predict": lambda: predictions_of(short, rounds, device),
         "run": lambda: None if short else default_run(device),
         "starts": lambda: starts(1 if short else 5),
     }

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from benchmarks import speed, timing
 from benchmarks.plain import PlainMeanTeacher
+from benchmarks.timing import using
 from ssl_zoo.data.augment import View
 from ssl_zoo.runs import row as results
 from ssl_zoo.tables.documents import insert
@@ -156,6 +158,21 @@ FIGURES = {
         },
     },
     "rows": {"1000": {"median": 0.002, "min": 0.001, "max": 0.003}},
+    "predict": [
+        {
+            "net": "smallnet",
+            "side": 64,
+            "size": [300, 400],
+            "images": 50,
+            "files": 20,
+            "rounds": 3,
+            "seconds": {
+                name: {"median": t, "min": t, "max": t}
+                for name, t in (("net", 0.05), ("memory", 0.0625), ("decoder", 2.0), ("files", 4.0))
+            },
+            "relative": {"memory": {"median": 0.8, "min": 0.7, "max": 0.9}, "files": {"median": 0.5, "min": 0.4, "max": 0.6}},
+        }
+    ],
     "default_run": {"wall": 30.0, "seconds": 20.0, "accuracy": 0.9, "peak_memory": 2**30},
     "starts": {"import torch": {"median": 2.0, "min": 2, "max": 2}, "run.py --list": {"median": 3.0, "min": 3, "max": 3}},
 }
@@ -172,6 +189,8 @@ def test_the_tables(tmp_path, capsys):
         "strong (RandAugment and Cutout too) 4.00 (4.00 to 4.00) ms, with PIL 50.0 (50.0 to 50.0).",
         "1,000 rows: 2.00 (1.00 to 3.00) ms.",
         "run.py --list 3.00 s (1.50).",
+        "| smallnet, 64x64 | 1,000 | 800 | 0.80 (0.70 to 0.90) | 10 | 5 | 0.50 (0.40 to 0.60) |",
+        "The files are 20 JPEG photos of 400 x 300 pixels.",
         "30 s from the command to its end, 20 s of them in its loop, 1024 MB at most.",
         "a processor, 2 threads, 2 cores; ssl_zoo 1, torch 2, python 3; commit 0123456789.",
     ):
@@ -229,10 +248,27 @@ def test_a_short_measurement(monkeypatch, capsys):
         for found in work["methods"].values():
             assert found["images_per_second"] == pytest.approx(found["images"] / found["step"]["median"])
             assert found["peak_memory"] > 100 * 2**20
+    (use,) = figures["predict"]
+    assert use["seconds"].keys() == {"net", "memory", "decoder", "files"} and use["relative"].keys() == {"memory", "files"}
     assert set(figures["workloads"]["cifar"]["plain"]) == {"0", str(figures["cores"])} and figures["rows"].keys() == {
         "1000",
         "2000",
     }
+
+
+def test_what_predicting_is_timed_beside_does_the_same_work(tmp_path):
+    """The net alone gives the same logits, without softmax; the files are photos, of which no two kinds are equal."""
+    w = speed.DIGITS._replace(side=8, channels=3)
+    trained = using.trained_on_noise(w, "cpu", tmp_path / "run")
+    images = np.random.default_rng(1).integers(0, 256, (120, 8, 8, 3), np.uint8)
+    bare, seen = using.Bare(trained, images, CPU), []
+    trained.net.register_forward_hook(lambda net, given, found: seen.append(found.float().softmax(dim=1)))
+    bare()
+    assert [len(part) for part in seen] == [50, 50, 20]
+    np.testing.assert_allclose(torch.cat(seen).numpy(), trained.predict_proba(images, calibrated=False), atol=1e-6)
+    paths = using.write_photos(tmp_path / "photos", 20, (60, 80))
+    assert len({*paths}) == 20 and {Image.open(path).size for path in paths} == {(80, 60)}
+    assert len({Path(path).read_bytes() for path in paths}) == using.KINDS
 
 
 def test_the_tables_of_the_documents_are_made_from_the_results_file(monkeypatch):

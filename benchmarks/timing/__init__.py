@@ -4,11 +4,13 @@ from .contenders import Bare, Ours, peak, plain
 from .parts import LOG_EVERY, PARTS, breakdown
 from .tables import brief, markdown
 from .turns import interleaved, spread, timed
+from .using import PHOTO, measure_use
 from .workloads import Workload, random_data
 
 __all__ = [
     "LOG_EVERY",
     "PARTS",
+    "PHOTO",
     "Bare",
     "Ours",
     "Workload",
@@ -16,6 +18,7 @@ __all__ = [
     "brief",
     "interleaved",
     "markdown",
+    "measure_use",
     "peak",
     "plain",
     "random_data",

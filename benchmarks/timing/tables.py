@@ -8,8 +8,9 @@ from .parts import PARTS
 def markdown(found: dict[str, Any]) -> str:
     """All of them, for a document."""
     lines = [line for work in found["workloads"].values() for line in _tables(work)]
+    lines += _predicting(found.get("predict") or [])
     lines += _sentences(found)
-    turns = [work["rounds"] for work in found["workloads"].values()]
+    turns = [work["rounds"] for work in (*found["workloads"].values(), *(found.get("predict") or []))]
     rounds = f" of {turns[0]} rounds" if turns else ""
     versions = found["versions"]
     lines += [
@@ -67,6 +68,27 @@ def _tables(work: dict[str, Any]) -> list[str]:
         lines.append(" | ".join((f"| {alg}", *(f"{1000 * f['parts'][part]:.2f}" for part in PARTS))) + " |")
     lines.append("")
     return lines
+
+
+def _predicting(measured: list[dict[str, Any]]) -> list[str]:
+    """Images a second, and how many of those of what cannot be done without."""
+    if not measured:
+        return []
+    lines = [
+        "| images a second | net alone | predict, in memory | of the net's | decoder alone | predict, files | of the decoder's |",
+        "| - | -: | -: | -: | -: | -: | -: |",
+    ]
+    for f in measured:
+        count = {"net": f["images"], "memory": f["images"], "decoder": f["files"], "files": f["files"]}
+        rate = {name: f"{count[name] / seconds['median']:,.0f}" for name, seconds in f["seconds"].items()}
+        part = {name: f"{v['median']:.2f} ({v['min']:.2f} to {v['max']:.2f})" for name, v in f["relative"].items()}
+        lines.append(
+            f"| {f['net']}, {f['side']}x{f['side']} | {rate['net']} | {rate['memory']} | {part['memory']} | {rate['decoder']} | "
+            f"{rate['files']} | {part['files']} |"
+        )
+    first = measured[0]
+    height, width = first["size"]
+    return [*lines, "", f"The files are {first['files']:,} JPEG photos of {width:,} x {height:,} pixels.", ""]
 
 
 def _sentences(found: dict[str, Any]) -> list[str]:

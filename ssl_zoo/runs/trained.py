@@ -51,6 +51,11 @@ class Trained:
         return self._normalisation
 
     @property
+    def device(self) -> torch.device:
+        """Where the net is."""
+        return self._device
+
+    @property
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images that it takes."""
         return self.about["net"]["height"], self.about["net"]["width"]

@@ -13,7 +13,7 @@ from ssl_zoo.device import cores
 from ssl_zoo.runs.trained import Trained
 from ssl_zoo.using.images import Item
 
-AHEAD = 2  # batches that are decoded while the net is at work
+AHEAD = 2  # batches that are decoded while the net is at work on a GPU; on the same cores they would only be in its way
 
 
 class Prediction(NamedTuple):
@@ -33,8 +33,8 @@ class Prediction(NamedTuple):
 def predictions(trained: Trained, items: Iterable[Item]) -> Iterator[Prediction]:
     """Yield a prediction of each image, in order. Images are prepared as training had them.
 
-    Batches have the size that the run was scored with, so that its accuracy comes out again. Threads decode the next
-    ones while the net is at work.
+    Batches have the size that the run was scored with, so that its accuracy comes out again. Threads decode them; the next
+    ones while the net is at work, if it is on a GPU.
 
     Args:
         trained: The net.
@@ -45,13 +45,14 @@ def predictions(trained: Trained, items: Iterable[Item]) -> Iterator[Prediction]
     """
     trained.check_takes_files()
     chunks = itertools.batched(items, trained.about["batch"]) if hasattr(itertools, "batched") else _batched(items, trained)
+    ahead = 0 if trained.device.type == "cpu" else AHEAD
     with contextlib.ExitStack() as stack:
         pool = ThreadPoolExecutor(cores())
         stack.callback(pool.shutdown, cancel_futures=True)
         waiting: collections.deque[tuple[tuple[Item, ...], list[Future[Any]]]] = collections.deque()
         for chunk in chunks:
             waiting.append((chunk, [pool.submit(_pixels, trained, item) for item in chunk]))
-            if len(waiting) > AHEAD:
+            if len(waiting) > ahead:
                 yield from _of(trained, *waiting.popleft())
         while waiting:
             yield from _of(trained, *waiting.popleft())
