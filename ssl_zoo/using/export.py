@@ -45,8 +45,8 @@ def export(
     Args:
         path: A run's folder, or its model.safetensors, wherever it was copied.
         out: The file; None: beside the model, with its name and the ending of the format.
-        format: onnx, pt2 (what torch.export saves) or safetensors (the model's file as it is); None: what `out` ends in,
-            or onnx.
+        format: onnx, pt2 (what torch.export saves) or safetensors (the model's file as it is); None: what `out` ends
+            in, or onnx.
         with_preprocessing: Take images (n, H, W, C) uint8 and give probabilities (n, K) float32. Otherwise: normalised
             images (n, C, H, W) float32, and logits (n, K) float32.
         dynamic_size: Take images of any height and width, not only those of training.

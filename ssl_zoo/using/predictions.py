@@ -33,8 +33,8 @@ class Prediction(NamedTuple):
 def predictions(trained: Trained, items: Iterable[Item]) -> Iterator[Prediction]:
     """Yield a prediction of each image, in order. Images are prepared as training had them.
 
-    Batches have the size that the run was scored with, so that its accuracy comes out again. Threads decode them; the next
-    ones while the net is at work, if it is on a GPU.
+    Batches have the size that the run was scored with, so that its accuracy comes out again. Threads decode them, and
+    if the net is on a GPU, they decode the next ones while it is at work.
 
     Args:
         trained: The net.
