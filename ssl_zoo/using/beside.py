@@ -68,8 +68,9 @@ def _decoded(trained: Trained, root: Path, options: dict[str, Any]) -> Iterator[
         return
     trained.check_takes_files()
     items = [*itertools.islice(Images([options.get("labels_file") or root], trained.classes), AMONG)]
-    first = items[:: max(1, len(items) // max(BATCHES))]
-    for item in itertools.chain(first, items):  # in the second round those that are left, should many be broken
+    every = max(1, len(items) // max(BATCHES))
+    others = (item for place, item in enumerate(items) if place % every)
+    for item in itertools.chain(items[::every], others):  # the others are read where some of the first are broken
         try:
             yield trained.pixels_of(item.read())
         except (ValueError, OSError):

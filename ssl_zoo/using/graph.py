@@ -67,7 +67,9 @@ class Probabilities(Graph):
             self.register_buffer(name, part)
 
     def forward(self, images: Tensor) -> Tensor:
-        return (self.net(self._prepared(images).permute(0, 3, 1, 2)) / self.temperature).softmax(dim=1)
+        inputs = self._prepared(images).permute(0, 3, 1, 2)
+        inputs = inputs.clone(memory_format=torch.contiguous_format)  # as permuted, a program of any size refuses one image
+        return (self.net(inputs) / self.temperature).softmax(dim=1)
 
     def _prepared(self, images: Tensor) -> Tensor:
         """As `Normalisation.apply`: (n, H, W, C) uint8 -> float32."""

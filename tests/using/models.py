@@ -10,10 +10,10 @@ from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.normalisation import prepare
 from ssl_zoo.registry import NETS
 from ssl_zoo.runs.calibration import uncalibrated
-from ssl_zoo.runs.model import write_model
+from ssl_zoo.runs.model import read_model, write_again, write_model
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
-STEPS = 4
+STEPS = 10
 
 
 def images(shape, n=20, seed=0):
@@ -60,8 +60,12 @@ def model_file(path: Path, net="smallnet", options=None, shape=(16, 16, 3), kind
     made = trained(net, options or {}, inputs, torch.from_numpy(labels))
     data = Dataset("arrays", pixels, labels, pixels, labels, CLASSES)  # of which only the shape and the classes are kept
     settings = {"nets": {net: options or {}}, "evaluation": {"batch": 16}, "dataset": "arrays", "datasets": {"arrays": {}}}
-    settings |= {"data_root": "data", **(config or {})}
     row = {"net": net, "algorithm": "supervised", "dataset": "arrays", "config": settings}
     calibration = uncalibrated("") | {"temperature": temperature}
     write_model(path, row, made.state_dict(), normalisation, data, calibration)
+    if config is not None:
+        model = read_model(path)
+        model.about["row"]["config"] |= {"data_root": "data", **config}
+        model.about["images"]["resize"] = "cover"  # of files
+        write_again(path, model)
     return path
