@@ -121,7 +121,7 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "provenance": set(),
     "plugins": set(),
     "runs": {"torch", "numpy", "filelock", "safetensors", "sklearn"},
-    "using": {"torch", "numpy", "pyarrow", "sklearn", "PIL", "onnx", "onnxruntime"},
+    "using": {"torch", "numpy", "filelock", "pyarrow", "sklearn", "PIL", "onnx", "onnxruntime"},
     "using.report": {"numpy", "PIL", "cleanlab"},
     "sweeps": {"torch", "tqdm", "ray", "cloudpickle"},
     "tables": {"yaml", "scipy"},

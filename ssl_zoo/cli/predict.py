@@ -7,14 +7,14 @@ from a table or from folders that are called as classes, the predictions are sco
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ssl_zoo import plugins
 from ssl_zoo.cli.parser import Parser, command, description, in_words, path, say
 from ssl_zoo.errors import one_line, shown
 
-KNOWN = ("fresh", "top", "unsure_below")
+KNOWN = ("fresh", "top", "unsure_below", "device")
 
 
 def parser(prog: str = "predict.py") -> Parser:
@@ -37,7 +37,7 @@ def predict(flags: argparse.Namespace, prog: str) -> int:
     from tqdm import tqdm
 
     from ssl_zoo.runs.trained import load
-    from ssl_zoo.using.predicting import Columns, predict_into, trained_on
+    from ssl_zoo.using.predicting import Columns, predict_into
     from ssl_zoo.using.sheet import CsvLines
 
     plugins.load(flags.plugin)
@@ -57,14 +57,29 @@ def predict(flags: argparse.Namespace, prog: str) -> int:
         return tqdm(items, total=count, desc="predicting", unit="image", delay=1, mininterval=pause)
 
     found = predict_into(trained, flags.images, flags.out, columns=columns, fresh=flags.fresh, show=show, seen=bar)
-    learnt = found.confusion is not None and trained_on(flags.images, trained.about["row"])
     where = sys.stderr if flags.out is None else sys.stdout
     known = trained.about.get("calibration")
     for line in (*summary(found, trained.classes, str(flags.out or "")), *confidence(known)):
         print(shown(line), file=where)
-    if learnt:
-        say(prog, ["WARNING: some of these images were trained on, so that the score counts what was learnt by heart"])
+    say(prog, [f"WARNING: {in_words(line, {*KNOWN})}" for line in warnings(found)])
     return 0
+
+
+def warnings(found: Any) -> Iterator[str]:
+    """Yield what makes a score say less than it seems to."""
+    from ssl_zoo.runs.confusion import images_in
+
+    if found.learnt is None:
+        yield "the model does not say which images it was trained on; of these, a score counts what was learnt by heart"
+    elif found.learnt:
+        of = f"{found.learnt:,} of the {images_in(found.confusion):,} labelled images"
+        yield f"{of} were trained on with their label: the score counts what was learnt by heart; they are marked in trained_on"
+    if found.relabelled:
+        images, was = ("images have", "they were") if found.relabelled > 1 else ("image has", "it was")
+        yield (
+            f"{found.relabelled:,} {images} another label now, or had none when {was} predicted, which is not counted; "
+            "`fresh=True` writes the file anew"
+        )
 
 
 def summary(found: Any, classes: Sequence[str], out: str) -> Iterable[str]:
@@ -83,7 +98,7 @@ def summary(found: Any, classes: Sequence[str], out: str) -> Iterable[str]:
     also = f", balanced accuracy {100 * balanced(found.confusion):.2f} %" if unequal(found.confusion) else ""
     yield (
         f"accuracy {100 * accuracy(found.confusion):.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
-        f"{images_in(found.confusion):,} labelled images){also}"
+        f"{images_in(found.confusion):,} labelled image{'s' * (images_in(found.confusion) != 1)}){also}"
     )
     pairs = found.confusion
     wrong = sorted(
@@ -94,8 +109,8 @@ def summary(found: Any, classes: Sequence[str], out: str) -> Iterable[str]:
         each = ", ".join(f"{one_line(classes[a])} as {one_line(classes[b])} {n:,}" for n, a, b in wrong[:5])
         yield f"most often wrong: {each}"
     if found.unknown:
-        more = " and more" if len(found.unknown) > 5 else ""
-        yield f"folders that are no class of the net, whose images are not scored: {', '.join(found.unknown[:5])}{more}"
+        names = f"{', '.join(map(one_line, found.unknown[:5]))}{' and more' if len(found.unknown) > 5 else ''}"
+        yield f"folders that are no class of the net, whose images are not scored: {names}"
 
 
 def confidence(known: Mapping[str, Any] | None) -> Iterable[str]:

@@ -212,8 +212,10 @@ def read_file(path: str) -> bytes:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is too large to be an image.
+        ValueError: It is no plain file, or too large to be an image.
     """
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe, of which nobody knows when it ends
+        raise ValueError("no plain file")
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > LARGEST:

@@ -128,12 +128,12 @@ def read_label(cell: str) -> str:
 
 def guarded(text: str) -> str:
     """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if text.lstrip("'").startswith(FORMULA) else text
 
 
 def unguarded(text: str) -> str:
     """Return what was guarded."""
-    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA) else text
 
 
 def lay_out_table(table: Path, lines: list[Line], folders: list[Path]) -> tuple[Layout, list[str]]:

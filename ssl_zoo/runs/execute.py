@@ -235,7 +235,7 @@ class _Run:
         state = trainer.reported_state()
         found = calibrate(*trainer.evaluator.held_out_logits(trainer.eval_net(), state))
         with self.folder.writing():
-            write_model(self.folder.model, row, state, assembly.normalised, inputs.data, found)
+            write_model(self.folder.model, row, state, assembly.normalised, inputs.data, found, inputs.split.rows)
         self.folder.end(row)
 
     def _warn(self, lines: Iterable[str]) -> None:

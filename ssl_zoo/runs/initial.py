@@ -5,13 +5,14 @@ The run keeps a copy of it in its folder: what becomes of the original then is n
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_zoo.data.dataset import Dataset, fingerprint
+from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.runs.folder import RunFolder
-from ssl_zoo.runs.model import Model, check_state, model_file, read_model, write_again
+from ssl_zoo.runs.model import Model, check_state, marks, model_file, read_model, write_again
 from ssl_zoo.settings import RunSettings
 
 SHOWN = 8  # classes in a message
@@ -139,11 +140,15 @@ def beginning_from(settings: RunSettings, model: Model, data: Dataset) -> Iterat
 
 
 def learnt_by_heart(model: Model | None, data: Dataset) -> Iterator[str]:
-    """Yield a line where images may be scored that the net which a run begins from was trained on."""
-    if model is not None and data.held_out and model.about["row"].get("data_hash") != fingerprint(data):
+    """Yield a line where images are scored that the net which a run begins from was trained on, with a label."""
+    if model is None or model.learnt is None:
+        return
+    count = int(np.isin(marks(data.test_images), model.learnt.numpy()).sum())
+    if count:
         yield (
-            "the images that are scored are drawn from the labelled ones, and the net that this run begins from may have learnt "
-            "some of them by heart; scores are sound where its test images are the test part of a folder or table"
+            f"{count:,} of {len(data.test_images):,} images that are scored were trained on with a label by the net that this "
+            "run begins from, which may have learnt them by heart; scores are sound where its test images are the test part of a "
+            "folder or table"
         )
 
 

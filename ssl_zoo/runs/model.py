@@ -8,15 +8,17 @@ where it all comes from. It is read without the training set, the recipe or the 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ssl_zoo import files
-from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.data.dataset import Dataset, contents
+from ssl_zoo.data.leakage import VALUES
 from ssl_zoo.data.normalisation import Normalisation
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.runs.calibration import Calibration
@@ -27,6 +29,7 @@ from ssl_zoo.runs.row import Row
 KEY = "ssl_zoo"  # of the metadata
 FORMAT = 1  # of what stands under it; a reader knows its own and older ones
 NET, INPUT = "net.", "input."  # what the names of tensors begin with
+LEARNT = "learnt"  # name of the tensor that tells which images were trained on with a label
 LARGEST = 4096  # pixels of a side, channels, and a hundredth of the classes, that a file may ask for
 Size = Annotated[int, Within(1, LARGEST)]
 
@@ -70,12 +73,13 @@ class Model(NamedTuple):
     about: About
     state: dict[str, Tensor]  # of the net
     normalisation: Normalisation
+    learnt: Tensor | None = None  # (L,) int64, sorted `marks` of the images that were trained on with a label; None: not known
 
     @property
     def hash(self) -> str:
         """32 hex digits over all that its predictions depend on: weights, net, classes, how images become inputs."""
         said = [self.about[name] for name in ("net", "images", "classes", "batch")]  # type: ignore[literal-required]
-        digest = self.about.get("digest") or _digest(_tensors(self.state, self.normalisation))
+        digest = self.about.get("digest") or _digest(_tensors(self))
         return hashlib.sha256(json.dumps([digest, *said], sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -89,6 +93,7 @@ def write_model(
     normalisation: Normalisation,
     data: Dataset,
     calibration: Calibration,
+    rows: np.ndarray,
 ) -> None:
     """Write the file, as a whole or not at all.
 
@@ -99,6 +104,7 @@ def write_model(
         normalisation: Of its images.
         data: Of the run; its classes and the size of its images are kept.
         calibration: Of its confidence.
+        rows: Of the data's images, those that were trained on with a label.
 
     Raises:
         OSError: It cannot be written.
@@ -120,7 +126,14 @@ def write_model(
         calibration=calibration,
         plugins=row.get("plugins", ""),
     )
-    write_again(path, Model(about, {**state}, normalisation))
+    told = height * width * channels > VALUES  # smaller images may be equal by chance
+    learnt = torch.from_numpy(np.sort(marks(data.images[row] for row in rows))) if told else None
+    write_again(path, Model(about, {**state}, normalisation, learnt))
+
+
+def marks(images: Iterable[np.ndarray]) -> np.ndarray:
+    """Return numbers, (n,) int64, that are equal for images (H, W, C) uint8 of the same pixels, and else hardly ever."""
+    return np.frombuffer(b"".join(content[:8] for content in contents(images)), dtype="<i8").astype(np.int64)
 
 
 def write_again(path: Path, model: Model) -> None:
@@ -131,15 +144,16 @@ def write_again(path: Path, model: Model) -> None:
     """
     from safetensors.torch import save  # of no use to what only reads rows
 
-    tensors = _tensors(model.state, model.normalisation)
+    tensors = _tensors(model)
     content = save(tensors, {KEY: json.dumps({**model.about, "digest": _digest(tensors)})})
     files.replace(path, lambda file: file.write(content))
 
 
-def _tensors(state: Mapping[str, Tensor], normalisation: Normalisation) -> dict[str, Tensor]:
+def _tensors(model: Model) -> dict[str, Tensor]:
     """All of a file, by their names there."""
-    net = {f"{NET}{name}": _own(value) for name, value in state.items()}
-    return net | {f"{INPUT}{name}": _own(value) for name, value in normalisation.tensors().items()}
+    net = {f"{NET}{name}": _own(value) for name, value in model.state.items()}
+    images = {f"{INPUT}{name}": _own(value) for name, value in model.normalisation.tensors().items()}
+    return net | images | ({} if model.learnt is None else {LEARNT: _own(model.learnt)})
 
 
 def _own(tensor: Tensor) -> Tensor:
@@ -211,7 +225,10 @@ def read_model(path: Path) -> Model:
         raise InputError(f"{path} is damaged: its weights are not those that were written; copy it again")
     net = {name.removeprefix(NET): value for name, value in tensors.items() if name.startswith(NET)}
     more = {name.removeprefix(INPUT): value for name, value in tensors.items() if name.startswith(INPUT)}
-    return Model(about, net, _normalisation(path, about, more))
+    learnt = tensors.get(LEARNT)
+    if learnt is not None and (learnt.dtype != torch.int64 or learnt.dim() != 1):
+        raise InputError(f"{path} is damaged: its {LEARNT} is not what it should be; copy it again")
+    return Model(about, net, _normalisation(path, about, more), learnt)
 
 
 def _about(path: Path, text: str) -> About:

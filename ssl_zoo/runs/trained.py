@@ -17,7 +17,7 @@ from ssl_zoo.device import autocast, pick_device, pick_precision
 from ssl_zoo.errors import InputError, one_of
 from ssl_zoo.registry import NETS
 from ssl_zoo.runs.layers import settle_precision
-from ssl_zoo.runs.model import About, Model, check_state, model_file, read_model
+from ssl_zoo.runs.model import About, Model, check_state, marks, model_file, read_model
 from ssl_zoo.train.evaluate import predict
 
 MODES = {1: "L", 3: "RGB"}  # of image files, by channels
@@ -30,11 +30,13 @@ class Trained:
         net: Images (n, C, H, W), normalised -> logits (n, K); in eval mode.
         classes: K names, in the order of the logits.
         about: What the file says of itself: the run's row, scores, versions.
+        hash: 32 hex digits over all that its predictions depend on.
     """
 
     def __init__(self, model: Model, net: nn.Module, device: torch.device, precision: str):
         self.net, self.classes, self.about = net, tuple(model.about["classes"]), model.about
         self._normalisation, self._device, self._precision = model.normalisation, device, precision
+        self._learnt, self.hash = None if model.learnt is None else model.learnt.numpy(), model.hash
 
     def __repr__(self) -> str:
         net, row = self.about["net"], self.about["row"]
@@ -111,6 +113,19 @@ class Trained:
             return predict(net, stored, self._normalisation.plain, self.about["batch"], context, temperature)
         except FloatingPointError as error:
             raise InputError(f"{error}: the file of the net is damaged; copy it again") from error
+
+    @property
+    def knows_what_it_learnt(self) -> bool:
+        """Whether the file says which images it was trained on with a label."""
+        return self._learnt is not None
+
+    def learnt(self, images: np.ndarray) -> np.ndarray | None:
+        """Return which images were trained on with a label, (n,) bool, by their pixels; None: the file does not say.
+
+        Args:
+            images: (n, H, W, C) uint8, of the size that the net takes.
+        """
+        return None if self._learnt is None else np.isin(marks(images), self._learnt)
 
     def check_takes_files(self) -> None:
         """Raise InputError where the net takes images that no file has."""

@@ -42,7 +42,7 @@ class Images:
         self._number = {unicodedata.normalize("NFC", name): k for k, name in enumerate(classes)}
         if not paths:
             raise InputError("no images are given; name files, folders, an archive or a table of labels")
-        self._sources = [self._source(Path(os.path.expanduser(path))) for path in paths]
+        self._sources = [self._source(path) for path in _outermost([Path(os.path.expanduser(path)) for path in paths])]
 
     def __iter__(self) -> Iterator[Item]:
         for source in self._sources:
@@ -65,7 +65,7 @@ class Images:
     def _folder(self, root: Path) -> Iterator[Item]:
         for place in _below(root):
             label = self._label(os.path.relpath(place, root).split(os.sep)[:-1])
-            yield Item(place, label, partial(read_file, place))
+            yield Item(place.removeprefix("./"), label, partial(read_file, place))
 
     def _archive(self, path: Path) -> Callable[[], Iterator[Item]]:
         archive = Archive(path)
@@ -93,7 +93,7 @@ class Images:
         def items() -> Iterator[Item]:
             for line in lines:
                 place = find_file(line.path, [table.parent]) or os.path.join(table.parent, line.path)
-                yield Item(place, self._class_of(line.label), partial(read_file, place))
+                yield Item(place.removeprefix("./"), self._class_of(line.label), partial(read_file, place))
 
         return items
 
@@ -108,6 +108,18 @@ class Images:
         if label is None and folders and part_of(folders[0]) is None and len(self.unknown) < 100:
             self.unknown.add(folders[-1])
         return label
+
+
+def _outermost(paths: Sequence[Path]) -> list[Path]:
+    """Leave out what is given twice, or lies in a folder that is given too."""
+    real = [(os.path.realpath(path), path) for path in paths]
+    folders = {place for place, _ in real if os.path.isdir(place)}
+    found: dict[str, Path] = {}
+    for place, path in real:
+        table = path.name.lower().endswith(TABLES)
+        if table or not any(str(parent) in folders for parent in Path(place).parents):
+            found.setdefault(place, path)
+    return [*found.values()]
 
 
 def _below(root: Path) -> Iterator[str]:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from ssl_zoo import files
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, one_line
+from ssl_zoo.using.predictions import chunks
 
-TEXTS = ("path", "class", "label", "error")
+TEXTS, TRUTHS = ("path", "class", "label", "error"), ("unsure", "trained_on")
 CHUNK = 10_000  # rows of a group
 
 
@@ -26,7 +27,8 @@ def to_parquet(rows: Iterable[Mapping[str, Any]] | None, path: Path, columns: Se
     Args:
         rows: By column; None: only see whether it can be done.
         path: Of the file.
-        columns: Names. Text are path, class, label, error and class_K; unsure is a truth value; all others are numbers.
+        columns: Names. Text are path, class, label, error and class_K; unsure and trained_on are truth values; others are
+            numbers.
 
     Raises:
         InputError: pyarrow is not there.
@@ -39,7 +41,7 @@ def to_parquet(rows: Iterable[Mapping[str, Any]] | None, path: Path, columns: Se
 
     def write(file: Any) -> None:
         with arrow.parquet.ParquetWriter(file, schema) as writer:
-            for chunk in _chunks(rows):
+            for chunk in chunks(rows, CHUNK):
                 plain = [{name: _plain(row[name]) for name in columns} for row in chunk]
                 writer.write_table(arrow.Table.from_pylist(plain, schema=schema))
 
@@ -47,29 +49,26 @@ def to_parquet(rows: Iterable[Mapping[str, Any]] | None, path: Path, columns: Se
 
 
 def from_parquet(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file."""
-    with _pyarrow().parquet.ParquetFile(path) as file:
-        for chunk in file.iter_batches(CHUNK):
-            yield from chunk.to_pylist()
+    """Yield the rows of a file.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    arrow = _pyarrow()
+    try:
+        with arrow.parquet.ParquetFile(path) as file:
+            for chunk in file.iter_batches(CHUNK):
+                yield from chunk.to_pylist()
+    except (arrow.ArrowException, OSError) as error:
+        raise InputError(f"'{path}' is damaged ({one_line(error)}); `fresh=True` writes it anew") from error
 
 
 def _kind(arrow: Any, name: str) -> Any:
     if name in TEXTS or name.startswith("class_"):
         return arrow.string()
-    return arrow.bool_() if name == "unsure" else arrow.float64()
+    return arrow.bool_() if name in TRUTHS else arrow.float64()
 
 
 def _plain(value: Any) -> Any:
     """A path of bytes that are no UTF-8, which Parquet does not hold, with these bytes written out."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-
-
-def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    chunk = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

@@ -1,20 +1,20 @@
 """Many images -> a file of predictions and a summary; where labels are at hand, a score."""
 
+import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ssl_zoo.data.names import TEST, part_of
 from ssl_zoo.errors import InputError, between
 from ssl_zoo.runs.confusion import Pairs, of_places
 from ssl_zoo.runs.trained import Trained
 from ssl_zoo.using.images import Images, Item
-from ssl_zoo.using.predictions import Prediction, predictions
-from ssl_zoo.using.sheet import Known, Row, Sheet, has
+from ssl_zoo.using.predictions import Prediction, chunks, predictions
+from ssl_zoo.using.sheet import Known, Row, Sheet, key_of, nothing, place_of
 
 WRITTEN = 1000  # rows that are written at once, at most: what a killed process loses
 
@@ -31,7 +31,7 @@ class Columns(NamedTuple):
         more = [name for k in range(2, self.top + 1) for name in (f"class_{k}", f"probability_{k}")]
         each = [f"p_{name}" for name in classes] if self.every else []
         unsure = [] if self.unsure_below is None else ["unsure"]
-        return ["path", "class", "confidence", "margin", *unsure, *more, *each, "label", "error"]
+        return ["path", "class", "confidence", "margin", *unsure, *more, *each, "label", "trained_on", "error"]
 
     def check(self, classes: Sequence[str]) -> None:
         """Raise InputError where they cannot be had."""
@@ -48,6 +48,7 @@ class Columns(NamedTuple):
         p = found.probabilities
         if p is None:
             return row
+        row["trained_on"] = found.learnt
         first = np.argsort(-p, kind="stable")[: max(2, self.top)]
         row |= {"class": classes[first[0]], "confidence": _short(p[first[0]]), "margin": _short(p[first[0]] - p[first[1]])}
         if self.unsure_below is not None:
@@ -72,6 +73,8 @@ class Summary(NamedTuple):
     unsure: int
     confusion: Pairs | None  # of those whose label is known
     unknown: tuple[str, ...]  # folders that are no class of the net
+    learnt: int | None = 0  # of those whose label is known, images that the net was trained on; None: the model does not say
+    relabelled: int = 0  # images in the file before whose label is another now, and is not in the file
 
 
 def predict_into(
@@ -97,36 +100,47 @@ def predict_into(
         seen: Wraps the images, as a bar does; is told how many there are.
 
     Raises:
-        InputError: Something given cannot be used; or the file holds predictions of another net.
+        InputError: Something given cannot be used; or the file holds predictions of another net, or something else.
+        BusyError: Another process writes the file.
     """
     columns.check(trained.classes)
     trained.check_takes_files()
     images = Images(paths, trained.classes)
-    sheet, known = None, Known(np.empty(0, np.uint64), {}, 0)
-    if out is not None:
-        about = {"model": trained.about.get("digest", ""), "classes": list(trained.classes), "unsure_below": columns.unsure_below}
-        sheet = Sheet(Path(os.path.expanduser(out)), columns.names(trained.classes), about, fresh)
-        known = sheet.begin()
-    tally = _Tally(trained.classes, known)
-    todo = seen(_todo(images, known), sum(1 for _ in _todo(images, known)))
-    for chunk in _chunks(predictions(trained, todo), trained.about["batch"]):
-        rows = [columns.row(found, trained.classes) for found in chunk]
-        tally.add(chunk, rows)
+    with contextlib.ExitStack() as stack:
+        sheet, known = None, nothing()
+        if out is not None:
+            sheet = _sheet(Path(os.path.expanduser(out)), paths, trained, columns, fresh)
+            stack.enter_context(sheet.taken())
+            known = sheet.begin()
+        tally = _Tally(trained, known)
+        todo = seen(_todo(images, known), sum(1 for _ in _todo(images, known)))
+        for chunk in chunks(predictions(trained, todo), min(trained.about["batch"], WRITTEN)):
+            rows = [columns.row(found, trained.classes) for found in chunk]
+            tally.add(chunk, rows)
+            if sheet is not None:
+                sheet.add(rows)
+            show(rows)
+        summary = tally.summary(images, _relabelled(images, known))
         if sheet is not None:
-            sheet.add(rows)
-        show(rows)
-    summary = tally.summary(images)
-    if sheet is not None:
-        sheet.end({"images": summary.images, "errors": summary.errors, "confusion": summary.confusion})
+            sheet.end({"images": summary.images, "errors": summary.errors, "confusion": summary.confusion})
     return summary
+
+
+def _sheet(place: Path, paths: Sequence[str | os.PathLike], trained: Trained, columns: Columns, fresh: bool) -> Sheet:
+    """The file of predictions, which may be none of those that are read."""
+    if place.is_file() and any(os.path.realpath(os.path.expanduser(path)) == os.path.realpath(place) for path in paths):
+        raise InputError(f"'{place}' is what is to be predicted; give another name for the predictions")
+    about = {"model": trained.hash, "temperature": trained.temperature, "classes": list(trained.classes)}
+    return Sheet(place, columns.names(trained.classes), {**about, "unsure_below": columns.unsure_below}, fresh)
 
 
 class _Tally:
     """Counts of what is predicted, on top of what was in the file."""
 
-    def __init__(self, classes: Sequence[str], known: Known):
-        number = {name: k for k, name in enumerate(classes)}
-        self.classes, self.known = len(classes), known
+    def __init__(self, trained: Trained, known: Known):
+        number = {name: k for k, name in enumerate(trained.classes)}
+        self.classes, self.known = len(trained.classes), known
+        self.learnt = known.learnt if trained.knows_what_it_learnt else None
         self.places = Counter({(number[a], number[b]): count for (a, b), count in known.pairs.items()})
         self.count, self.errors, self.unsure, self.first_error = known.rows, 0, known.unsure, ""
 
@@ -136,41 +150,28 @@ class _Tally:
                 self.errors, self.first_error = self.errors + 1, self.first_error or f"'{found.path}': {found.error}"
             elif found.label is not None:
                 self.places[found.label, found.best] += 1
+                self.learnt = None if self.learnt is None else self.learnt + bool(found.learnt)
         self.unsure += sum(bool(row.get("unsure")) for row in rows)
         self.count += len(rows)
 
-    def summary(self, images: Images) -> Summary:
+    def summary(self, images: Images, relabelled: int) -> Summary:
         confusion = of_places(self.classes, self.places) if self.places else None
         unknown = tuple(sorted(images.unknown))
-        return Summary(self.count, self.known.rows, self.errors, self.first_error, self.unsure, confusion, unknown)
-
-
-def trained_on(paths: Sequence[str | os.PathLike], row: Mapping[str, Any]) -> bool:
-    """Return whether some of these images are of the place that the net was trained on, other than its test part."""
-    if row["dataset"] != "folder":
-        return False
-    root = os.path.realpath(os.path.expanduser(row["config"]["data_root"]))
-    for path in paths:
-        place = os.path.realpath(os.path.expanduser(path))
-        inside = os.path.relpath(place, root).split(os.sep)
-        if place == root or (inside[0] != os.pardir and not any(part_of(piece) == TEST for piece in inside)):
-            return True
-    return False
+        of = (self.count, self.known.rows, self.errors, self.first_error, self.unsure, confusion, unknown)
+        return Summary(*of, self.learnt if confusion is not None else 0, relabelled)
 
 
 def _todo(images: Images, known: Known) -> Iterator[Item]:
-    return (item for item in images if not has(known, item.path))
+    return (item for item in images if place_of(known, item.path) is None)
 
 
-def _chunks(found: Iterable[Prediction], size: int) -> Iterator[list[Prediction]]:
-    chunk: list[Prediction] = []
-    for one in found:
-        chunk.append(one)
-        if len(chunk) == min(size, WRITTEN):
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+def _relabelled(images: Images, known: Known) -> int:
+    """How many images in the file have a label now, and another one or none there."""
+    if not known.rows:
+        return 0
+    keys = [np.uint64(key_of(name)) for name in images.classes]
+    places = ((place_of(known, item.path), item.label) for item in images if item.label is not None)
+    return sum(place is not None and known.labels[place] != keys[label] for place, label in places)
 
 
 def _short(value: Any) -> float:

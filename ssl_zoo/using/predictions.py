@@ -23,6 +23,7 @@ class Prediction(NamedTuple):
     label: int | None  # the true class, where it is known
     probabilities: np.ndarray | None  # (K,) float32; None where the image cannot be read
     error: str = ""  # why not
+    learnt: bool | None = None  # whether the net was trained on it, with a label; None: nobody knows
 
     @property
     def best(self) -> int | None:
@@ -44,13 +45,12 @@ def predictions(trained: Trained, items: Iterable[Item]) -> Iterator[Prediction]
         InputError: The net takes images that no file has, or its predictions are not finite.
     """
     trained.check_takes_files()
-    chunks = itertools.batched(items, trained.about["batch"]) if hasattr(itertools, "batched") else _batched(items, trained)
     ahead = 0 if trained.device.type == "cpu" else AHEAD
     with contextlib.ExitStack() as stack:
         pool = ThreadPoolExecutor(cores())
         stack.callback(pool.shutdown, cancel_futures=True)
-        waiting: collections.deque[tuple[tuple[Item, ...], list[Future[Any]]]] = collections.deque()
-        for chunk in chunks:
+        waiting: collections.deque[tuple[list[Item], list[Future[Any]]]] = collections.deque()
+        for chunk in chunks(items, trained.about["batch"]):
             waiting.append((chunk, [pool.submit(_pixels, trained, item) for item in chunk]))
             if len(waiting) > ahead:
                 yield from _of(trained, *waiting.popleft())
@@ -58,10 +58,10 @@ def predictions(trained: Trained, items: Iterable[Item]) -> Iterator[Prediction]
             yield from _of(trained, *waiting.popleft())
 
 
-def _batched(items: Iterable[Item], trained: Trained) -> Iterator[tuple[Item, ...]]:
-    """As itertools.batched, which Python 3.11 has not."""
+def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Yield lists of so many items, and what is left. As itertools.batched, which Python 3.11 has not."""
     going = iter(items)
-    while chunk := tuple(itertools.islice(going, trained.about["batch"])):
+    while chunk := list(itertools.islice(going, size)):
         yield chunk
 
 
@@ -75,12 +75,14 @@ def _pixels(trained: Trained, item: Item) -> np.ndarray | str:
         return str(error)
 
 
-def _of(trained: Trained, chunk: tuple[Item, ...], decoded: list[Future[Any]]) -> Iterator[Prediction]:
+def _of(trained: Trained, chunk: list[Item], decoded: list[Future[Any]]) -> Iterator[Prediction]:
     pixels = [future.result() for future in decoded]
     sound = [image for image in pixels if not isinstance(image, str)]
     found = iter(trained.predict_proba(np.stack(sound)) if sound else ())
+    known = trained.learnt(np.stack(sound)) if sound else None
+    learnt = iter(known.tolist() if known is not None else [None] * len(sound))
     for item, image in zip(chunk, pixels, strict=True):
         if isinstance(image, str):
             yield Prediction(item.path, item.label, None, image)
         else:
-            yield Prediction(item.path, item.label, next(found))
+            yield Prediction(item.path, item.label, next(found), learnt=next(learnt))

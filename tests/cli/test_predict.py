@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -52,9 +53,21 @@ def test_a_file_is_scored_and_gone_on_with(made, capsys):
 
 def test_what_was_trained_on_is_said(made, capsys):
     assert predict.main(["run", "photos", "--out", "all.jsonl", "--device", "cpu"]) == 0
-    assert "WARNING: some of these images were trained on" in capsys.readouterr().err
+    said = "WARNING: 24 of the 39 labelled images were trained on with their label: the score counts what was learnt by heart"
+    assert said in capsys.readouterr().err
     assert predict.main(["run", "photos/test", "--out", "test.jsonl", "--device", "cpu"]) == 0
     assert "WARNING" not in capsys.readouterr().err
+
+
+def test_labels_that_became_known_are_said(made, capsys):
+    Path("t.csv").write_text("path,label\nphotos/test/ant/0.jpg,\n")
+    assert predict.main(["run", "t.csv", "--out", "t-out.csv", "--device", "cpu"]) == 0
+    Path("t.csv").write_text("path,label\nphotos/test/ant/0.jpg,ant\n")
+    assert predict.main(["run", "t.csv", "--out", "t-out.csv", "--device", "cpu"]) == 0
+    assert "WARNING: 1 image has another label now, or had none when it was predicted" in capsys.readouterr().err
+    assert predict.main(["run", "t.csv", "--out", "t-out.csv", "--device", "cpu", "--fresh"]) == 0
+    said = capsys.readouterr()
+    assert "WARNING" not in said.err and "1 labelled image)" in said.out
 
 
 @pytest.mark.parametrize(
@@ -66,6 +79,7 @@ def test_what_was_trained_on_is_said(made, capsys):
         (["run", "photos", "--top", "9"], "top = 9 is out of range"),
         (["run", "photos", "--out", "photos"], "'photos' is a folder"),
         (["run", "photos", "--device", "cuda:9"], "cuda:9"),
+        (["run", "photos", "--device", "cuda"], "use --device cpu"),
         (["run", "photos", "--output", "x.csv"], "did you mean --out x.csv?"),
     ],
 )

@@ -192,6 +192,11 @@ def rewritten(path, change=lambda about: None, tensors=lambda found: None):
     return "changed.safetensors"
 
 
+def first(tensors):
+    """The name of a tensor of the net."""
+    return next(name for name in tensors if name.startswith("net."))
+
+
 BROKEN = {
     "another version": (
         lambda a: a.update(format=99),
@@ -209,10 +214,10 @@ BROKEN = {
     "no scale": (lambda a: a["images"]["input"].pop("scale"), None, "how its images are normalised does not fit"),
     "a scale of nothing": (lambda a: a["images"]["input"].update(scale=[0.0]), None, "how its images are normalised does not"),
     "an unknown input": (lambda a: a["images"]["input"].update(kind="eval"), None, "how its images are normalised"),
-    "a tensor too few": (None, lambda t: t.pop(next(iter(t))), "do not fit the net 'smallnet'"),
+    "a tensor too few": (None, lambda t: t.pop(first(t)), "do not fit the net 'smallnet'"),
     "a tensor too many": (None, lambda t: t.update({"net.x": torch.zeros(1)}), "do not fit the net 'smallnet'"),
-    "another type": (None, lambda t: t.update({next(iter(t)): next(iter(t.values())).double()}), "do not fit the net"),
-    "another shape": (None, lambda t: t.update({next(iter(t)): torch.zeros(1, 2)}), "do not fit the net 'smallnet'"),
+    "another type": (None, lambda t: t.update({first(t): t[first(t)].double()}), "do not fit the net"),
+    "another shape": (None, lambda t: t.update({first(t): torch.zeros(1, 2)}), "do not fit the net 'smallnet'"),
 }
 
 

@@ -62,7 +62,7 @@ def model_file(path: Path, net="smallnet", options=None, shape=(16, 16, 3), kind
     settings = {"nets": {net: options or {}}, "evaluation": {"batch": 16}, "dataset": "arrays", "datasets": {"arrays": {}}}
     row = {"net": net, "algorithm": "supervised", "dataset": "arrays", "config": settings}
     calibration = uncalibrated("") | {"temperature": temperature}
-    write_model(path, row, made.state_dict(), normalisation, data, calibration)
+    write_model(path, row, made.state_dict(), normalisation, data, calibration, np.arange(0))
     if config is not None:
         model = read_model(path)
         model.about["row"]["config"] |= {"data_root": "data", **config}

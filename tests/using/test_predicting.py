@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 from PIL import Image
 
 import ssl_zoo
-from ssl_zoo.errors import InputError
+from ssl_zoo.data.labels import FORMULA, guarded, unguarded
+from ssl_zoo.errors import BusyError, InputError
 from ssl_zoo.runs.confusion import accuracy, images_in
+from ssl_zoo.runs.model import read_model, write_again
 from ssl_zoo.using import predicting
 from ssl_zoo.using.images import Images, Item
-from ssl_zoo.using.predicting import Columns, predict_into, trained_on
+from ssl_zoo.using.predicting import Columns, predict_into
 from ssl_zoo.using.predictions import AHEAD, predictions
 from tests.using.trained import CLASSES, photos, put, train
 
@@ -45,7 +48,7 @@ def test_the_run_s_accuracy_comes_out_again(made, trained, tmp_path):
     assert accuracy(found.confusion) == row["accuracy"] and found.confusion == row["confusion"]
     assert (found.images, found.before, found.errors, found.unknown) == (15, 0, 0, ())
     about = json.loads((tmp_path / "p.csv.about.json").read_text())
-    assert about["confusion"] == row["confusion"] and about["model"] == trained.about["digest"] and about["images"] == 15
+    assert about["confusion"] == row["confusion"] and about["model"] == trained.hash and about["images"] == 15
 
 
 def test_rows_say_what_the_net_says(made, trained, tmp_path):
@@ -138,7 +141,7 @@ def test_a_file_belongs_to_one_net_and_its_columns(made, trained, tmp_path, monk
     assert out.read_bytes() == before
     assert predict_into(other, images, out, fresh=True).before == 0
     (tmp_path / "mine.csv").write_text("path,label\n")
-    with pytest.raises(InputError, match=r"mine.csv' is no file of predictions; give another name"):
+    with pytest.raises(InputError, match=r"mine.csv' is there, and is no file of predictions; give another name"):
         predict_into(trained, images, tmp_path / "mine.csv")
     assert (tmp_path / "mine.csv").read_text() == "path,label\n"
 
@@ -203,10 +206,129 @@ def test_links_in_a_circle_end(tmp_path):
     assert len([*Images([tmp_path], CLASSES)]) == 1
 
 
-def test_images_that_were_trained_on_are_known(made, trained, tmp_path):
-    row = trained.about["row"]
-    for place, wanted in (("", True), ("train", True), ("train/ant/0.png", True), ("test", False), ("../other", False)):
-        assert trained_on([made / "photos" / place], row) is wanted, place
+def test_images_that_were_trained_on_are_known(made, trained, tmp_path, monkeypatch):
+    """By their pixels, wherever they lie and whatever they are called; also when the file is gone on with."""
+    labels = [path.stem for path in sorted((made / "photos/train/ant").iterdir())]
+    shutil.copytree(made / "photos", tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text("path,label\n" + "".join(f"moved/train/ant/{name}.png,ant\n" for name in labels))
+    for places, wanted in ((["moved"], 24), (["t.csv"], 8), (["moved/test"], 0), (["moved/test", "moved/train"], 24)):
+        assert predict_into(trained, places).learnt == wanted, places
+    predict_into(trained, ["moved/train"], "p.csv")
+    found = predict_into(trained, ["moved"], "p.csv")
+    assert (found.before, found.learnt, images_in(found.confusion)) == (24, 24, 39)
+    assert {row["trained_on"] for row in read("p.csv") if "/train/" in row["path"]} == {"True"}
+    assert {row["trained_on"] for row in read("p.csv") if "/test/" in row["path"]} == {"False"}
+    model = read_model(made / "run/model.safetensors")
+    write_again(Path("old.safetensors"), model._replace(learnt=None))
+    old = ssl_zoo.load("old.safetensors", "cpu")
+    assert predict_into(old, ["moved/test"], "old.csv").learnt is None
+    assert {row["trained_on"] for row in read("old.csv")} == {""}
+    write_again(Path("odd.safetensors"), model._replace(learnt=model.learnt.float()))
+    with pytest.raises(InputError, match="is damaged: its learnt is not what it should be"):
+        ssl_zoo.load("odd.safetensors", "cpu")
+
+
+def test_what_is_there_and_is_no_file_of_predictions_is_not_written_over(made, trained, tmp_path, monkeypatch):
+    """With `fresh` neither, which is for predictions."""
+    monkeypatch.chdir(tmp_path)
+    table = f"path,label\n{made}/photos/test/ant/0.jpg,ant\n"
+    Path("labels.csv").write_text(table)
+    for fresh in (False, True):
+        with pytest.raises(InputError, match=r"'labels.csv' is what is to be predicted; give another name for the predictions"):
+            predict_into(trained, ["labels.csv"], "labels.csv", fresh=fresh)
+        with pytest.raises(InputError, match=r"'labels.csv' is there, and is no file of predictions; give another name$"):
+            predict_into(trained, [made / "photos/test"], "labels.csv", fresh=fresh)
+    Path("labels.csv.about.json").write_text('["of another program"]')
+    with pytest.raises(InputError, match="is no file of predictions"):
+        predict_into(trained, [made / "photos/test"], "labels.csv", fresh=True)
+    assert Path("labels.csv").read_text() == table
+
+
+def test_one_process_writes_a_file_at_a_time(made, trained, tmp_path):
+    out = tmp_path / "p.csv"
+
+    def again(rows):
+        with pytest.raises(BusyError, match=r"another process writes '.*p.csv'; wait for it, or give another name"):
+            predict_into(trained, [made / "photos/test"], out)
+        tried.append(len(rows))
+
+    tried = []
+    predict_into(trained, [made / "photos/test"], out, show=again)
+    assert tried and len(read(out)) == 15 and {path.name for path in tmp_path.iterdir()} == {"p.csv", "p.csv.about.json"}
+
+
+@pytest.mark.parametrize("cut", ["newline", "header", "everything", "half a row"])
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_wherever_a_file_was_cut_it_is_made_whole(made, trained, tmp_path, ending, cut):
+    whole, out = tmp_path / f"w.{ending}", tmp_path / f"p.{ending}"
+    for place in (whole, out):
+        predict_into(trained, [made / "photos/test/ant"], place)
+    content = out.read_bytes()
+    out.write_bytes(content[: {"newline": -1, "header": 9, "everything": 0, "half a row": -30}[cut]])
+    predict_into(trained, [made / "photos/test/ant"], out)
+    assert out.read_bytes() == content == whole.read_bytes()
+    if ending == "csv":
+        out.write_text("path,label\n1,2\n")
+        with pytest.raises(InputError, match="has another header than predictions; `fresh=True` writes it anew"):
+            predict_into(trained, [made / "photos/test/ant"], out)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_odd_names_are_found_again(trained, tmp_path, monkeypatch, ending):
+    pytest.importorskip("pyarrow") if ending == "parquet" else None
+    monkeypatch.chdir(tmp_path)
+    for name in ("a\rb.png", "a\udcff.png", "=c.png", "d\ne.png", "-f.png", "'g.png", " h.png", "i,j.png", 'k"l.png'):
+        Image.new("RGB", (16, 16)).save(name)
+    for place in (".", Path("."), tmp_path.name and "../" + tmp_path.name):
+        out = f"p-{len(str(place))}.{ending}"
+        assert predict_into(trained, [place], out).images == 9
+        again = predict_into(trained, [place], out)
+        assert (again.images, again.before) == (9, 9), place
+
+
+def test_labels_that_became_known_are_said(made, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [f"{made}/photos/test/{name}/0.jpg" for name in ("ant", "bee", "cat")]
+    Path("t.csv").write_text("path,label\n" + "".join(f"{name},\n" for name in names))
+    assert predict_into(trained, ["t.csv"], "p.csv").relabelled == 0
+    Path("t.csv").write_text(f"path,label\n{names[0]},ant\n{names[1]},bee\n{names[2]},\n")
+    found = predict_into(trained, ["t.csv"], "p.csv")
+    assert (found.before, found.relabelled, found.confusion) == (3, 2, None)
+    found = predict_into(trained, ["t.csv"], "p.csv", fresh=True)
+    assert (found.before, found.relabelled, images_in(found.confusion)) == (0, 0, 2)
+    Path("t.csv").write_text(f"path,label\n{names[0]},cat\n{names[1]},bee\n{names[2]},\n")
+    assert predict_into(trained, ["t.csv"], "p.csv").relabelled == 1
+
+
+def test_a_damaged_parquet_file_is_named(made, trained, tmp_path):
+    pytest.importorskip("pyarrow")
+    out = tmp_path / "p.parquet"
+    predict_into(trained, [made / "photos/test/ant"], out)
+    out.write_bytes(b"")
+    with pytest.raises(InputError, match=r"p.parquet' is damaged .*; `fresh=True` writes it anew"):
+        predict_into(trained, [made / "photos/test/ant"], out)
+    assert predict_into(trained, [made / "photos/test/ant"], out, fresh=True).images == 5
+
+
+def test_an_image_that_is_given_twice_is_predicted_once(made, trained, tmp_path):
+    root = made / "photos/test"
+    for places in ([root, root], [root, root / "ant"], [root / "ant/0.jpg", root], [root, f"{root}/../test"]):
+        assert predict_into(trained, places).images == 15
+    assert predict_into(trained, [root / "ant", root / "bee"]).images == 10
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_is_no_image(trained, tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    found = predict_into(trained, [tmp_path])
+    assert found.errors == 1 and found.first_error.endswith("x.png': no plain file")
+
+
+def test_a_class_that_looks_guarded_comes_back():
+    for name in ("=x", "'=x", "''=x", "'x", "x", "-", "'", "@"):
+        assert unguarded(guarded(name)) == name and not guarded(name).startswith(FORMULA)
+    assert len({guarded(name) for name in ("=x", "'=x", "''=x")}) == 3
 
 
 def test_another_size_is_an_error_of_that_image(tmp_path, monkeypatch):
