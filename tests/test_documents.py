@@ -114,7 +114,7 @@ def generated(place: str) -> str:
     if name.endswith(".json"):
         found = json.loads((ROOT / name).read_text())
         made = {"speed": timing.brief if brief else timing.markdown, "scale": scale.markdown, "estimator": estimator.markdown}
-        return made[Path(name).stem](found)
+        return made[Path(name).stem.partition("-")[0]](found)
     if Path(name).stem.startswith(("ladder-", "rungs")):
         return ladders.markdown(ladders.sound(ladders.read_rows(ROOT / name)))
     tables, said = make_tables(results.read_rows([ROOT / name]))

@@ -88,7 +88,7 @@ def _predicting(measured: list[dict[str, Any]]) -> list[str]:
         )
     first = measured[0]
     height, width = first["size"]
-    return [*lines, "", f"The files are {first['files']:,} JPEG photos of {width:,} x {height:,} pixels.", ""]
+    return [*lines, "", f"The files are {first['files']:,} JPEG photos of {width:,} x {height:,} pixels."]
 
 
 def _sentences(found: dict[str, Any]) -> list[str]:

@@ -132,7 +132,7 @@ def write_model(
 
 
 def marks(images: Iterable[np.ndarray]) -> np.ndarray:
-    """Return numbers, (n,) int64, that are equal for images (H, W, C) uint8 of the same pixels, and else hardly ever."""
+    """Return numbers, (n,) int64: the same for images (H, W, C) uint8 of the same pixels, hardly ever for others."""
     return np.frombuffer(b"".join(content[:8] for content in contents(images)), dtype="<i8").astype(np.int64)
 
 

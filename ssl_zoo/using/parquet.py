@@ -27,8 +27,8 @@ def to_parquet(rows: Iterable[Mapping[str, Any]] | None, path: Path, columns: Se
     Args:
         rows: By column; None: only see whether it can be done.
         path: Of the file.
-        columns: Names. Text are path, class, label, error and class_K; unsure and trained_on are truth values; others are
-            numbers.
+        columns: Names. Text are path, class, label, error and class_K; unsure and trained_on are truth values; all
+            others are numbers.
 
     Raises:
         InputError: pyarrow is not there.
