@@ -379,20 +379,42 @@ def test_cells_are_no_formulas_and_come_back_as_they_were(made, tmp_path):
     assert again.classes == tuple(sorted(names)) and np.bincount(again.labels[again.labels >= 0]).tolist() == [8, 8, 8]
 
 
-@pytest.mark.parametrize(("name", "message"), [("two\nlines.png", "has a line break in it"), ("\udcff.png", "is not UTF-8")])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("two\nlines.png", "has a line break in it"),
+        ("two\rlines.png", "has a line break in it"),
+        ("\udcff.png", "is not UTF-8"),
+        ("space.png\u3000", "ends with a space"),
+    ],
+)
 def test_a_name_that_a_table_cannot_hold_is_refused(made, tmp_path, name, message):
     put(tmp_path / "new", 2, 90)
     shutil.copy("new/0.png", Path("new", name))
     with pytest.raises(InputError, match=f"the name of .* {message}, which a table of labels cannot hold; rename") as caught:
-        label_next(made / "run", 2, "next", images=["new"], device="cpu")
+        label_next(made / "run", 2, "next", images=["new", Path("new", name)], device="cpu")
     assert str(caught.value).isprintable() and not Path("next").exists()
 
 
+def test_a_name_with_any_other_character_comes_back(made, tmp_path):
+    """Those that Python splits lines at, or takes for space, are no lines and no space of a table."""
+    put(tmp_path / "tree/next", 1, 90)
+    odd = [chr(code) for code in range(1, 0x3100) if len(f"a{chr(code)}b".splitlines()) > 1 or chr(code).isspace()]
+    names = {f"{mark}{place}{mark}.png" for place, mark in enumerate(odd) if mark not in "\n\r"}
+    assert len(names) > 20
+    for name in names:
+        shutil.copy("tree/next/0.png", Path("tree/next", name))
+    found = label_next(made / "run", 2, "tree/next", images=["tree/next"], device="cpu")
+    again = DATASETS.create("folder", found.table, image_size=16)
+    assert names <= {Path(name).name for name in again.names}
+
+
 def test_a_class_that_a_table_would_not_give_back_is_refused(made, tmp_path):
-    for name in ("NaN", "'=x"):
-        train(photos(tmp_path / name, names=("a", name)), tmp_path / f"run {name}")
-        with pytest.raises(InputError, match=f"a table of labels cannot name the class '{name}'; train with another name"):
-            label_next(f"run {name}", 2, "next", device="cpu")
+    odd = (("NaN", "NaN"), ("'=x", "'=x"), ("a\rb", "a b"), ("a\nb", "a b"), ("\udcff", r"\\udcff"))
+    for k, (name, said) in enumerate(odd):
+        train(photos(tmp_path / f"photos {k}", names=("a", name)), tmp_path / f"run {k}")
+        with pytest.raises(InputError, match=f"a table of labels cannot name the class '{said}'; train with another name"):
+            label_next(f"run {k}", 2, "next", device="cpu")
 
 
 def test_images_that_were_moved(made, tmp_path):
