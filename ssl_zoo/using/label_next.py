@@ -23,7 +23,7 @@ from ssl_zoo.settings import RunSettings
 from ssl_zoo.using.candidates import Candidates, of_files, of_run
 from ssl_zoo.using.contact import Picture, write_contact_sheet
 from ssl_zoo.using.images import Item
-from ssl_zoo.using.own_data import FILES, own_data, own_files, settings_of
+from ssl_zoo.using.own_data import FILES, own_data, own_files, refuse_own, settings_of
 from ssl_zoo.using.to_label import TABLE, Entry, check_classes, entries_of, refuse_to_lose, table_of
 
 POOL = 10  # images of the pool, for each that is wanted
@@ -152,8 +152,8 @@ def label_next(
         seen: Wraps images that are read, as a bar does; is told how many there are.
 
     Raises:
-        InputError: The run is not finished, its data are gone, there is no image without a label, or labels that
-            somebody has written would be lost.
+        InputError: The run is not finished, its data are gone, there is no image without a label, or what would be
+            written over are labels that somebody has written, or the run's own table.
     """
     between("count", count, 1)
     folder = _folder(out)
@@ -161,6 +161,7 @@ def label_next(
     check_classes(trained.classes)
     settings = settings_of(trained.about["row"], data_root)
     look_at_place(settings, folder)
+    refuse_own(folder / TABLE, trained.about["row"], settings)
     inputs, entries = _own(trained, settings)
     if images:
         found = of_files(trained, images, {entry.path: entry for entry in entries}, seen)

@@ -53,6 +53,24 @@ def own_data(row: Mapping[str, Any], settings: RunSettings) -> Inputs:
     return inputs
 
 
+def refuse_own(table: Path, row: Mapping[str, Any], settings: RunSettings) -> None:
+    """Refuse to write over a table that a run was trained on.
+
+    Args:
+        table: What would be written.
+        row: Of the run.
+        settings: Of the run, with its data where they are now.
+
+    Raises:
+        InputError: It is that table.
+    """
+    labels_file = settings.datasets[settings.dataset].get("labels_file")
+    roots = [os.path.expanduser(root) for root in (row["config"]["data_root"], settings.data_root)]
+    own = roots if labels_file is None else [os.path.join(root, os.path.expanduser(labels_file)) for root in (*roots, "")]
+    if os.path.realpath(table) in map(os.path.realpath, own):
+        raise InputError(f"the run was trained on '{table}' and needs it, as when it is reported; choose another folder")
+
+
 def own_files(settings: RunSettings, inputs: Inputs) -> list[str]:
     """Return the absolute path of each image: of the training set, then of the test set.
 

@@ -53,7 +53,8 @@ def test_the_loop_of_the_page(capsys):
         assert main([name, *words]) == 0, capsys.readouterr().err
         said = capsys.readouterr().out
         if name == "label-next" and "--images" not in words:
-            fill_in(("ant", "dog") if "runs/mine" in words else ("cat", "dog"))
+            table = f"{words[words.index('--out') + 1]}/labels.csv"
+            fill_in(("ant", "dog") if "runs/mine" in words else ("cat", "dog"), table)
         elif name == "run":
             out = words[words.index("--out") + 1]
             rows[out] = json.loads(Path(out, "result.json").read_text())
@@ -64,6 +65,9 @@ def test_the_loop_of_the_page(capsys):
     assert first["classes"] == ["ant", "bee", "cat"] and second["classes"] == ["ant", "bee", "cat", "dog"]
     assert sum(first["confusion"]["count"]) == sum(second["confusion"]["count"]) and len(second["initial"]) == 32
     assert said.startswith("all 5 images without a label")  # the last command of the page: of other images
+    assert main(["report", "runs/mine-2", "--device", "cpu"]) == 0  # its data are what they were
+    assert label_next.main(["runs/mine-2", "--device", "cpu"]) == 2  # into next/, unless said otherwise
+    assert capsys.readouterr().err.endswith("next/labels.csv' and needs it, as when it is reported; choose another --out\n")
 
 
 def test_the_command_that_is_printed_goes_on_with_the_run_s_settings(capsys):

@@ -264,13 +264,33 @@ def test_labels_that_somebody_has_written_are_not_lost(made, tmp_path):
         shutil.copy("other/labels.csv", found.table)
     labelled(found.table, 2)
     train(found.table, tmp_path / "second", initial=str(made / "run"))
-    label_next("second", 4, "next", device="cpu")  # which knows them
-    rows, _ = table(found.table)
+    with pytest.raises(InputError, match=r"the run was trained on '.*/next/labels.csv' and needs it"):
+        label_next("second", 4, "next", device="cpu")
+    shutil.copytree("next", "copy")
+    again = label_next("second", 4, "copy", device="cpu")  # which knows them
+    rows, _ = table(again.table)
     assert sum(row["label"] == "bee" and row["split"] == "train" for row in rows) == 8 + 2
     assert [row["label"] for row in rows[:4]] == [""] * 4
-    assert label_next("second", 4, "next", device="cpu").candidates == 15  # it was trained on the table, which is the same
+    assert label_next("second", 4, "copy", device="cpu").candidates == 15  # the run is what it was
     with pytest.raises(InputError, match="that the run does not know"):
         label_next(made / "run", 4, "next", device="cpu")
+
+
+@pytest.mark.parametrize("labels_file", [None, "labels.csv", "next/labels.csv"])
+def test_the_run_s_own_table_is_not_written_over(made, tmp_path, labels_file):
+    """However it was named, and wherever it is now."""
+    found = label_next(made / "run", 4, "next", device="cpu")
+    root = found.table if labels_file is None else found.table.parent
+    train(root, tmp_path / "second", **({} if labels_file is None else {"datasets.folder.labels_file": labels_file}))
+    Path("link").symlink_to("next")
+    for out in ("next", "link", tmp_path / "next"):
+        with pytest.raises(InputError, match=r"the run was trained on '.*'.*; choose another folder"):
+            label_next("second", 4, out, device="cpu")
+    shutil.copytree("next", "moved")
+    shutil.copy(found.table, "moved/labels.csv")
+    with pytest.raises(InputError, match="the run was trained on"):
+        label_next("second", 4, "next", data_root="moved/labels.csv" if labels_file is None else "moved", device="cpu")
+    assert label_next("second", 4, "other", device="cpu").candidates == 17
 
 
 @pytest.mark.parametrize(
