@@ -54,7 +54,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "provenance": {""},
     "plugins": {"algorithms", "data", "nets", "trials", "registry", "errors"},
     "runs": {"runs", "algorithms.base", "batch", "ema", "ranks", "seeds", "errors", "trials", *RUN},
-    "using": {"using", "runs", "data", "device", "registry", "files", "config", "settings", "errors"},
+    "using": {"using", "runs", "data", "device", "registry", "files", "config", "recipes", "settings", "errors"},
     "using.report": {  # a page of what is known, so also of tables
         *("", "using", "runs", "data", "tables", "config", "recipes", "settings", "files", "errors"),
     },

@@ -100,21 +100,22 @@ def _cell(path: str, near: Path | None) -> str:
     return f"./{beside}" if beside.startswith((*FORMULA, "~")) or beside[0].isspace() else beside
 
 
-def refuse_to_lose(table: Path, entries: Iterable[Entry], beside: Path) -> None:
+def refuse_to_lose(table: Path, entries: Iterable[Entry], beside: Sequence[Path]) -> None:
     """Refuse to write over labels that somebody has written and no run was trained on.
 
     Args:
         table: What would be written over, if it is there.
         entries: What would be written.
-        beside: A file that would be written with it.
+        beside: Files that would be written with it.
 
     Raises:
         InputError: It is there, and is no such table, or has other labels; or what is beside it is there alone.
     """
     way_out = "choose another folder"
     if not table.exists():
-        if beside.exists():
-            raise InputError(f"'{beside}' is there, and no {table.name} with it; {way_out}")
+        alone = next((place for place in beside if place.exists()), None)
+        if alone is not None:
+            raise InputError(f"'{alone}' is there, and no {table.name} with it; {way_out}")
         return
     first = table.read_text(encoding="utf-8-sig", errors="replace").partition("\n")[0]
     if first.replace(";", ",").replace("\t", ",").strip() != ",".join(COLUMNS):

@@ -188,10 +188,8 @@ def test_the_same_call_gives_the_same_files(made, tmp_path):
     label_next(made / "run", 4, "a/next", device="cpu")
     label_next(made / "run/model.safetensors", 4, "a/again", device="cpu")
     before = {path.name: path.read_bytes() for path in Path("a/next").iterdir()}
-    assert before == {path.name: path.read_bytes() for path in Path("a/again").iterdir()} and {*before} == {
-        "contact.html",
-        "labels.csv",
-    }
+    assert before == {path.name: path.read_bytes() for path in Path("a/again").iterdir()}
+    assert {*before} == {"contact.html", "labels.csv", "recipe.yaml"}
     label_next(made / "run", 4, "a/next", device="cpu")
     assert before == {path.name: path.read_bytes() for path in Path("a/next").iterdir()}
 
@@ -303,6 +301,7 @@ def test_the_run_s_own_table_is_not_written_over(made, tmp_path, labels_file):
         ),
         ("labels.csv", "\xff\x00", "labels.csv' is there, and is no table of images"),
         ("contact.html", "mine", "contact.html' is there, and no labels.csv with it; choose another folder"),
+        ("recipe.yaml", "mine", "recipe.yaml' is there, and no labels.csv with it; choose another folder"),
     ],
 )
 def test_what_is_no_such_file_is_not_written_over(made, name, text, message):
