@@ -120,7 +120,7 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "ladders": set(),
     "provenance": set(),
     "plugins": set(),
-    "runs": {"torch", "numpy", "filelock", "safetensors", "sklearn"},
+    "runs": {"torch", "numpy", "filelock", "safetensors", "scipy"},
     "using": {"torch", "numpy", "pyarrow", "sklearn", "PIL", "onnx", "onnxruntime"},
     "using.report": {"numpy", "PIL", "cleanlab"},
     "sweeps": {"torch", "tqdm", "ray", "cloudpickle"},
