@@ -119,6 +119,8 @@ def words(run: Path, recipe: Path, table: Path, plugged: Sequence[str] = ()) -> 
 
 def next_to(folder: Path) -> Path:
     """Return the folder of the run that comes after one: the first of NAME-2, NAME-3, ... that is not there."""
+    if re.fullmatch(r"fold-\d+", Path(os.path.realpath(folder)).name):
+        folder /= ".."  # of the run in folds: beside them it would be one of these
     parent, name = folder.parent, folder.name
     if name in ("", ".."):  # of the folder one is in, or of one that holds it
         real = Path(os.path.realpath(folder))

@@ -199,8 +199,12 @@ def test_the_printed_command_names_a_folder_that_is_free(monkeypatch):
         *("runs/mine-4", "runs/mine-4", "runs/other-2"),
     ]
     monkeypatch.chdir("runs")
+    Path("cf/fold-1").mkdir(parents=True)
+    assert [str(next_to(Path("cf", name))) for name in ("fold-0", "fold-1")] == ["cf-2"] * 2
     words = label_next.words(Path("-x"), Path("-n/recipe.yaml"), Path("-n/labels.csv"))
     assert words[1::2] == ["./-n/recipe.yaml", "./-n/labels.csv", "./-x", "./-x-2"]
+    monkeypatch.chdir("cf/fold-1")
+    assert str(next_to(Path())) == "../../cf-2"
 
 
 def test_what_is_said_of_all_and_of_one(capsys):
