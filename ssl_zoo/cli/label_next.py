@@ -10,11 +10,12 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ssl_zoo import plugins
+from ssl_zoo.cli.bar import bar
 from ssl_zoo.cli.parser import Parser, command, description, path
 from ssl_zoo.errors import one_line, shown
 
@@ -44,16 +45,9 @@ def parser(prog: str = "label_next.py") -> Parser:
 
 def choose(flags: argparse.Namespace, prog: str) -> int:
     """Choose, and say what to do next."""
-    from tqdm import tqdm
-
     from ssl_zoo.using.label_next import label_next
 
     plugins.load(flags.plugin)
-
-    def bar(items: Iterable[Any], count: int) -> Iterable[Any]:
-        pause = 0.1 if sys.stderr.isatty() else 10.0  # a log file wants few lines
-        return tqdm(items, total=count, desc="predicting", unit="image", delay=1, mininterval=pause)
-
     given = {"images": flags.images, "data_root": flags.data_root, "device": flags.device}
     found = label_next(flags.run, flags.count, flags.out, **given, seen=bar)
     for line in (*summary(found), *what_next(found, flags, f"{prog.rpartition(' ')[0] or 'ssl-zoo'} run")):
