@@ -54,7 +54,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "provenance": {""},
     "plugins": {"algorithms", "data", "nets", "trials", "registry", "errors"},
     "runs": {"runs", "algorithms.base", "batch", "ema", "ranks", "seeds", "errors", "trials", *RUN},
-    "using": {"using", "runs", "data", "device", "registry", "files", "config", "settings", "errors"},
+    "using": {"using", "runs", "data", "device", "registry", "files", "config", "recipes", "settings", "errors"},
     "using.report": {  # a page of what is known, so also of tables
         *("", "using", "runs", "data", "tables", "config", "recipes", "settings", "files", "errors"),
     },
@@ -120,7 +120,7 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "ladders": set(),
     "provenance": set(),
     "plugins": set(),
-    "runs": {"torch", "numpy", "filelock", "safetensors", "sklearn"},
+    "runs": {"torch", "numpy", "filelock", "safetensors", "scipy"},
     "using": {"torch", "numpy", "filelock", "pyarrow", "sklearn", "PIL", "onnx", "onnxruntime"},
     "using.report": {"numpy", "PIL", "cleanlab"},
     "sweeps": {"torch", "tqdm", "ray", "cloudpickle"},

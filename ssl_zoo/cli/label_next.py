@@ -1,22 +1,23 @@
 """Which images to label next: ssl-zoo label-next runs/mine --count 20 --out next
 
 Of the run's images without a label those are chosen of which its net is least sure, and that are not alike. --out gets
-contact.html, a sheet to look at, and labels.csv, a table of all images of the run: write classes into its column label,
-and train on it.
+contact.html, a sheet to look at, labels.csv, a table of all images of the run, and recipe.yaml, its settings: write
+classes into the table's column label, and train on it.
 """
 
 import argparse
+import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ssl_zoo import plugins
+from ssl_zoo.cli.bar import bar
 from ssl_zoo.cli.parser import Parser, command, description, path
 from ssl_zoo.errors import one_line, shown
-from ssl_zoo.settings import RunSettings
 
 KNOWN = ("count", "out", "images", "data_root", "fresh")
 CLASSES = 12  # in a line
@@ -27,9 +28,7 @@ def parser(prog: str = "label_next.py") -> Parser:
     p = Parser(prog=prog, description=description(__doc__, prog), formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("run", type=path, metavar="RUN", help="a run's folder, or its model.safetensors")
     p.add_argument("--count", type=int, default=20, metavar="N", help="how many images; 20 unless said otherwise")
-    p.add_argument(
-        "--out", type=path, default=Path("next"), metavar="DIR", help="gets the two files; next/ unless said otherwise"
-    )
+    p.add_argument("--out", type=path, default=Path("next"), metavar="DIR", help="gets the files; next/ unless said otherwise")
     p.add_argument(
         "--images",
         type=path,
@@ -46,16 +45,9 @@ def parser(prog: str = "label_next.py") -> Parser:
 
 def choose(flags: argparse.Namespace, prog: str) -> int:
     """Choose, and say what to do next."""
-    from tqdm import tqdm
-
     from ssl_zoo.using.label_next import label_next
 
     plugins.load(flags.plugin)
-
-    def bar(items: Iterable[Any], count: int) -> Iterable[Any]:
-        pause = 0.1 if sys.stderr.isatty() else 10.0  # a log file wants few lines
-        return tqdm(items, total=count, desc="predicting", unit="image", delay=1, mininterval=pause)
-
     given = {"images": flags.images, "data_root": flags.data_root, "device": flags.device}
     found = label_next(flags.run, flags.count, flags.out, **given, seen=bar)
     for line in (*summary(found), *what_next(found, flags, f"{prog.rpartition(' ')[0] or 'ssl-zoo'} run")):
@@ -101,46 +93,47 @@ def what_next(found: Any, flags: argparse.Namespace, run: str) -> Iterator[str]:
         f"write classes into the column label of {one_line(str(flags.out / found.table.name))}: "
         f"{', '.join(names[:CLASSES])}{' and more' if len(names) > CLASSES else ''}, or a new one; then"
     )
-    yield f"    {run} {shlex.join(words(flags.run, flags.out / found.table.name, found.settings))}"
+    recipe, table = flags.out / found.recipe.name, flags.out / found.table.name
+    yield f"    {run} {shlex.join(words(flags.run, recipe, table, flags.plugin))}"
 
 
-def words(run: Path, table: Path, settings: RunSettings) -> list[str]:
+def words(run: Path, recipe: Path, table: Path, plugged: Sequence[str] = ()) -> list[str]:
     """Return the words of the command that goes on with the new labels: as the run was, but for what the table says.
 
     Args:
         run: Its folder, or its model.
+        recipe: Its settings.
         table: Of labels.
-        settings: Of the run.
+        plugged: Plug-ins.
     """
-    folder = run if run.is_dir() else run.parent
-    recipe = folder / "config.yaml"
-    given = ["--recipe", str(recipe)] if recipe.is_file() and settings.dataset == "folder" else ["--net", settings.net]
-    given += ["--data-root", str(table)]
-    if len(given) == 4 and given[0] == "--recipe":
-        given += list(_other(settings))
-    return [*given, "--from", str(run), "--out", f"{folder.parent / counted_up(folder.name)}"]
+    given = {"--recipe": recipe, "--data-root": table, "--from": run, "--out": next_to(run if run.is_dir() else run.parent)}
+    pairs = [*(("--plugin", name) for name in plugged), *((name, _word(place)) for name, place in given.items())]
+    return [word for pair in pairs for word in pair]
+
+
+def next_to(folder: Path) -> Path:
+    """Return the folder of the run that comes after one: the first of NAME-2, NAME-3, ... that is not there."""
+    if re.fullmatch(r"fold-\d+", Path(os.path.realpath(folder)).name):
+        folder /= ".."  # of the run in folds: beside them it would be one of these
+    parent, name = folder.parent, folder.name
+    if name in ("", ".."):  # of the folder one is in, or of one that holds it
+        real = Path(os.path.realpath(folder))
+        parent, name = Path(os.path.relpath(real.parent)), real.name or "run"
+    after = parent / counted_up(name)
+    while os.path.lexists(after):
+        after = after.with_name(counted_up(after.name))
+    return after
+
+
+def _word(place: Path) -> str:
+    """A path that is no flag."""
+    return f"./{place}" if str(place).startswith("-") else str(place)
 
 
 def counted_up(name: str) -> str:
     """Return the name of the run that comes after one: mine-2 after mine, mine-3 after mine-2."""
     found = re.fullmatch(r"(.*)-([1-9]\d{0,5})", name)
     return f"{name}-2" if found is None else f"{found[1]}-{int(found[2]) + 1}"
-
-
-def _other(settings: RunSettings) -> Iterator[str]:
-    """Yield flags for what a run had, and a table of labels with parts cannot have."""
-    default: Mapping[str, Any] = {"test_fraction": RunSettings.test_fraction, "val_fraction": RunSettings.val_fraction}
-    if settings.labels != "all":
-        yield from ("--labels", "all")
-    for name, value in default.items():
-        if getattr(settings, name) != value:
-            yield from (f"--{name.replace('_', '-')}", f"{value:g}")
-    own = settings.datasets.get("folder", {})
-    for name, value in (("folds", settings.folds), ("fold", settings.fold or None), ("split_file", settings.split_file)):
-        if value is not None:
-            yield from ("--set", f"{name}={0 if name == 'fold' else 'null'}")
-    if own.get("labels_file") is not None:
-        yield from ("--set", "datasets.folder.labels_file=null")
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "label_next.py") -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ssl_zoo import plugins
+from ssl_zoo.cli.bar import bar
 from ssl_zoo.cli.parser import Parser, command, description, in_words, path, say
 from ssl_zoo.errors import one_line, shown
 
@@ -34,8 +35,6 @@ def parser(prog: str = "predict.py") -> Parser:
 
 def predict(flags: argparse.Namespace, prog: str) -> int:
     """Predict, and say what was found."""
-    from tqdm import tqdm
-
     from ssl_zoo.runs.trained import load
     from ssl_zoo.using.predicting import Columns, predict_into
     from ssl_zoo.using.sheet import CsvLines
@@ -51,10 +50,6 @@ def predict(flags: argparse.Namespace, prog: str) -> int:
             head = b"" if written else lines.head()
             print((head + lines.written(rows)).decode("utf-8", "backslashreplace"), end="", flush=True)
             written.append(None)
-
-    def bar(items: Iterable[Any], count: int) -> Iterable[Any]:
-        pause = 0.1 if sys.stderr.isatty() else 10.0  # a log file wants few lines
-        return tqdm(items, total=count, desc="predicting", unit="image", delay=1, mininterval=pause)
 
     found = predict_into(trained, flags.images, flags.out, columns=columns, fresh=flags.fresh, show=show, seen=bar)
     where = sys.stderr if flags.out is None else sys.stdout

@@ -7,10 +7,11 @@ which method is best and by how much. The page is one HTML file that holds all i
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
 from ssl_zoo import plugins
+from ssl_zoo.cli.bar import bar
 from ssl_zoo.cli.parser import Parser, command, description, path, say
 from ssl_zoo.errors import one_line, shown
 
@@ -32,17 +33,11 @@ def parser(prog: str = "report.py") -> Parser:
 
 def report(flags: argparse.Namespace, prog: str) -> int:
     """Write the page, and say where it is and what is not in it."""
-    from tqdm import tqdm
-
     from ssl_zoo.using.report.page import write_report
 
     plugins.load(flags.plugin)
-
-    def bar(items: Iterable[Any], count: int, what: str) -> Iterable[Any]:
-        pause = 0.1 if sys.stderr.isatty() else 10.0  # a log file wants few lines
-        return tqdm(items, total=count, desc=what, unit="batch", delay=1, mininterval=pause)
-
-    made = write_report(flags.path, flags.out, device=flags.device, data_root=flags.data_root, seen=bar)
+    seen = partial(bar, unit="batch")
+    made = write_report(flags.path, flags.out, device=flags.device, data_root=flags.data_root, seen=seen)
     say(prog, made.missing)
     print(shown(f"{one_line(str(made.path))}, {made.size / 1000:,.0f} kB"))
     return 0

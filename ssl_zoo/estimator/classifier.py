@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
 
 from ssl_zoo.data.arrays import as_dataset
 from ssl_zoo.data.dataset import Dataset
@@ -119,6 +119,7 @@ class SSLClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, self.row_, self.n_iter_, self._levels = classes, row, row["steps"], levels
         if kind != "features":
             self.n_features_in_ = int(np.prod(pixels.shape[1:]))
+            vars(self).pop("feature_names_in_", None)  # of an earlier fit, to features
         self.transduction_ = classes[self._trained.predict_proba(pixels).argmax(axis=1)]
         self.transduction_[labels.known] = classes[codes]
         return self
@@ -144,14 +145,17 @@ class SSLClassifier(ClassifierMixin, BaseEstimator):
             sample_weight: (n,) weights, or None.
 
         Raises:
-            ValueError: No label is known, or X or y cannot be used.
+            ValueError: No label is known, or X, y or sample_weight cannot be used, or they differ in length.
         """
         labels = read_labels(y)
+        check_consistent_length(X, labels.known)
+        weights = _check_sample_weight(sample_weight, labels.known, dtype=np.float64)[labels.known]
         if not len(labels.values):
             raise InputError("no row of y is labelled, so there is nothing to score")
-        rows = np.flatnonzero(labels.known)
-        right = self.predict(_safe_indexing(X, rows)) == labels.values
-        return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)[rows]))
+        if weights.sum() == 0:
+            raise InputError("sample_weight is 0 for all labelled rows, so there is nothing to score")
+        right = self.predict(_safe_indexing(X, np.flatnonzero(labels.known))) == labels.values
+        return float(np.average(right, weights=weights))
 
     @property
     def trained_(self) -> trained.Trained:

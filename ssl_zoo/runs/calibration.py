@@ -55,27 +55,17 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """By scikit-learn, which is given a classifier whose decision is what it is asked about."""
-    from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.calibration import CalibratedClassifierCV
+    """The minimum of the log loss over log T, within the bounds that scikit-learn has for it.
 
-    class Given(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-        def fit(self, logits: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None = None) -> "Given":
-            self.classes_ = np.unique(labels)
-            return self
+    scikit-learn's own, of CalibratedClassifierCV, wants an image of every class, and so grows with their square.
+    """
+    from scipy.optimize import minimize_scalar  # slow to import
 
-        def decision_function(self, logits: np.ndarray) -> np.ndarray:
-            two = logits.shape[1] == 2  # of which scikit-learn takes x, for (-x, x)
-            return (logits[:, 1] - logits[:, 0]) / 2 if two else logits
+    below = logits - logits.max(axis=1, keepdims=True)  # (V, K), so that no power overflows
+    right = below[np.arange(len(labels)), labels]  # (V,)
 
-        def predict(self, logits: np.ndarray) -> np.ndarray:
-            return logits.argmax(axis=1)
+    def loss(log_temperature: float) -> float:
+        sharpness = np.exp(-log_temperature)
+        return float(np.mean(np.log(np.exp(sharpness * below).sum(axis=1)) - sharpness * right))
 
-    # scikit-learn wants an image of every class: those that have none get one that does not count
-    lacking = np.setdiff1d(np.arange(logits.shape[1]), labels)
-    every = np.concatenate((logits, np.zeros((len(lacking), logits.shape[1]))))
-    weight = np.concatenate((np.ones(len(labels)), np.zeros(len(lacking))))
-    whole = [(np.arange(len(every)), np.arange(len(every)))]  # nothing is fitted but the temperature, so nothing is left out
-    found = CalibratedClassifierCV(Given(), method="temperature", cv=whole, ensemble=False)
-    found.fit(every, np.concatenate((labels, lacking)), sample_weight=weight)
-    return 1 / float(found.calibrated_classifiers_[0].calibrators[0].beta_)
+    return float(np.exp(minimize_scalar(loss, bounds=(-10, 10), method="bounded", options={"xatol": 1e-8}).x))

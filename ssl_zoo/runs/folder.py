@@ -17,7 +17,7 @@ from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.row import LOST, OLD, RESULT, LostRow, Row, is_lost, read_all_rows, write_json
 from ssl_zoo.settings import NO_OTHER_RUN
 from ssl_zoo.train.checkpoint import LAST, PREVIOUS
-from ssl_zoo.train.logs import METRICS
+from ssl_zoo.train.logs import EVENTS, METRICS
 
 LOCK = ".lock"  # of the process that is at work there
 
@@ -127,15 +127,15 @@ class RunFolder:
         """
         self._refuse_what_is_no_folder()
         if not self.holds_a_run():
-            if self.path.exists() and not all(_of_nothing(path) for path in self.path.iterdir()):
+            names = [path.name for path in self.path.iterdir()] if self.path.exists() else []
+            if not all(name == LOCK or name.endswith(".partial") for name in names):  # left by a process before it wrote anything
                 raise FolderError(f"{self} exists and is not the folder of a run")
             return
         if fresh:
             if self._place() in (Path.cwd(), *Path.cwd().parents):
                 raise FolderError(f"{self} holds the folder you are in, and so it cannot be moved aside")
             return
-        differ = self._differing(plain)
-        if differ:
+        if differ := self._differing(plain):
             more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
             raise FolderError(f"{self} holds a run with other settings ({', '.join(differ[:3])}{more})", f", or give {ANEW}")
 
@@ -164,6 +164,11 @@ class RunFolder:
             raise FolderError(f"{file} exists and is {what}")
 
     # What is there
+
+    def uses(self, name: str) -> bool:
+        """Return whether a run has something of this name there, sooner or later."""
+        own = (self.lock, self.config, self.split, self.result, self.lost, self.model, self.initial, self.metrics, self.left_out)
+        return name.casefold() in (EVENTS, *(path.name for path in (*own, *self.checkpoints)))
 
     def holds_a_run(self) -> bool:
         """Return whether a run has begun there: other programs have a config.yaml too."""
@@ -293,8 +298,3 @@ class RunFolder:
             yield
         except OSError as error:
             raise RunError(f"{self} cannot be written ({error}); the same call goes on when it can") from error
-
-
-def _of_nothing(path: Path) -> bool:
-    """Whether a file is what a process leaves that was killed before it had written anything."""
-    return path.name == LOCK or path.name.endswith(".partial")

@@ -197,6 +197,10 @@ def _file_of(folder: RunFolder) -> Path:
         )
     if folder.config.exists():
         raise InputError(f"the run in {folder} is not finished; what began it resumes it")
+    folds = [RunFolder(file.parent) for file in folder.path.glob(f"fold-*/{folder.config.name}") if file.parent.suffix == ""]
+    if folds:
+        first = min(folds, key=lambda fold: (not fold.model.exists(), len(fold.path.name), fold.path.name))
+        raise InputError(f"{folder} holds a run in folds, each with a net of its own; give one of them, such as {first}")
     raise InputError(f"{folder} is not the folder of a run; give one, or a model.safetensors")
 
 

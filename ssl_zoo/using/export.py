@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 
@@ -13,6 +13,7 @@ from ssl_zoo.registry import is_ours
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.model import KEY, read_model
 from ssl_zoo.runs.trained import Trained, load
+from ssl_zoo.settings import NO_OTHER_RUN
 from ssl_zoo.using.beside import compare, sample_for
 from ssl_zoo.using.formats import FORMATS, check_packages
 from ssl_zoo.using.graph import ROOM, Graph, graph_of, other_sizes, said, trace
@@ -113,24 +114,31 @@ def _check_place(place: Path, name: str, model: Path) -> bool:
         raise InputError(f"{place} is a folder; give a file, such as {place / f'model.{name}'}")
     if not place.parent.is_dir():
         raise InputError(f"there is no folder {place.parent} for {place.name}; make it, or give another place")
-    if not place.exists():
-        return False
-    if place.samefile(model):
+    if place.exists() and place.samefile(model):
         raise InputError(f"{place} is the model itself; give another place")
     folder = RunFolder(place.parent)
-    if place.name == folder.model.name and folder.holds_a_run():
-        raise InputError(f"{place} is the model of another run; give another place")
-    if not (_is_a_model(place) if name == COPY else FORMATS[name].is_ours(place)):
-        raise InputError(f"{place} is there, and is no earlier export as {name}; give another place, or remove it")
-    return True
-
-
-def _is_a_model(place: Path) -> bool:
-    try:
-        read_model(place)
-    except InputError:
+    if folder.uses(place.name) and folder.holds_a_run():
+        raise InputError(f"{place} is a file of the run in {folder}; give another place")
+    if not place.exists():
         return False
+    ours = _run_in(place) if name == COPY else FORMATS[name].is_ours(place)
+    if not ours:
+        raise InputError(f"{place} is there, and is no earlier export as {name}; give another place, or remove it")
+    if name == COPY and ours != _run_in(model):
+        raise InputError(f"{place} is there, and is the net of another run; give another place, or remove it")
     return True
+
+
+def _run_in(place: Path) -> dict[str, Any]:
+    """Of which run a file holds the net; empty where it holds none."""
+    try:
+        about = read_model(place).about
+    except InputError:
+        return {}
+    row = about["row"]
+    settings = {name: value for name, value in row.get("config", {}).items() if name not in (*NO_OTHER_RUN, "initial")}
+    known = {name: row.get(name) for name in ("data_hash", "split_hash", "initial", "plugins")}
+    return {"net": about["net"], "classes": about["classes"], "settings": settings, **known}
 
 
 def _write_checked(file: BinaryIO, content: bytes) -> None:

@@ -23,11 +23,11 @@ from ssl_zoo.settings import RunSettings
 from ssl_zoo.using.candidates import Candidates, of_files, of_run
 from ssl_zoo.using.contact import Picture, write_contact_sheet
 from ssl_zoo.using.images import Item
-from ssl_zoo.using.own_data import FILES, own_data, own_files, settings_of
+from ssl_zoo.using.own_data import FILES, own_data, own_files, recipe_for, refuse_own, settings_of
 from ssl_zoo.using.to_label import TABLE, Entry, check_classes, entries_of, refuse_to_lose, table_of
 
 POOL = 10  # images of the pool, for each that is wanted
-CONTACT = "contact.html"
+CONTACT, RECIPE = "contact.html", "recipe.yaml"
 Content = Callable[[int], Hashable]
 
 
@@ -43,9 +43,9 @@ class Chosen(NamedTuple):
         labeled: Images of `images` that have a label, and so are no candidates.
         hidden: Images whose class is known in the data, but that the run did not use: the table has no label for them.
         classes: Names of the classes.
-        settings: Of the run.
         table: The file to write labels into.
         contact: The sheet to look at.
+        recipe: The run's settings, for a run on the table.
     """
 
     paths: list[str]
@@ -56,9 +56,9 @@ class Chosen(NamedTuple):
     labeled: int
     hidden: int
     classes: tuple[str, ...]
-    settings: RunSettings
     table: Path
     contact: Path
+    recipe: Path
 
 
 def choose(
@@ -140,7 +140,7 @@ def label_next(
     device: str = "auto",
     seen: Callable[[Iterable[Item], int], Iterable[Item]] = lambda items, count: items,
 ) -> Chosen:
-    """Choose images to label, and write a table for their labels and a sheet to look at.
+    """Choose images to label, and write a table for their labels, a sheet to look at, and a recipe to go on with.
 
     Args:
         run: Folder of a finished run, or its model.safetensors.
@@ -152,8 +152,8 @@ def label_next(
         seen: Wraps images that are read, as a bar does; is told how many there are.
 
     Raises:
-        InputError: The run is not finished, its data are gone, there is no image without a label, or labels that
-            somebody has written would be lost.
+        InputError: The run is not finished, its data are gone, there is no image without a label, or what would be
+            written over are labels that somebody has written, or the run's own table.
     """
     between("count", count, 1)
     folder = _folder(out)
@@ -161,24 +161,25 @@ def label_next(
     check_classes(trained.classes)
     settings = settings_of(trained.about["row"], data_root)
     look_at_place(settings, folder)
+    refuse_own(folder / TABLE, trained.about["row"], settings)
     inputs, entries = _own(trained, settings)
-    if images:
-        found = of_files(trained, images, {entry.path: entry for entry in entries}, seen)
-    elif inputs is not None:
-        found = of_run(trained, inputs, entries)
-    else:
+    if inputs is None and not images:
         raise InputError(f"the images of '{settings.dataset}' are no files to look at; give others as `images=PATHS`")
+    known = {entry.path: entry for entry in entries}
+    found = of_files(trained, images, known, seen) if images else of_run(trained, inputs, entries)  # type: ignore[arg-type]
     if not found.paths:
         raise InputError(_why_none(found))
     places, pool, copies = choose(found.probabilities, partial(_features, trained, found), count, *_contents(found, inputs))
-    lines, table, contact = _lines(found, places, entries, trained.classes), folder / TABLE, folder / CONTACT
-    refuse_to_lose(table, lines, contact)
+    lines = _lines(found, places, entries, trained.classes)
+    table, contact, recipe = (folder / name for name in (TABLE, CONTACT, RECIPE))
+    refuse_to_lose(table, lines, (contact, recipe))
     content = table_of(lines, table)
     folder.mkdir(parents=True, exist_ok=True)
     _write_sheet(contact, found, places, trained)
+    files.replace_text(recipe, recipe_for(settings, trained.about["net"]))
     files.replace(table, lambda file: file.write(content))
     of = (len(found.paths), pool, copies, found.errors, found.labeled, sum(entry.hidden for entry in entries))
-    return Chosen([found.paths[place] for place in places.tolist()], *of, trained.classes, settings, table, contact)
+    return Chosen([found.paths[place] for place in places.tolist()], *of, trained.classes, table, contact, recipe)
 
 
 def _folder(out: str | os.PathLike) -> Path:

@@ -1,16 +1,19 @@
 """The images that a run was trained on, again: what is labelled, what is held out, and in which files they are."""
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ssl_zoo import config
+from ssl_zoo import config, recipes
 from ssl_zoo.data.archive import Archive
 from ssl_zoo.data.dataset import fingerprint
 from ssl_zoo.data.folder import source_of
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.inputs import Inputs, choose_labels, load_data, look_at_data
+from ssl_zoo.runs.model import NetPart
+from ssl_zoo.runs.trained import MODES
 from ssl_zoo.settings import RunSettings
 
 FILES = "folder"  # the data set whose images are files
@@ -28,6 +31,23 @@ def settings_of(row: Mapping[str, Any], data_root: str | os.PathLike | None = No
     """
     moved = {} if data_root is None else {"data_root": os.fspath(data_root)}
     return config.resolve({**row["config"], **moved})
+
+
+def recipe_for(settings: RunSettings, net: NetPart) -> str:
+    """Return a recipe with all settings of a run but its data, for a run on a table of labels.
+
+    Args:
+        settings: Of the run.
+        net: What the run trained, and on images of which size.
+    """
+    none: dict[str, Any] = {"labels": "all", "folds": None, "fold": 0, "split_file": None, "initial": None}
+    if settings.dataset == FILES:  # of which the table says what is scored
+        none |= {name: getattr(RunSettings, name) for name in ("test_fraction", "val_fraction")}
+        options = {**settings.datasets[FILES], "labels_file": None}
+    else:
+        options = {"image_size": [net["height"], net["width"]], "mode": MODES.get(net["channels"], "RGB")}
+    plain = config.plain(dataclasses.replace(settings, dataset=FILES, datasets={FILES: options}, **none))
+    return recipes.dump_mapping({name: value for name, value in plain.items() if name not in ("data_root", "initial")})
 
 
 def own_data(row: Mapping[str, Any], settings: RunSettings) -> Inputs:
@@ -51,6 +71,24 @@ def own_data(row: Mapping[str, Any], settings: RunSettings) -> Inputs:
             "those, which may begin from its net, or put them back"
         )
     return inputs
+
+
+def refuse_own(table: Path, row: Mapping[str, Any], settings: RunSettings) -> None:
+    """Refuse to write over a table that a run was trained on.
+
+    Args:
+        table: What would be written.
+        row: Of the run.
+        settings: Of the run, with its data where they are now.
+
+    Raises:
+        InputError: It is that table.
+    """
+    labels_file = settings.datasets[settings.dataset].get("labels_file")
+    roots = [os.path.expanduser(root) for root in (row["config"]["data_root"], settings.data_root)]
+    own = roots if labels_file is None else [os.path.join(root, os.path.expanduser(labels_file)) for root in (*roots, "")]
+    if os.path.realpath(table) in map(os.path.realpath, own):
+        raise InputError(f"the run was trained on '{table}' and needs it, as when it is reported; choose another folder")
 
 
 def own_files(settings: RunSettings, inputs: Inputs) -> list[str]:

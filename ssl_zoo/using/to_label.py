@@ -58,7 +58,16 @@ def check_classes(classes: Sequence[str]) -> None:
 
 
 def _comes_back(name: str) -> bool:
-    return read_label(guarded(name)) == name == spelled(name).strip() and "\n" not in name
+    return read_label(guarded(name)) == name == spelled(name).strip() and not _unfit(name)
+
+
+def _unfit(text: str) -> str:
+    """Why a cell cannot hold a text and give it back; "" where it can."""
+    if "\n" in text or "\r" in text:  # which a table is read with as one and the same
+        return "has a line break in it"
+    if text.encode(errors="replace").decode() != text:  # what is no UTF-8 is there as surrogates
+        return "is not UTF-8"
+    return "" if text.rstrip() == text else "ends with a space"
 
 
 def table_of(entries: Sequence[Entry], table: Path) -> bytes:
@@ -76,16 +85,11 @@ def table_of(entries: Sequence[Entry], table: Path) -> bytes:
     lines.writerow(COLUMNS)
     near = table.parent if os.path.realpath(table.parent) == str(table.parent) else None  # from a link, .. leads elsewhere
     for entry in entries:
-        if "\n" in entry.path or not _is_utf8(entry.path):
-            what = "has a line break in it" if "\n" in entry.path else "is not UTF-8"
-            raise InputError(f"the name of {entry.path!a} {what}, which a table of labels cannot hold; rename the file")
+        if unfit := _unfit(entry.path):
+            raise InputError(f"the name of {entry.path!a} {unfit}, which a table of labels cannot hold; rename the file")
         confidence = "" if entry.confidence is None else f"{entry.confidence:.4g}"
         lines.writerow([_cell(entry.path, near), guarded(entry.label), entry.part, guarded(entry.guess), confidence])
     return text.getvalue().encode()
-
-
-def _is_utf8(path: str) -> bool:
-    return path.encode(errors="replace").decode() == path  # what is not, is there as surrogates
 
 
 def _cell(path: str, near: Path | None) -> str:
@@ -93,24 +97,25 @@ def _cell(path: str, near: Path | None) -> str:
     if near is None or not path.startswith(f"{str(near.parent).rstrip('/')}/"):
         return path
     beside = os.path.relpath(path, near)
-    return f"./{beside}" if beside.startswith((*FORMULA, "~", " ")) else beside
+    return f"./{beside}" if beside.startswith((*FORMULA, "~")) or beside[0].isspace() else beside
 
 
-def refuse_to_lose(table: Path, entries: Iterable[Entry], beside: Path) -> None:
+def refuse_to_lose(table: Path, entries: Iterable[Entry], beside: Sequence[Path]) -> None:
     """Refuse to write over labels that somebody has written and no run was trained on.
 
     Args:
         table: What would be written over, if it is there.
         entries: What would be written.
-        beside: A file that would be written with it.
+        beside: Files that would be written with it.
 
     Raises:
         InputError: It is there, and is no such table, or has other labels; or what is beside it is there alone.
     """
     way_out = "choose another folder"
     if not table.exists():
-        if beside.exists():
-            raise InputError(f"'{beside}' is there, and no {table.name} with it; {way_out}")
+        alone = next((place for place in beside if place.exists()), None)
+        if alone is not None:
+            raise InputError(f"'{alone}' is there, and no {table.name} with it; {way_out}")
         return
     first = table.read_text(encoding="utf-8-sig", errors="replace").partition("\n")[0]
     if first.replace(";", ",").replace("\t", ",").strip() != ",".join(COLUMNS):

@@ -6,10 +6,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+import ssl_zoo
 from ssl_zoo.__main__ import COMMANDS, main, usage
 from ssl_zoo.cli import label_next
-from ssl_zoo.cli.label_next import counted_up
+from ssl_zoo.cli.label_next import counted_up, next_to
+from ssl_zoo.registry import NETS
 from tests.test_documents import PAGES, commands
 from tests.using.trained import photos, put, train
 
@@ -53,7 +56,8 @@ def test_the_loop_of_the_page(capsys):
         assert main([name, *words]) == 0, capsys.readouterr().err
         said = capsys.readouterr().out
         if name == "label-next" and "--images" not in words:
-            fill_in(("ant", "dog") if "runs/mine" in words else ("cat", "dog"))
+            table = f"{words[words.index('--out') + 1]}/labels.csv"
+            fill_in(("ant", "dog") if "runs/mine" in words else ("cat", "dog"), table)
         elif name == "run":
             out = words[words.index("--out") + 1]
             rows[out] = json.loads(Path(out, "result.json").read_text())
@@ -64,6 +68,9 @@ def test_the_loop_of_the_page(capsys):
     assert first["classes"] == ["ant", "bee", "cat"] and second["classes"] == ["ant", "bee", "cat", "dog"]
     assert sum(first["confusion"]["count"]) == sum(second["confusion"]["count"]) and len(second["initial"]) == 32
     assert said.startswith("all 5 images without a label")  # the last command of the page: of other images
+    assert main(["report", "runs/mine-2", "--device", "cpu"]) == 0  # its data are what they were
+    assert label_next.main(["runs/mine-2", "--device", "cpu"]) == 2  # into next/, unless said otherwise
+    assert capsys.readouterr().err.endswith("next/labels.csv' and needs it, as when it is reported; choose another --out\n")
 
 
 def test_the_command_that_is_printed_goes_on_with_the_run_s_settings(capsys):
@@ -77,7 +84,8 @@ def test_the_command_that_is_printed_goes_on_with_the_run_s_settings(capsys):
     assert lines[2] == "look at next/contact.html"
     assert lines[3] == "write classes into the column label of next/labels.csv: ant, bee, cat, or a new one; then"
     words = shlex.split(lines[4])
-    assert words[:2] == ["ssl-zoo", "run"] and lines[4].endswith(" --from runs/mine --out runs/mine-2")
+    given = "--recipe next/recipe.yaml --data-root next/labels.csv --from runs/mine --out runs/mine-2"
+    assert lines[4] == f"    ssl-zoo run {given}"
     names = fill_in(("ant", "bee", "cat"))
     assert main([*words[1:], "--steps", "3"]) == 0
     row = json.loads(Path("runs/mine-2/result.json").read_text())
@@ -91,25 +99,112 @@ def test_the_command_that_is_printed_goes_on_with_the_run_s_settings(capsys):
     } and "begins from the weights of runs/mine" in capsys.readouterr().out
 
 
+# Settings that no table has, and that no recipe has.
+OTHER = {
+    "alg": "pimodel",
+    "algorithms.pimodel.weight": 3.0,
+    "class_weights": "balanced",
+    "input": "unit",
+    "seed": 7,
+    "views": {"weak": {"translate": {"pixels": 2}}},
+    "optimizer.lr": 0.002,
+    "schedule.warmup": 0.25,
+    "evaluation.every": 5,
+}
+
+
+def go_on(capsys, *words):
+    """Choose, label, and train by the command that is printed. Returns its words, and the row of the run."""
+    capsys.readouterr()
+    assert label_next.main([*words, "--count", "6", "--device", "cpu"]) == 0
+    said = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    given = dict(zip(said[2::2], said[3::2], strict=True))
+    fill_in(("ant", "bee", "cat") * 2, given["--data-root"])
+    assert main(said[1:]) == 0, capsys.readouterr().err
+    return given, json.loads(Path(given["--out"], "result.json").read_text())
+
+
+def different(then, now):
+    """Settings that are others, but for the data and where it began."""
+    return {name for name in then["config"] if now["config"][name] != then["config"][name]} - {"data_root", "initial"}
+
+
 @pytest.mark.parametrize(
-    ("settings", "flags"),
+    ("settings", "back"),
     [
-        ({}, ""),
-        ({"folds": 3, "fold": 1}, "--set folds=null --set fold=0"),
-        ({"labels": 9}, "--labels all"),
-        ({"test_fraction": 0.4, "val_fraction": 0.5}, "--test-fraction 0.2 --val-fraction 0"),
+        ({}, set()),
+        (OTHER, set()),
+        ({"folds": 3, "fold": 1}, {"folds", "fold"}),
+        ({"labels": 9}, {"labels"}),
+        ({"test_fraction": 0.4, "val_fraction": 0.5, "selection": "validation"}, {"test_fraction", "val_fraction"}),
     ],
 )
-def test_what_a_table_cannot_have_is_set_back(settings, flags, capsys):
-    mine(steps=1, **settings)
-    assert label_next.main(["runs/mine", "--count", "1", "--device", "cpu"]) == 0
-    line = capsys.readouterr().out.splitlines()[-1]
-    space = f" {flags} " if flags else " "
-    assert (
-        line
-        == f"    ssl-zoo run --recipe runs/mine/config.yaml --data-root next/labels.csv{space}--from runs/mine --out runs/mine-2"
+@pytest.mark.parametrize("place", ["runs/mine", "kept/m.safetensors"])
+def test_the_printed_command_has_the_settings_of_the_run(settings, back, place, capsys):
+    """But for what the table says; of a model that was copied away too."""
+    run = mine(**settings)
+    Path("kept").mkdir()
+    Path("kept/m.safetensors").write_bytes((run / "model.safetensors").read_bytes())
+    then = json.loads((run / "result.json").read_text())
+    given, now = go_on(capsys, place)
+    folder = Path(place).parent if place.startswith("kept") else Path(place)
+    assert [*given.values()] == ["next/recipe.yaml", "next/labels.csv", place, f"{folder}-2"]
+    assert different(then, now) == back and then["net"] == now["net"] == "smallnet"
+
+
+def test_the_printed_command_after_a_run_on_other_data(capsys):
+    """Its images are as those were: of their size, and grey."""
+    settings = ssl_zoo.recipe("digits", net="smallnet", steps=2, device="cpu", alg="pimodel", **{"evaluation.every": 2})
+    ssl_zoo.run(settings, "runs/digits", quiet=True)
+    Path("new").mkdir()
+    for k, pixels in enumerate(ssl_zoo.DATASETS.create("digits", None).images[:9, ..., 0]):
+        Image.fromarray(pixels).save(f"new/{k}.png")
+    capsys.readouterr()
+    assert label_next.main(["runs/digits", "--count", "6", "--device", "cpu", "--images", "new"]) == 0
+    said = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    fill_in("010101")
+    assert main(said[1:]) == 0, capsys.readouterr().err
+    then, now = (json.loads(Path("runs", name, "result.json").read_text()) for name in ("digits", "digits-2"))
+    assert different(then, now) == {"dataset", "datasets", "labels"} and now["classes"] == ["0", "1"]
+
+
+def test_the_printed_command_brings_plug_ins_along(capsys, monkeypatch):
+    monkeypatch.setattr(NETS, "_entries", dict(NETS._entries))
+    Path("own.py").write_text(
+        "from ssl_zoo import NETS\n\n\n@NETS.register('own')\nclass Own(NETS.resolve('smallnet').target):\n    pass\n"
     )
-    assert main([*shlex.split(line)[1:], "--steps", "1"]) == 0
+    root = photos(Path("photos"), test=False)
+    put(root / "unlabeled", 9, 70)
+    words = shlex.split(SMALL.replace("smallnet", "own").replace("--steps 8", "--steps 2"))
+    assert main(["run", "--data-root", "photos", "--plugin", "own.py", *words, "--out", "runs/mine"]) == 0
+    given, now = go_on(capsys, "runs/mine", "--plugin", "own.py")
+    assert given["--plugin"] == "own.py" and now["net"] == "own"
+
+
+@pytest.mark.parametrize("word", [".", "model.safetensors", "./", "../mine/", "tensorboard/.."])
+def test_the_printed_command_of_the_folder_one_is_in(word, capsys, monkeypatch):
+    run = mine(steps=1)
+    monkeypatch.chdir(run)
+    assert label_next.main([word, "--data-root", "../../photos", "--count", "3", "--device", "cpu", "--out", "../n"]) == 0
+    said = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    fill_in(("ant", "bee", "cat"), "../n/labels.csv")
+    assert main(said[1:]) == 0
+    assert Path("../mine-2/result.json").exists() and not Path("../n-2").exists()
+
+
+def test_the_printed_command_names_a_folder_that_is_free(monkeypatch):
+    for name in ("mine", "mine-2", "mine-3", "-x"):
+        Path("runs", name).mkdir(parents=True)
+    assert [str(next_to(Path("runs", name))) for name in ("mine", "mine-3", "other")] == [
+        *("runs/mine-4", "runs/mine-4", "runs/other-2"),
+    ]
+    monkeypatch.chdir("runs")
+    Path("cf/fold-1").mkdir(parents=True)
+    assert [str(next_to(Path("cf", name))) for name in ("fold-0", "fold-1")] == ["cf-2"] * 2
+    words = label_next.words(Path("-x"), Path("-n/recipe.yaml"), Path("-n/labels.csv"))
+    assert words[1::2] == ["./-n/recipe.yaml", "./-n/labels.csv", "./-x", "./-x-2"]
+    monkeypatch.chdir("cf/fold-1")
+    assert str(next_to(Path())) == "../../cf-2"
 
 
 def test_what_is_said_of_all_and_of_one(capsys):
@@ -130,15 +225,6 @@ def test_what_is_said_of_all_and_of_one(capsys):
     assert lines[1] == "passed over: 1 copies of labelled images or of others that are as unsure"
     assert lines[2].startswith("1 could not be read, and are left out: 'new/1.png': ")
     assert lines[3].startswith("24 have a label already")
-
-
-def test_a_model_that_was_copied_away_has_no_recipe_beside_it(capsys):
-    run = mine()
-    Path("kept").mkdir()
-    Path("kept/m.safetensors").write_bytes((run / "model.safetensors").read_bytes())
-    assert label_next.main(["kept/m.safetensors", "--count", "1", "--device", "cpu"]) == 0
-    line = capsys.readouterr().out.splitlines()[-1]
-    assert line.endswith("run --net smallnet --data-root next/labels.csv --from kept/m.safetensors --out kept-2")
 
 
 def test_names_of_rounds():

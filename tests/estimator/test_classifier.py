@@ -182,6 +182,32 @@ def test_a_score_counts_the_rows_that_have_a_label():
     assert fitted.score(X, half, sample_weight=np.where(np.arange(40) < 20, 1, 3)) == 0.75
     with pytest.raises(InputError, match="nothing to score"):
         fitted.score(X, np.full(40, -1))
+    with pytest.raises(InputError, match="sample_weight is 0 for all labelled rows"):
+        fitted.score(X, y, sample_weight=y == -1)
+
+
+@pytest.mark.parametrize(
+    ("y", "weight", "message"),
+    [
+        (slice(None), [1, 2], r"sample_weight.shape == \(2,\), expected \(40,\)"),
+        (slice(None), np.ones(41), r"sample_weight.shape == \(41,\), expected \(40,\)"),
+        (slice(None), np.ones((40, 2)), "Sample weights must be 1D array or scalar"),
+        (slice(None), np.full(40, np.nan), "sample_weight contains NaN"),
+        (slice(30), None, r"inconsistent numbers of samples: \[40, 30\]"),
+        (np.r_[:40, :9], None, r"inconsistent numbers of samples: \[40, 49\]"),
+    ],
+)
+def test_a_score_of_unequal_lengths_is_refused(y, weight, message):
+    X, labels, _ = images()
+    fitted = quick().fit(X, labels)
+    with pytest.raises(ValueError, match=message):
+        fitted.score(X, labels[y], sample_weight=weight)
+
+
+def test_a_fit_on_images_has_no_names_of_features():
+    fitted = quick().fit(*points()[:2])
+    fitted.feature_names_in_ = np.array(["a", "b", "c"], dtype=object)  # as a fit to a table of pandas leaves them
+    assert not hasattr(fitted.fit(*images()[:2]), "feature_names_in_") and fitted.n_features_in_ == 64
 
 
 def test_paths_and_pil_images(tmp_path):

@@ -1,6 +1,7 @@
 """One temperature makes confidences mean what they say; where that cannot be known, it is said."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -27,6 +28,50 @@ def test_a_temperature_that_is_known_is_found(classes, sharpness):
     logits, labels = drawn(classes, 3000, sharpness, seed=1)
     after = calibration_error(softmax(logits / found["temperature"]), labels)
     assert after < 0.03 and (sharpness == 1 or after < calibration_error(softmax(logits), labels) / 2)
+
+
+@pytest.mark.parametrize(("classes", "sharpness"), [(2, 3), (3, 0.5), (10, 2)])
+def test_the_temperature_is_that_of_scikit_learn(classes, sharpness):
+    pytest.importorskip("sklearn", "1.8")
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.calibration import CalibratedClassifierCV
+
+    class Given(ClassifierMixin, BaseEstimator):
+        """A classifier whose decision is what it is asked about."""
+
+        def fit(self, logits, labels):
+            self.classes_ = np.unique(labels)
+            return self
+
+        def decision_function(self, logits):
+            return (logits[:, 1] - logits[:, 0]) / 2 if classes == 2 else logits  # of two it takes x, for (-x, x)
+
+        def predict(self, logits):
+            return logits.argmax(axis=1)
+
+    logits, labels = drawn(classes, 300, sharpness)
+    whole = [(np.arange(300), np.arange(300))]  # nothing is fitted but the temperature, so nothing is left out
+    found = CalibratedClassifierCV(Given(), method="temperature", cv=whole, ensemble=False).fit(logits, labels)
+    beta = float(found.calibrated_classifiers_[0].calibrators[0].beta_)
+    assert calibrate(logits, labels)["temperature"] == pytest.approx(1 / beta, rel=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_many_classes_take_no_more_than_their_logits():
+    """What grows with the square of the classes would take 72 MB for each copy; the logits are 1.4 MB."""
+    logits, labels = drawn(3000, FEWEST + 10, 2)
+    tracemalloc.start()
+    found = calibrate(logits, labels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found["why_not"] == "" and peak < 6 * logits.nbytes
+
+
+def test_logits_that_are_large_or_say_nothing():
+    logits, labels = drawn(3, 200, 2)
+    assert calibrate(3e4 * logits, labels)["temperature"] == pytest.approx(np.exp(10), rel=1e-3)  # no more than this
+    assert calibrate(np.tile([0.0, -1e300, 1e300], (200, 1)), labels)["temperature"] > 1
+    assert calibrate(np.zeros((200, 3)), labels)["temperature"] > 0
 
 
 def test_classes_that_no_image_has_change_nothing():

@@ -250,6 +250,12 @@ def test_files_that_are_no_model_and_folders_without_one(tmp_path):
         with pytest.raises(InputError, match=re.escape(said)) as error:
             ssl_zoo.load(path)
         assert "\n" not in str(error.value)
+    for name, files in (("fold-0.old-1", "o"), ("fold-0", None), ("fold-2", "o"), ("fold-10", "o")):
+        Path("f", name).mkdir(parents=True)
+        for file in Path(files).glob("*.*") if files else [Path("o/config.yaml")]:
+            Path("f", name, file.name).write_bytes(file.read_bytes())
+    with pytest.raises(InputError, match=r"^f holds a run in folds, each with a net of its own; give .*, such as f/fold-2$"):
+        ssl_zoo.load("f")
     Path("o/model.safetensors").unlink()
     with pytest.raises(InputError, match=r"left no model.safetensors: a version of ssl_zoo without it made it"):
         ssl_zoo.load("o")

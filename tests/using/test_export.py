@@ -18,6 +18,7 @@ from torch import nn
 import ssl_zoo
 from ssl_zoo import InputError
 from ssl_zoo.registry import NETS
+from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.using import beside, formats
 from ssl_zoo.using.export import export, exported
 from tests.nets.test_all_nets import CASES
@@ -384,6 +385,7 @@ def test_nothing_is_written_over_unsaid():
     Path("run").mkdir()
     Path("run/config.yaml").write_text("alg: supervised\nnet: smallnet\ndataset: digits\n")
     shutil.copy(model, "run/model.safetensors")
+    model_file(Path("other.safetensors"), config={"seed": 1})
     onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [])), "other.onnx")
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
     for out, format, said in [
@@ -397,7 +399,11 @@ def test_nothing_is_written_over_unsaid():
         ("other.onnx", None, "other.onnx is there, and is no earlier export as onnx"),
         ("notes.safetensors", None, "notes.safetensors is there, and is no earlier export as safetensors"),
         ("m.safetensors", None, "m.safetensors is the model itself"),
-        ("run/model.safetensors", None, "run/model.safetensors is the model of another run"),
+        ("run/model.safetensors", None, "run/model.safetensors is a file of the run in run; give another place"),
+        ("run/initial.safetensors", None, "run/initial.safetensors is a file of the run in run"),
+        ("run/Initial.safetensors", None, "run/Initial.safetensors is a file of the run in run"),
+        *((f"run/{name}", "onnx", f"run/{name} is a file of the run in run") for name in ("result.json", "checkpoint.pt")),
+        ("other.safetensors", None, "other.safetensors is there, and is the net of another run; give another place, or remove"),
         (None, "safetensors", "the weights are in m.safetensors already; say where the copy is to be, `out=FILE`"),
     ]:
         with pytest.raises(InputError, match=re.escape(said)):
@@ -409,6 +415,25 @@ def test_an_earlier_export_is_written_over():
     model = model_file(Path("m.safetensors"))
     for out in ("a.onnx", "a.pt2", "a.safetensors"):
         assert [exported(model, out).replaced for _ in range(2)] == [False, True]
+    model_file(Path("b.safetensors"), kind="unit")
+    assert [exported("b.safetensors", out).replaced for out in ("a.onnx", "a.pt2")] == [True, True]
+
+
+def test_a_copy_is_written_over_by_the_same_run_alone(tmp_path):
+    """However that has its model: in its folder, and as a copy; not by the run of another seed, nor from another start."""
+    settings = {"net": "smallnet", "steps": 1, "device": "cpu", "alg": "supervised"}
+    ssl_zoo.run(ssl_zoo.recipe("digits", **settings), "one", quiet=True)
+    ssl_zoo.run(ssl_zoo.recipe("digits", **settings, seed=1), "two", quiet=True)
+    ssl_zoo.run(ssl_zoo.recipe("digits", **settings, initial="two"), "three", quiet=True)
+    assert {path.name for path in Path("three").iterdir() if not RunFolder(Path("three")).uses(path.name)} == set()
+    copy = export("one", "copy.safetensors")
+    export(copy, "again.safetensors")
+    assert exported("one", "again.safetensors").replaced and exported("again.safetensors", copy).replaced
+    kept = Path("three/initial.safetensors").read_bytes()
+    for model, out in (("two", copy), ("three", copy), ("one", "three/initial.safetensors"), ("one", "one/initial.safetensors")):
+        with pytest.raises(InputError, match=r"the net of another run|a file of the run in"):
+            export(model, out)
+    assert kept == Path("three/initial.safetensors").read_bytes() and not Path("one/initial.safetensors").exists()
 
 
 def test_what_cannot_be_asked_for():

@@ -188,10 +188,8 @@ def test_the_same_call_gives_the_same_files(made, tmp_path):
     label_next(made / "run", 4, "a/next", device="cpu")
     label_next(made / "run/model.safetensors", 4, "a/again", device="cpu")
     before = {path.name: path.read_bytes() for path in Path("a/next").iterdir()}
-    assert before == {path.name: path.read_bytes() for path in Path("a/again").iterdir()} and {*before} == {
-        "contact.html",
-        "labels.csv",
-    }
+    assert before == {path.name: path.read_bytes() for path in Path("a/again").iterdir()}
+    assert {*before} == {"contact.html", "labels.csv", "recipe.yaml"}
     label_next(made / "run", 4, "a/next", device="cpu")
     assert before == {path.name: path.read_bytes() for path in Path("a/next").iterdir()}
 
@@ -264,13 +262,33 @@ def test_labels_that_somebody_has_written_are_not_lost(made, tmp_path):
         shutil.copy("other/labels.csv", found.table)
     labelled(found.table, 2)
     train(found.table, tmp_path / "second", initial=str(made / "run"))
-    label_next("second", 4, "next", device="cpu")  # which knows them
-    rows, _ = table(found.table)
+    with pytest.raises(InputError, match=r"the run was trained on '.*/next/labels.csv' and needs it"):
+        label_next("second", 4, "next", device="cpu")
+    shutil.copytree("next", "copy")
+    again = label_next("second", 4, "copy", device="cpu")  # which knows them
+    rows, _ = table(again.table)
     assert sum(row["label"] == "bee" and row["split"] == "train" for row in rows) == 8 + 2
     assert [row["label"] for row in rows[:4]] == [""] * 4
-    assert label_next("second", 4, "next", device="cpu").candidates == 15  # it was trained on the table, which is the same
+    assert label_next("second", 4, "copy", device="cpu").candidates == 15  # the run is what it was
     with pytest.raises(InputError, match="that the run does not know"):
         label_next(made / "run", 4, "next", device="cpu")
+
+
+@pytest.mark.parametrize("labels_file", [None, "labels.csv", "next/labels.csv"])
+def test_the_run_s_own_table_is_not_written_over(made, tmp_path, labels_file):
+    """However it was named, and wherever it is now."""
+    found = label_next(made / "run", 4, "next", device="cpu")
+    root = found.table if labels_file is None else found.table.parent
+    train(root, tmp_path / "second", **({} if labels_file is None else {"datasets.folder.labels_file": labels_file}))
+    Path("link").symlink_to("next")
+    for out in ("next", "link", tmp_path / "next"):
+        with pytest.raises(InputError, match=r"the run was trained on '.*'.*; choose another folder"):
+            label_next("second", 4, out, device="cpu")
+    shutil.copytree("next", "moved")
+    shutil.copy(found.table, "moved/labels.csv")
+    with pytest.raises(InputError, match="the run was trained on"):
+        label_next("second", 4, "next", data_root="moved/labels.csv" if labels_file is None else "moved", device="cpu")
+    assert label_next("second", 4, "other", device="cpu").candidates == 17
 
 
 @pytest.mark.parametrize(
@@ -283,6 +301,7 @@ def test_labels_that_somebody_has_written_are_not_lost(made, tmp_path):
         ),
         ("labels.csv", "\xff\x00", "labels.csv' is there, and is no table of images"),
         ("contact.html", "mine", "contact.html' is there, and no labels.csv with it; choose another folder"),
+        ("recipe.yaml", "mine", "recipe.yaml' is there, and no labels.csv with it; choose another folder"),
     ],
 )
 def test_what_is_no_such_file_is_not_written_over(made, name, text, message):
@@ -379,20 +398,42 @@ def test_cells_are_no_formulas_and_come_back_as_they_were(made, tmp_path):
     assert again.classes == tuple(sorted(names)) and np.bincount(again.labels[again.labels >= 0]).tolist() == [8, 8, 8]
 
 
-@pytest.mark.parametrize(("name", "message"), [("two\nlines.png", "has a line break in it"), ("\udcff.png", "is not UTF-8")])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("two\nlines.png", "has a line break in it"),
+        ("two\rlines.png", "has a line break in it"),
+        ("\udcff.png", "is not UTF-8"),
+        ("space.png\u3000", "ends with a space"),
+    ],
+)
 def test_a_name_that_a_table_cannot_hold_is_refused(made, tmp_path, name, message):
     put(tmp_path / "new", 2, 90)
     shutil.copy("new/0.png", Path("new", name))
     with pytest.raises(InputError, match=f"the name of .* {message}, which a table of labels cannot hold; rename") as caught:
-        label_next(made / "run", 2, "next", images=["new"], device="cpu")
+        label_next(made / "run", 2, "next", images=["new", Path("new", name)], device="cpu")
     assert str(caught.value).isprintable() and not Path("next").exists()
 
 
+def test_a_name_with_any_other_character_comes_back(made, tmp_path):
+    """Those that Python splits lines at, or takes for space, are no lines and no space of a table."""
+    put(tmp_path / "tree/next", 1, 90)
+    odd = [chr(code) for code in range(1, 0x3100) if len(f"a{chr(code)}b".splitlines()) > 1 or chr(code).isspace()]
+    names = {f"{mark}{place}{mark}.png" for place, mark in enumerate(odd) if mark not in "\n\r"}
+    assert len(names) > 20
+    for name in names:
+        shutil.copy("tree/next/0.png", Path("tree/next", name))
+    found = label_next(made / "run", 2, "tree/next", images=["tree/next"], device="cpu")
+    again = DATASETS.create("folder", found.table, image_size=16)
+    assert names <= {Path(name).name for name in again.names}
+
+
 def test_a_class_that_a_table_would_not_give_back_is_refused(made, tmp_path):
-    for name in ("NaN", "'=x"):
-        train(photos(tmp_path / name, names=("a", name)), tmp_path / f"run {name}")
-        with pytest.raises(InputError, match=f"a table of labels cannot name the class '{name}'; train with another name"):
-            label_next(f"run {name}", 2, "next", device="cpu")
+    odd = (("NaN", "NaN"), ("'=x", "'=x"), ("a\rb", "a b"), ("a\nb", "a b"), ("\udcff", r"\\udcff"))
+    for k, (name, said) in enumerate(odd):
+        train(photos(tmp_path / f"photos {k}", names=("a", name)), tmp_path / f"run {k}")
+        with pytest.raises(InputError, match=f"a table of labels cannot name the class '{said}'; train with another name"):
+            label_next(f"run {k}", 2, "next", device="cpu")
 
 
 def test_images_that_were_moved(made, tmp_path):
