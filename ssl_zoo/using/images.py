@@ -111,15 +111,20 @@ class Images:
 
 
 def _outermost(paths: Sequence[Path]) -> list[Path]:
-    """Leave out what is given twice, or lies in a folder that is given too."""
+    """Leave out what is given twice, or is found in a folder that is given too."""
     real = [(os.path.realpath(path), path) for path in paths]
     folders = {place for place, _ in real if os.path.isdir(place)}
     found: dict[str, Path] = {}
     for place, path in real:
-        table = path.name.lower().endswith(TABLES)
-        if table or not any(str(parent) in folders for parent in Path(place).parents):
+        if not any(_finds(parent, Path(place)) for parent in Path(place).parents if str(parent) in folders):
             found.setdefault(place, path)
     return [*found.values()]
+
+
+def _finds(folder: Path, place: Path) -> bool:
+    """Whether an image or a folder of images is found by who looks through a folder above it."""
+    hidden = any(is_hidden(name) for name in place.relative_to(folder).parts)
+    return not hidden and (place.is_dir() or is_image(place.name))
 
 
 def _below(root: Path) -> Iterator[str]:

@@ -316,6 +316,10 @@ def test_an_image_that_is_given_twice_is_predicted_once(made, trained, tmp_path)
     for places in ([root, root], [root, root / "ant"], [root / "ant/0.jpg", root], [root, f"{root}/../test"]):
         assert predict_into(trained, places).images == 15
     assert predict_into(trained, [root / "ant", root / "bee"]).images == 10
+    put(tmp_path / "more", 2, 90)
+    for odd in ("photo", ".hidden.png"):  # which nobody finds in a folder
+        shutil.copy(tmp_path / "more/0.png", tmp_path / "more" / odd)
+        assert predict_into(trained, [tmp_path / "more", tmp_path / "more" / odd]).images == 3
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
