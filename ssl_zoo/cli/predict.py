@@ -15,7 +15,7 @@ from ssl_zoo.cli.bar import bar
 from ssl_zoo.cli.parser import Parser, command, description, in_words, path, say
 from ssl_zoo.errors import one_line, shown
 
-KNOWN = ("fresh", "top", "unsure_below", "device")
+KNOWN = ("fresh", "top", "unsure_below", "device", "precision")
 
 
 def parser(prog: str = "predict.py") -> Parser:
@@ -29,6 +29,12 @@ def parser(prog: str = "predict.py") -> Parser:
     p.add_argument("--unsure-below", type=float, metavar="P", help="mark predictions with a confidence under P as unsure")
     p.add_argument("--fresh", action="store_true", help="write the file anew")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    p.add_argument(
+        "--precision",
+        default="auto",
+        choices=("auto", "bf16", "fp32"),
+        help="of the net's numbers; unless given, as the run had them",
+    )
     p.add_argument("--plugin", action="append", default=[], metavar="FILE", help="registers the net, where it is your own")
     return p
 
@@ -40,7 +46,7 @@ def predict(flags: argparse.Namespace, prog: str) -> int:
     from ssl_zoo.using.sheet import CsvLines
 
     plugins.load(flags.plugin)
-    trained = load(flags.model, flags.device)
+    trained = load(flags.model, flags.device, flags.precision)
     columns = Columns(flags.top, flags.every, flags.unsure_below)
     lines = CsvLines(columns.names(trained.classes))
     written: list[None] = []

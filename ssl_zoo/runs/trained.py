@@ -58,6 +58,11 @@ class Trained:
         return self._device
 
     @property
+    def precision(self) -> str:
+        """Of the net's numbers: bf16 or fp32."""
+        return self._precision
+
+    @property
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images that it takes."""
         return self.about["net"]["height"], self.about["net"]["width"]

@@ -135,6 +135,7 @@ def test_a_file_belongs_to_one_net_and_its_columns(made, trained, tmp_path, monk
         (other, Columns(), "is of another net; give another name, or `fresh=True`"),
         (trained, Columns(top=2), "has other columns; give"),
         (trained, Columns(unsure_below=0.4), "has another unsure_below; give"),
+        (ssl_zoo.load(made / "run", "cpu", "bf16"), Columns(), "has another precision; give"),
     ):
         with pytest.raises(InputError, match=message):
             predict_into(net, images, out, columns=columns)
