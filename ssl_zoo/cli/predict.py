@@ -33,7 +33,7 @@ def parser(prog: str = "predict.py") -> Parser:
         "--precision",
         default="auto",
         choices=("auto", "bf16", "fp32"),
-        help="of the net's numbers; unless given, as the run had them",
+        help="of the net's numbers; auto: as the run had them",
     )
     p.add_argument("--plugin", action="append", default=[], metavar="FILE", help="registers the net, where it is your own")
     return p

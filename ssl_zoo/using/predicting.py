@@ -130,7 +130,8 @@ def _sheet(place: Path, paths: Sequence[str | os.PathLike], trained: Trained, co
     """The file of predictions, which may be none of those that are read."""
     if place.is_file() and any(os.path.realpath(os.path.expanduser(path)) == os.path.realpath(place) for path in paths):
         raise InputError(f"'{place}' is what is to be predicted; give another name for the predictions")
-    about = {"model": trained.hash, "temperature": trained.temperature, "precision": trained.precision}
+    about: dict[str, Any] = {"model": trained.hash, "temperature": trained.temperature, "precision": trained.precision}
+    about |= {"classes": list(trained.classes), "unsure_below": columns.unsure_below}
     return Sheet(
         place,
         columns.names(trained.classes),

@@ -76,12 +76,12 @@ class Sheet:
     def _refuse_other(self) -> None:
         try:
             there = json.loads(self.beside.read_text(encoding="utf-8"))
-            ours = {*self.about} <= {*there}
+            ours = {"model", "columns"} <= {*there}
         except (OSError, ValueError, TypeError):
             ours = False
         if not ours:
             raise InputError(f"'{self.path}' is there, and is no file of predictions; give another name")
-        odd = next((name for name, value in self.about.items() if there[name] != value), None)
+        odd = next((name for name, value in self.about.items() if there.get(name) != value), None)
         if odd is not None and not self.fresh:
             what = {"columns": "has other columns", "model": "is of another net"}.get(odd, f"has another {odd}")
             raise InputError(f"'{self.path}' {what}; give another name, or `fresh=True`, which writes it anew")
@@ -93,7 +93,7 @@ class Sheet:
         Raises:
             BusyError: Another process writes it.
         """
-        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+        lock = FileLock(self.path.with_name(f".{self.path.name}.busy"))
         try:
             lock.acquire(blocking=False)
         except Timeout as error:

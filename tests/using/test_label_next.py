@@ -429,7 +429,7 @@ def test_a_name_with_any_other_character_comes_back(made, tmp_path):
 
 
 def test_a_class_that_a_table_would_not_give_back_is_refused(made, tmp_path):
-    odd = (("NaN", "NaN"), ("'=x", "'=x"), ("a\rb", "a b"), ("a\nb", "a b"), ("\udcff", r"\\udcff"))
+    odd = (("NaN", "NaN"), ("a\rb", "a b"), ("a\nb", "a b"), ("\udcff", r"\\udcff"))
     for k, (name, said) in enumerate(odd):
         train(photos(tmp_path / f"photos {k}", names=("a", name)), tmp_path / f"run {k}")
         with pytest.raises(InputError, match=f"a table of labels cannot name the class '{said}'; train with another name"):
