@@ -130,6 +130,14 @@ def test_tables_are_made_from_their_files(page, place):
     assert insert(PAGES[page], place, generated(place)) == PAGES[page]
 
 
+def test_the_readme_names_what_is_as_good_and_no_net():
+    rows = json.loads((ROOT / "benchmarks/results/estimator.json").read_text())
+    (row,) = (row for row in rows["rows"] if "LabelSpreading" in row["name"])
+    said = f"On {rows['splits']} splits".replace("5", "five")
+    assert f"{said} of these images scikit-learn's `LabelSpreading` has {np.mean(row['error']):.1f} ± " in in_words(README)
+    assert f" ± {np.std(row['error'], ddof=1):.1f} %, in a tenth of a second" in in_words(README) and max(row["seconds"]) < 0.15
+
+
 def test_every_kept_result_is_shown():
     shown = {place.removesuffix(" in brief") for _, place in PLACES}
     kept = {path.relative_to(ROOT).as_posix() for path in (ROOT / "benchmarks/results").glob("*.json*")}

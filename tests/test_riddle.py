@@ -181,4 +181,4 @@ def test_the_short_runs_on_cifar10_are_those_of_their_rows():
         assert (rows[0]["steps"], rows[0]["net"], f"{passes:.0f}") == (4800, "wrn10_2", "19")
     for name in ("A0", "A2"):
         gain = difference(found.rungs[name], found.rungs["S0"])
-        assert gain.low <= 0 <= gain.high, "the text says that it is not shown"
+        assert gain.low is None and 0 < gain.mean < 1.5, "the text says that it is not shown, and how much it is"

@@ -140,14 +140,18 @@ def given_to_all(confusion: Confusion) -> tuple[int, int] | None:
 
 
 def interval(confusion: Confusion) -> tuple[float, float]:
-    """Return the 95 % interval of the accuracy over draws of as many images.
+    """Return the 95 % interval of the accuracy over draws of as many images, as `wilson`."""
+    pairs = pairs_of(confusion)
+    return wilson(sum(_right(pairs)), sum(pairs["count"]))
+
+
+def wilson(right: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of the accuracy of which `right` of `n` images tell.
 
     Wilson 1927, doi:10.1080/01621459.1927.10502953, as in scipy's `binomtest(right, n).proportion_ci(method="wilson")`,
     whose import takes a second that whoever looks at a finished run need not wait. What another seed or label split
     would give is not in it.
     """
-    pairs = pairs_of(confusion)
-    right, n = sum(_right(pairs)), sum(pairs["count"])
     z = statistics.NormalDist().inv_cdf(0.975)
     middle = (right + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * math.sqrt(right * (n - right) / n + z * z / 4)

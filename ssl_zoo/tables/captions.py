@@ -1,11 +1,13 @@
 """What stands below a table: what it was measured on, and what is missing from it. A number never travels alone."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from ssl_zoo.runs.confusion import images_in, majority, sizes, unequal
+from ssl_zoo.runs.confusion import images_in, majority, sizes, unequal, wilson
 from ssl_zoo.settings import OWN_BATCH
-from ssl_zoo.tables.rows import Row, by_cell, data_of
+from ssl_zoo.tables.cells import difference
+from ssl_zoo.tables.rows import Row, by_cell, data_of, grouped, recipe_name
 
 
 def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = ()) -> list[str]:
@@ -18,8 +20,16 @@ def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = ())
     """
     partial = f"Partial: {'; '.join(notes)}." if notes else ""
     lines = [_measured(rows)]
-    said = (flattered(rows[0]), _own_batches(rows), _unpaired(rows), _warned(rows), _diverged(lost), _leaked(rows), partial)
-    for line in said:
+    said = (
+        _finite(rows),
+        flattered(rows[0]),
+        _own_batches(rows),
+        _plugins(rows),
+        _unpaired(rows),
+        _warned(rows),
+        _diverged(lost),
+    )
+    for line in (*said, _leaked(rows), partial):
         lines += ["", line] if line else []
     return lines
 
@@ -31,31 +41,84 @@ def commits(rows: Sequence[Row]) -> str:
 
 
 def _measured(rows: Sequence[Row]) -> str:
-    """Return data, net, protocol, seeds, cost, machine, versions and commit."""
-    row = rows[0]
-    seeds = sorted({row["seed"] for row in rows})
-    drawn = [row for row in rows if row["labels"] != "all"]
-    splits, seeded = {row["split_hash"] for row in drawn}, {(row["labels"], row["seed"]) for row in drawn}
-    own = "each with a label split of its own" if len(splits) == len(seeded) else f"over {len(splits)} label splits"
-    own = own if drawn else "all with the same labelled images"
+    """Return data, net, protocol, seeds, cost, machine, versions, commit and recipe."""
+    row, cells = rows[0], by_cell(rows)
     versions = ", ".join(f"{name} {row['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
-    times = ", ".join(
-        f"{alg} {statistics.median(r['seconds'] for r in rows if r['algorithm'] == alg):.0f}"
-        for alg in dict.fromkeys(r["algorithm"] for r in rows)
-    )
     tested = images_in(row["confusion"])
     held_out = f"{100 * row['config'].get('val_fraction', 0):g} % of the labelled images, held out"
     chosen = "the last evaluation" if row.get("selection", "last") == "last" else f"the evaluation that is best on {held_out},"
     scored = " of the student" if row["config"].get("evaluation", {}).get("net") == "student" else ""
     last = row.get("accuracy_median_of", 1)
     median = f"the last {last} evaluations" if last > 1 else "the last evaluation alone"
+    over = "mean ± standard deviation over n runs" if any(len(group) > 1 for group in cells.values()) else "of one run each"
     return (
         f"{data_of(row)}, {row['net']}, {row['steps']} steps; error rate{scored} of {chosen} on {tested} "
-        f"{images_scored(row)}, mean ± standard deviation over n runs (seeds {', '.join(map(str, seeds))}, {own}); "
-        f"median: of {median}; points: paired difference in accuracy to supervised, 95 % interval. "
-        f"Seconds a run: {times}. {row['device']}; {versions}; "
-        f"commit {commits(rows)}."
+        f"{images_scored(row)}, {over} ({_seeds_and_splits(rows)}); median: of {median}{_paired(cells)}. "
+        f"Seconds a run: {_of_each(rows, 'seconds')}; images seen: {_of_each(rows, 'images_seen')}. {row['device']}; "
+        f"{versions}; commit {commits(rows)}; recipe {recipe_name(row)}."
     )
+
+
+def _seeds_and_splits(rows: Sequence[Row]) -> str:
+    """Return which seeds there are, and how many label splits: with all labels there is one."""
+    seeds = sorted({row["seed"] for row in rows})
+    named = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    drawn = [row for row in rows if row["labels"] != "all"]
+    splits, seeded = {row["split_hash"] for row in drawn}, {(row["labels"], row["seed"]) for row in drawn}
+    if not drawn:
+        return f"{named}, all with the same labelled images"
+    if len(seeded) == 1:
+        return f"{named}, one label split"
+    numbers = {row["labels"] for row in drawn}
+    some = " but for all labels" if len(drawn) < len(rows) else ""
+    if len(splits) == len(seeded):
+        return f"{named}, each with a label split of its own{some}"
+    each = " at each number of labels" if len(numbers) > 1 else ""
+    most = max(len({row["split_hash"] for row in drawn if row["labels"] == number}) for number in numbers)
+    return f"{named}, over {most} label split{'s' * (most > 1)}{each}{some}"
+
+
+def _paired(cells: Mapping[tuple[str, Any], Sequence[Row]]) -> str:
+    """Return what points are, if there are any."""
+    others = [(group, cells.get(("supervised", count), [])) for (method, count), group in cells.items() if method != "supervised"]
+    gains = [gain for group, alone in others if (gain := difference(group, alone)) is not None]
+    if not gains:
+        return ""
+    few = [gain for gain in gains if gain.low is None]
+    interval = "" if len(few) == len(gains) else f", 95 % interval (Student's t{', from three pairs on' if few else ''})"
+    return f"; points: paired difference in accuracy to supervised{interval}"
+
+
+def _of_each(rows: Sequence[Row], name: str) -> str:
+    """Return the median of each method, or the one number that all have."""
+    values = {
+        alg: statistics.median(row[name] for row in group) for alg, group in grouped(rows, lambda r: r["algorithm"]).items()
+    }
+    shown = {alg: f"{value:,.0f}" for alg, value in values.items()}
+    return next(iter(shown.values())) if len({*shown.values()}) == 1 else ", ".join(f"{alg} {v}" for alg, v in shown.items())
+
+
+def _finite(rows: Sequence[Row]) -> str:
+    """Say how well so many images tell an error rate, whatever the number of runs."""
+    if rows[0].get("scored") == "training":
+        return ""
+    count = images_in(rows[0]["confusion"])
+    errors = sorted(1 - statistics.mean(row["accuracy"] for row in group) for group in by_cell(rows).values())
+    each = []
+    for error in dict.fromkeys((errors[0], errors[-1])):
+        low, high = wilson((1 - error) * count, count)
+        each.append(f"{100 * error:.1f} % as {100 * (1 - high):.1f} to {100 * (1 - low):.1f} %")
+    return (
+        f"The {count:,} images that are scored are themselves a sample: they tell an error rate of {' and one of '.join(each)} "
+        "(95 %, Wilson), however many runs there are. Runs that score the same images share this error, so that a difference "
+        "between methods has less of it."
+    )
+
+
+def _plugins(rows: Sequence[Row]) -> str:
+    """Name what came from plug-ins, each with a hash of its source."""
+    parts = dict.fromkeys(part for row in rows for part in row.get("plugins", "").split("; ") if part)
+    return f"From plug-ins: {'; '.join(parts)}." if parts else ""
 
 
 def images_scored(row: Row) -> str:

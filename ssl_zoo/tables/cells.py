@@ -20,18 +20,26 @@ class Score(NamedTuple):
         return f"{self.mean:.1f}" if self.std is None else f"{self.mean:.1f} ± {self.std:.1f}"
 
 
+FEWEST = 3  # pairs of an interval: Student's t of two is thirteen deviations wide, and says nothing
+
+
 class Gain(NamedTuple):
-    """Paired difference in accuracy to `supervised`, in points, with its 95 % confidence interval."""
+    """Paired difference in accuracy to `supervised`, in points, with its 95 % confidence interval if pairs are enough."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int  # pairs
+
+    @property
+    def interval(self) -> str:
+        """The interval in brackets, after a space; nothing where there is none."""
+        return "" if self.low is None or self.high is None else f" ({self.low:+.1f} to {self.high:+.1f})"
 
     def shown(self, runs: int) -> str:
         """Return it in words. The number of pairs is said where it is not the number of runs."""
         pairs = "" if self.n == runs else f", {self.n} pairs"
-        return f"{self.mean:+.1f} ({self.low:+.1f} to {self.high:+.1f}) points{pairs}"
+        return f"{self.mean:+.1f}{self.interval} points{pairs}"
 
 
 class Cell(NamedTuple):
@@ -61,14 +69,16 @@ def balanced(rows: Sequence[Row]) -> Score | None:
 def difference(rows: Sequence[Row], reference: Sequence[Row]) -> Gain | None:
     """Return the mean difference of accuracy over the seeds and splits that both have.
 
-    Its 95 % confidence interval is Student's t. Fewer than two pairs have none.
+    Its 95 % confidence interval is Student's t, from three pairs on. Fewer than two pairs are no difference.
     """
     other = {(row["seed"], row["split_hash"]): row["accuracy"] for row in reference}
     pairs = [100 * (row["accuracy"] - other[key]) for row in rows if (key := (row["seed"], row["split_hash"])) in other]
     if len(pairs) < 2:
         return None
-    half = float(stdtrit(len(pairs) - 1, 0.975)) * statistics.stdev(pairs) / len(pairs) ** 0.5
     mean = statistics.mean(pairs)
+    if len(pairs) < FEWEST:
+        return Gain(mean, None, None, len(pairs))
+    half = float(stdtrit(len(pairs) - 1, 0.975)) * statistics.stdev(pairs) / len(pairs) ** 0.5
     return Gain(mean, mean - half, mean + half, len(pairs))
 
 

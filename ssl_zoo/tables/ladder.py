@@ -98,7 +98,7 @@ def middle(name: str, values: Sequence[float]) -> float:
 
 def shown(gain: Gain | None) -> str:
     """Return a paired difference in words."""
-    return "" if gain is None else f"{gain.mean:+.1f} ({gain.low:+.1f} to {gain.high:+.1f}), n = {gain.n}"
+    return "" if gain is None else f"{gain.mean:+.1f}{gain.interval}, n = {gain.n}"
 
 
 def accuracy(rows: Sequence[Row], name: str) -> str:

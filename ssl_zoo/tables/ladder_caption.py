@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ssl_zoo.runs.confusion import images_in
 from ssl_zoo.tables.captions import commits, flattered, images_scored
+from ssl_zoo.tables.cells import FEWEST
 from ssl_zoo.tables.rows import Row, data_of
 
 Rungs = Mapping[str, Sequence[Row]]
@@ -25,7 +26,7 @@ def caption(rungs: Rungs, lost: Rungs) -> list[str]:
     took = sorted(row["seconds"] for row in rows)
     uneven = flattered(first)
     return [
-        _protocol(rows, _seeds(rungs)) + _diverged(lost),
+        _protocol(rows, _seeds(rungs), max(map(len, rungs.values()))) + _diverged(lost),
         *(["", uneven] if uneven else []),
         "",
         "The second table: means over runs, for the ratio of gradients the median, of steps in training mode. Over 0.95 is the "
@@ -38,19 +39,29 @@ def caption(rungs: Rungs, lost: Rungs) -> list[str]:
     ]
 
 
-def _protocol(rows: Sequence[Row], seeds: str) -> str:
+def _protocol(rows: Sequence[Row], seeds: str, most: int) -> str:
     first = rows[0]
     given = f", with {', '.join(first['set'])}" if first.get("set") else ""
     tested, last = images_in(first["confusion"]), first["accuracy_median_of"]
     nets = ", ".join(dict.fromkeys(row["net"] for row in rows))
     steps = " or ".join(map(str, sorted({row["steps"] for row in rows})))
+    over = "mean ± standard deviation over runs" if most > 1 else "of one run each"
+    splits, drawn = {row["split_hash"] for row in rows}, {row["seed"] for row in rows}
+    own = (
+        "" if len(drawn) == 1 else f", each with a label split of {'its own' if len(splits) == len(drawn) else f'{len(splits)}'}"
+    )
+    points = "Points are paired differences over the splits that both rungs have"
+    if most >= FEWEST:
+        points = (
+            f"Means over different seeds are not comparable. {points}, from {FEWEST} pairs on with a 95 % interval (Student's "
+            "t). It is not corrected for the number of rungs, so of twenty that change nothing one is expected to exclude 0."
+        )
+    else:
+        points = f"{points}; so few have no interval."
     return (
         f"{data_of(first)}, {first['labels']} labels, {nets}, {steps} steps{given}. Accuracy of the last evaluation, "
-        f"on {tested} {images_scored(first)}, mean ± standard deviation over runs, each with a label split of its "
-        f"own (seeds {seeds}); median: of the last {last} evaluations. Means over different seeds are not "
-        "comparable; points are: paired differences over the splits that both rungs have, with a 95 % interval (Student's t), "
-        "which is not corrected for the number of rungs, so of twenty that change nothing one is expected to exclude 0. S0 is "
-        "labels alone with the recipe of A0."
+        f"on {tested} {images_scored(first)}, {over}{own} (seed{'s' * (most > 1)} {seeds}); median: of the last {last} "
+        f"evaluations. {points} S0 is labels alone with the recipe of A0."
     )
 
 

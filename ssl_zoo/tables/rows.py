@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from ssl_zoo import recipes
+from ssl_zoo.provenance import recipe_hash
 from ssl_zoo.runs.row import is_lost
 from ssl_zoo.settings import NO_OTHER_RUN
 
@@ -68,6 +69,12 @@ def recipe_of(row: Row) -> dict[str, Any]:
     # the hash of the sources, where the row has one: commits may differ in a text, and a dirty one says nothing
     code = {"source": row["source"]} if "source" in row else {"commit": row["commit"]}
     return {**settings, **same, **code, **{name: row["versions"][name] for name in ("ssl_zoo", "torch")}, "plugins": plugins}
+
+
+def recipe_name(row: Row) -> str:
+    """Return 12 hex digits over the settings that all runs of a table share."""
+    shared = {k: v for k, v in row["config"].items() if k not in OWN}
+    return recipe_hash(shared | {k: row[k] for k in ("initial",) if k in row})
 
 
 def method_of(row: Row) -> dict[str, Any]:

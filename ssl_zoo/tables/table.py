@@ -8,12 +8,11 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ssl_zoo.provenance import recipe_hash
 from ssl_zoo.tables.captions import caption
 from ssl_zoo.tables.cells import Cell, make_cell
 from ssl_zoo.tables.folds import pool_folds
 from ssl_zoo.tables.published import Published, read_published
-from ssl_zoo.tables.rows import OWN, Row, by_cell, counted, data_of, grouped, lost_beside, sound
+from ssl_zoo.tables.rows import Row, by_cell, counted, data_of, grouped, lost_beside, recipe_name, sound
 
 
 class Table(NamedTuple):
@@ -110,12 +109,11 @@ def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Pu
     }
     made |= {method: {} for method, _ in gone if method not in made}
     row = rows[0]
-    shared = {k: v for k, v in row["config"].items() if k not in OWN}
     repeated = {
         "dataset": data_of(row),
         "net": row["net"],
         "steps": row["steps"],
-        "recipe": recipe_hash(shared | {k: row[k] for k in ("initial",) if k in row}),
+        "recipe": recipe_name(row),
         "commit": row["commit"],
         "device": row["device"],
         "torch": row["versions"]["torch"],

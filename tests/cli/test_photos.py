@@ -102,7 +102,7 @@ def test_folds_score_every_labelled_image_once(photos, capsys):
     made = capsys.readouterr().out
     assert f"{100 - 100 * right / 30:.1f}" in made and "n = 1" in made and "photos, smallnet, 2 steps" in made
     assert "on 30 labelled images, each scored once, by one of 3 nets that had not seen it" in made
-    for words in (["predict", "f", "photos"], ["export", "f"], ["label-next", "f"], ["run", "--from", "f"]):
+    for words in (["predict", "f", "photos"], ["export", "f", "--format", "pt2"], ["label-next", "f"], ["run", "--from", "f"]):
         assert main(words) == 2
         error = capsys.readouterr().err
         assert "f holds a run in folds, each with a net of its own; give one of them, such as f/fold-0\n" in error

@@ -1,16 +1,88 @@
+"""Every statement below a table follows from its rows: each fact is changed here, and the words with it."""
+
+import pytest
+
 from ssl_zoo.tables.captions import caption
 from tests.tables.rows import row
+
+
+def said(*rows, lost=()):
+    return " ".join(caption(rows, [], lost))
 
 
 def test_the_caption_says_when_splits_were_shared_and_who_was_warned():
     one_each = caption([row(seed=0), row(seed=1)], [])
     shared = caption([row(seed=0), row(seed=1, split_hash="h0", split_seed=0)], [])
-    assert "each with a label split of its own" in one_each[0] and "over 1 label splits" in shared[0]
-    assert "10 test images" in one_each[0] and "seeds 0, 1" in one_each[0] and len(one_each) == 1
+    assert "(seeds 0, 1, each with a label split of its own)" in one_each[0] and "(seeds 0, 1, over 1 label split)" in shared[0]
+    assert "10 test images" in one_each[0] and len(one_each) == 3
     assert "supervised with seed 3" in caption([row(seed=3, warnings=["x"])], [])[-1]
 
 
+def test_which_labels_there_were():
+    some, more = [row(seed=s) for s in (0, 1)], [row(seed=s, labels=40, split_hash=f"m{s}") for s in (0, 1)]
+    every = [row(seed=s, labels="all", split_hash="all") for s in (0, 1)]
+    assert "(seeds 0, 1, all with the same labelled images)" in said(*every)
+    assert "each with a label split of its own but for all labels)" in said(*some, *every)
+    assert "each with a label split of its own)" in said(*some, *more)
+    assert "(seed 0, one label split)" in said(row())
+    shared = [row(seed=s, split_hash="h", labels=count) for s in (0, 1) for count in (20, 40)]
+    assert "(seeds 0, 1, over 1 label split at each number of labels)" in said(*shared)
+
+
+def test_one_run_has_no_deviation_and_no_points():
+    assert "of one run each (seed 0" in said(row()) and "standard deviation" not in said(row())
+    assert "mean ± standard deviation over n runs (seeds 0, 1" in said(row(seed=0), row(seed=1))
+    assert "points:" not in said(row(seed=0), row(seed=1))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        (1, None),
+        (2, "; points: paired difference in accuracy to supervised. "),
+        (3, "; points: paired difference in accuracy to supervised, 95 % interval (Student's t). "),
+    ],
+)
+def test_what_points_are(pairs, words):
+    rows = [row(alg, seed) for alg in ("supervised", "x") for seed in range(pairs)]
+    assert words in said(*rows) if words else "points:" not in said(*rows)
+    if pairs == 3:
+        some = said(*rows, row("y", 0), row("y", 1))
+        assert "95 % interval (Student's t, from three pairs on)" in some
+
+
 def test_the_caption_says_which_images_were_scored():
-    assert "on 10 labelled images held out for it, mean" in caption([row(scored="held-out")], [])[0]
-    assert "on 10 labelled training images, mean" in caption([row(scored="training")], [])[0]
-    assert "on 10 test images, mean" in caption([row(scored="test")], [])[0]
+    assert "on 10 labelled images held out for it, of one run" in caption([row(scored="held-out")], [])[0]
+    assert "on 10 labelled training images, of one run" in caption([row(scored="training")], [])[0]
+    assert "on 10 test images, of one run" in caption([row(scored="test")], [])[0]
+
+
+def test_what_so_few_images_can_tell():
+    """Wilson's interval by hand: 8 of 10 right, z = 1.96: middle (8 + 1.921) / 13.841, half of 0.453."""
+    text = said(row(accuracy=0.8), row("x", accuracy=0.8))
+    assert (
+        "The 10 images that are scored are themselves a sample: they tell an error rate of 20.0 % as 5.7 to 51.0 % (95 %" in text
+    )
+    two = said(row(accuracy=0.8), row("x", accuracy=0.9))
+    assert "an error rate of 10.0 % as 1.8 to 40.4 % and one of 20.0 % as 5.7 to 51.0 %" in two
+    many = said(row(accuracy=0.8, confusion=[[400, 100], [100, 400]]))
+    assert "The 1,000 images" in many and "20.0 % as 17.6 to 22.6 %" in many
+    assert "Wilson" not in said(row(scored="training"))
+
+
+def test_what_it_cost():
+    text = said(row(seconds=3, images_seen=5000), row("x", seconds=7, images_seen=9000))
+    assert "Seconds a run: supervised 3, x 7; images seen: supervised 5,000, x 9,000." in text
+    same = said(row(seconds=3, images_seen=5000), row("x", seconds=7, images_seen=5000))
+    assert "images seen: 5,000." in same
+
+
+def test_plug_ins_and_the_recipe_are_named():
+    assert "plug-ins" not in said(row())
+    text = said(row(plugins="algorithm x (a.py 12ab); net n (b.py 34cd)"), row(seed=1, plugins="net n (b.py 34cd)"))
+    assert text.count("net n (b.py 34cd)") == 1 and "From plug-ins: algorithm x (a.py 12ab); net n (b.py 34cd)." in text
+    one, other, seed = (
+        said(made).rpartition("; recipe ")[2][:12]
+        for made in (row(), row(config=row()["config"] | {"optimizer": {"lr": 0.2}}), row(seed=1))
+    )
+    assert one != other and one == seed and len(one) == 12

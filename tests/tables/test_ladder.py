@@ -43,9 +43,12 @@ def test_the_tables():
     found = ladder.sound(rows)
     made = ladder.markdown(found).splitlines()
     assert found.lines == []
-    assert "| S0 | change of S0 | 2 | 65.0 ± 7.1 | 64.0 ± 7.1 | 63.0 ± 7.1 |  |  | -10.0 (-10.0 to -10.0), n = 2 |" in made
-    # pairs: 83 - 80 and 75 - 70 points: 4 with a standard error of 1, times 12.71; seed 2 has no partner
-    assert any(line.startswith("| A1 |") and "| A0: +4.0 (-8.7 to +16.7), n = 2 | +14.0 (" in line for line in made)
+    assert "| S0 | change of S0 | 2 | 65.0 ± 7.1 | 64.0 ± 7.1 | 63.0 ± 7.1 |  |  | -10.0, n = 2 |" in made
+    # pairs: 83 - 80 and 75 - 70 points; two have no interval, and seed 2 has no partner
+    assert any(line.startswith("| A1 |") and "| A0: +4.0, n = 2 | +14.0, n = 2 |" in line for line in made)
+    # with a third pair, 84 - 80: mean 4, standard error 0.577, times 4.303
+    more = ladder.markdown(ladder.sound([*rows, row("A0", 2, 0.06)])).splitlines()
+    assert any(line.startswith("| A1 |") and "| A0: +4.0 (+1.5 to +6.5), n = 3 |" in line for line in more)
     assert next(line for line in made if line.startswith("| A1 |")).endswith(" |  |"), "above is A0, which is not said twice"
     assert "| A0 | -, -, -, 80 | -, -, -, - | -, -, -, - | -, -, -, - | -, -, -, - | -, -, -, - |" not in made
     assert "| A0 | 8, 8, 8, 80 | -, -, -, - | -, -, -, - | -, -, -, - | -, -, -, - | -, -, -, - |" in made

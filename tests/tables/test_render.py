@@ -14,7 +14,9 @@ def test_markdown(capsys):
     (made,), _ = make_tables(ROWS)
     lines = render.markdown([made], oracle=False).splitlines()
     assert lines[0] == "| error rate, % | 20 labels |" and lines[2] == "| supervised | **29.5 ± 0.7**<br>median 29.5, n = 2 |"
-    assert lines[3].startswith("| my_method | **10.0 ± 0.0**<br>median 10.0, n = 2<br>+19.5 (") and "oracle" not in "".join(lines)
+    assert lines[3].startswith(
+        "| my_method | **10.0 ± 0.0**<br>median 10.0, n = 2<br>+19.5 points |"
+    ) and "oracle" not in "".join(lines)
     assert "oracle 1.0 ± 0.0, not a result" in render.markdown([made], oracle=True)
 
 
@@ -23,7 +25,7 @@ def test_names_stay_in_their_places(name):
     made, _ = make_tables([row(name, s, dataset=name, net=name, device=name) for s in range(2)])
     markdown = render.markdown(made, True)
     assert all(line.replace("\\|", "").count("|") == 3 for line in markdown.splitlines()[:3]) and "<img" not in markdown
-    assert len(markdown.splitlines()) == 3 + 1 + 3
+    assert len(markdown.splitlines()) == 3 + 1 + 5
     assert "<img" not in render.page(made, True)
     latex = render.latex(made, True)
     body = [line for line in latex.splitlines() if line and not line.startswith("%")]

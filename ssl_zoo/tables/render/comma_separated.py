@@ -32,7 +32,9 @@ def _numbers(cell: Cell, oracle: bool) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     for name, score in scores.items():
         numbers |= {f"{name}_mean": f"{score.mean:.4f}", f"{name}_std": "" if score.std is None else f"{score.std:.4f}"}
-    gain = [""] * 4 if cell.gain is None else [f"{number:.4f}" for number in cell.gain[:3]] + [cell.gain.n]
+    gain = (
+        [""] * 4 if cell.gain is None else ["" if number is None else f"{number:.4f}" for number in cell.gain[:3]] + [cell.gain.n]
+    )
     numbers |= dict(zip(("gain_mean", "gain_low", "gain_high", "gain_n"), gain, strict=True))
     return {**numbers, "seconds": f"{cell.seconds:.1f}"}
 
