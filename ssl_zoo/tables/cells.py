@@ -24,7 +24,7 @@ FEWEST = 3  # pairs of an interval: Student's t of two is thirteen deviations wi
 
 
 class Gain(NamedTuple):
-    """Paired difference in accuracy to `supervised`, in points, with its 95 % confidence interval if pairs are enough."""
+    """Paired difference in accuracy to `supervised`, in points, with its 95 % confidence interval, if it has one."""
 
     mean: float
     low: float | None
