@@ -63,7 +63,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_recipes_and_tables(wheel):
     there = {path.relative_to(wheel / "ssl_zoo/configs").as_posix() for path in (wheel / "ssl_zoo/configs").rglob("*.yaml")}
     assert there == {path.relative_to(recipes.FOLDER).as_posix() for path in recipes.FOLDER.rglob("*.yaml")}
-    assert (wheel / "ssl_zoo/tables/published.yaml").is_file()
+    assert (wheel / "ssl_zoo/tables/published.yaml").is_file() and (wheel / "ssl_zoo/tables/citations.yaml").is_file()
     (points,) = wheel.glob("*.dist-info/entry_points.txt")
     assert "ssl-zoo = ssl_zoo.__main__:script" in points.read_text()
     assert not list(wheel.glob("tests")) and not list(wheel.glob("benchmarks"))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from ssl_zoo.cli.parser import Parser, command, description, flag, path, say
 from ssl_zoo.errors import InputError, printable
 from ssl_zoo.runs.row import read_sound_rows
+from ssl_zoo.tables.citations import citations
 from ssl_zoo.tables.documents import insert_into
 from ssl_zoo.tables.render import FORMATS
 from ssl_zoo.tables.table import make_tables
@@ -30,6 +31,7 @@ def parser(prog: str) -> Parser:
     p.add_argument("--out", type=path, metavar="FILE", help="write it there instead of showing it")
     p.add_argument("--published", action="store_true", help="numbers of papers beside ours, with protocol and source")
     p.add_argument("--oracle", action="store_true", help="also the best score on the test set, which is not a result")
+    p.add_argument("--cite", action="store_true", help="BibTeX of ssl_zoo, the methods, nets and data sets, in place of a table")
     p.add_argument("--jsonl", type=path, metavar="FILE", help="also write the rows to a file, one a line")
     p.add_argument(
         "--into", type=path, metavar="FILE", help="put the table into a Markdown file, at the place named after the first path"
@@ -41,10 +43,13 @@ def table(flags: argparse.Namespace, prog: str) -> int:
     """Read rows and show them, or write them where the flags say."""
     if flags.into and (flags.out or flags.format not in (None, "md")):
         raise InputError("--into writes Markdown into a file; leave out --out and --format")
+    if flags.cite and (flags.into or flags.format):
+        raise InputError("--cite gives BibTeX and no table; leave out --into and --format")
     rows, lost, problems, remarks = read_sound_rows(flags.paths)
     tables, said = make_tables(rows, problems, flags.published, lost)
     say(prog, [*said, *remarks])
-    made = printable(FORMATS[flags.format or "md"](tables, flags.oracle))
+    made = citations([*rows, *lost]) if flags.cite else FORMATS[flags.format or "md"](tables, flags.oracle)
+    made = printable(made)
     if flags.jsonl:
         flags.jsonl.write_text("".join(json.dumps(row) + "\n" for row in (*rows, *lost)), encoding="utf-8")
     if flags.into:

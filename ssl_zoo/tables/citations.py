@@ -1,0 +1,52 @@
+"""BibTeX of what a table names: ssl_zoo itself, methods, nets and data sets. It is in citations.yaml."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ssl_zoo.errors import one_line
+from ssl_zoo.tables.captions import commits
+from ssl_zoo.tables.rows import Row
+
+CITATIONS = Path(__file__).parent / "citations.yaml"
+OURS = """@software{{ssl_zoo,
+  title = {{ssl\\_zoo: semi-supervised image classifiers, compared under identical pipelines}},
+  author = {{{{The ssl\\_zoo authors}}}},
+  year = {{2026}},
+  version = {{{version}}},
+  note = {{{note}}}
+}}
+"""
+COLUMNS = {"algorithms": "algorithm", "nets": "net", "datasets": "dataset"}  # of a row
+
+
+def citations(rows: Sequence[Row]) -> str:
+    """Return BibTeX of all that these rows name, each entry once, and a comment for what none is known of.
+
+    Args:
+        rows: Of runs, at least one.
+    """
+    known = yaml.safe_load(CITATIONS.read_text(encoding="utf-8"))
+    keys: dict[str, None] = {}
+    unknown = []
+    for section, column in COLUMNS.items():
+        for name in dict.fromkeys(row[column] for row in rows):
+            found = _entries(known["of"][section], name)
+            keys |= dict.fromkeys(found)
+            if not found and name not in known["of"]["none"]:
+                unknown.append(f"{column} {one_line(name)}")
+    made = [OURS.format(version=rows[0]["versions"]["ssl_zoo"], note=f"commit {commits(rows)}")]
+    made += [known["entries"][key] for key in keys]
+    comments = [f"% no entry is known for the {name}: cite what its author names\n" for name in unknown]
+    return "\n".join([*made, *comments]).rstrip("\n")
+
+
+def _entries(of: dict[str, Any], name: str) -> list[str]:
+    """The keys that belong to a name, or to the family that it is of."""
+    for pattern, keys in of.items():
+        if re.fullmatch(re.escape(pattern).replace(r"\{\}", r"\d+"), name):
+            return keys
+    return []
