@@ -7,6 +7,7 @@ import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.ranks import ranks
@@ -19,11 +20,19 @@ Make = Callable[[RunSettings, Inputs, Path], Trainer]
 FEWEST = 10  # steps that a run of some minutes must come to
 LIGHTER = "give more minutes, a smaller net, smaller images (`image_size`), or a smaller `batch.unlabeled`"
 USED = 0.95  # of the time that is given: other programs come and go
+SCORING = 0.25  # of that, the most that evaluations may take, but for the last
 LIMIT = 100_000_000  # steps, the most that a run may have
 
 
-def seconds_per_step(settings: RunSettings, inputs: Inputs, make: Make) -> float:
-    """Return what a step costs on this machine now, evaluations included.
+class Costs(NamedTuple):
+    """Seconds on this machine now."""
+
+    step: float
+    evaluation: float  # of all images that are scored
+
+
+def costs(settings: RunSettings, inputs: Inputs, make: Make) -> Costs:
+    """Return what a step and an evaluation cost on this machine now.
 
     Two short runs, of which the second counts.
 
@@ -40,12 +49,21 @@ def seconds_per_step(settings: RunSettings, inputs: Inputs, make: Make) -> float
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
             outcome = make(short, inputs._replace(data=few), Path(folder)).run()
     scored = (len(data.test_images) + settings.evaluation.unlabeled) / (len(few.test_images) + 64)
-    evaluations = -(-settings.steps // settings.evaluation.every)
-    return outcome.seconds_training / steps + (outcome.seconds - outcome.seconds_training) * scored * evaluations / settings.steps
+    return Costs(outcome.seconds_training / steps, (outcome.seconds - outcome.seconds_training) * scored)
+
+
+def seconds_per_step(settings: RunSettings, inputs: Inputs, make: Make) -> float:
+    """Return what a step costs on this machine now, with its share of the evaluations. Arguments as of `costs`."""
+    step, evaluation = costs(settings, inputs, make)
+    return step + evaluation * _evaluations(settings) / settings.steps
+
+
+def _evaluations(settings: RunSettings) -> int:
+    return -(-settings.steps // settings.evaluation.every)
 
 
 def fitted(settings: RunSettings, inputs: Inputs, seconds: float, make: Make) -> RunSettings:
-    """Return settings with as many steps as fit, and as many evaluations as before.
+    """Return settings with as many steps as fit, and as many evaluations as before, or fewer where these take long.
 
     Args:
         settings: Of the run.
@@ -58,15 +76,20 @@ def fitted(settings: RunSettings, inputs: Inputs, seconds: float, make: Make) ->
     """
     if ranks() > 1:
         raise InputError("`minutes` are measured by a single process; give `steps` for a run that several processes share")
-    cost = seconds_per_step(settings, inputs, make)
-    steps = min(int(USED * max(seconds, 0) / cost), LIMIT)
+    step, evaluation = costs(settings, inputs, make)
+    room, before = USED * max(seconds, 0), _evaluations(settings)
+    count = before if before * evaluation <= SCORING * room else max(1, int(SCORING * room / evaluation))
+    steps = min(int((room - count * evaluation) / step), LIMIT)
     if steps < FEWEST:
-        needed = FEWEST * cost / USED + settings.minutes * 60 - seconds  # type: ignore[operator]
+        needed = (FEWEST * step + evaluation) / USED + settings.minutes * 60 - seconds  # type: ignore[operator]
         raise InputError(
-            f"{settings.minutes:g} minutes are {steps} steps of {settings.alg} with {settings.net} here, and {FEWEST} take "
-            f"{shown(needed)}; {LIGHTER}"
+            f"{settings.minutes:g} minutes are {max(steps, 0)} steps of {settings.alg} with {settings.net} here, and {FEWEST} "
+            f"take {shown(needed)}; {LIGHTER}"
         )
-    return _of(settings, steps)
+    found = _of(settings, steps)
+    if count == before:
+        return found
+    return dataclasses.replace(found, evaluation=dataclasses.replace(found.evaluation, every=-(-steps // count)))
 
 
 def of_epochs(settings: RunSettings, inputs: Inputs) -> RunSettings:

@@ -55,7 +55,15 @@ def settled(settings: RunSettings, inputs: Inputs, began: float, make: Make, war
     if settings.epochs is not None:
         settings = of_epochs(settings, inputs)
     if settings.minutes is not None:
+        wished = -(-settings.steps // settings.evaluation.every)
         settings = fitted(settings, inputs, 60 * settings.minutes - (time.monotonic() - began), make)
+        count = -(-settings.steps // settings.evaluation.every)
+        if count < wished:
+            of = f"are {count} evaluations" if count > 1 else "is one evaluation"
+            warn(
+                f"{len(inputs.data.test_images):,} images take long to score, so that there {of} in place of "
+                f"{wished}; `evaluation.every` says after how many steps"
+            )
         if settings.steps < FEW:
             warn(f"{settings.minutes:g} minutes are {settings.steps} steps here, which teach little; {LIGHTER}")
     return settings

@@ -125,7 +125,7 @@ def test_a_share_to_hold_out_where_there_is_a_test_set(photos, capsys):
 
 
 def test_folds_from_python_have_the_steps_of_the_first(photos, monkeypatch):
-    monkeypatch.setattr("ssl_zoo.runs.clock.seconds_per_step", lambda *args: 0.5)
+    monkeypatch.setattr("ssl_zoo.runs.clock.costs", lambda *args: (0.5, 0.0))
     small = {"batch": {"labeled": 4, "unlabeled": 4}, "datasets.folder.image_size": 8, "device": "cpu"}
     given = ssl_zoo.recipe("photos", data_root="photos", net="smallnet", minutes=0.6, folds=2, **small)
     rows = execute_folds(given, Path("f"), quiet=True)

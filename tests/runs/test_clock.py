@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 import types
 
 import numpy as np
@@ -12,6 +13,7 @@ from ssl_zoo import InputError, config
 from ssl_zoo.runs import clock, execute
 from ssl_zoo.runs.inputs import choose_labels, load_data
 from ssl_zoo.runs.row import Row
+from ssl_zoo.runs.settled import settled
 from ssl_zoo.train.clock import Estimate, shown
 
 
@@ -26,7 +28,7 @@ def settings(**more):
 def second(monkeypatch):
     """A step costs a second."""
     asked = []
-    monkeypatch.setattr(clock, "seconds_per_step", lambda *args: asked.append(args) or 1.0)
+    monkeypatch.setattr(clock, "costs", lambda *args: asked.append(args) or clock.Costs(1.0, 0.0))
     return asked
 
 
@@ -35,6 +37,33 @@ def test_as_many_steps_as_fit_and_as_many_evaluations_as_before(second):
     found = clock.fitted(given, choose_labels(given, load_data(given)), 600, execute.trainer_of)
     assert (found.steps, found.evaluation.every) == (570, 142) and 570 // 142 == 40 // 10
     assert dataclasses.replace(found, steps=40, evaluation=given.evaluation) == given
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "steps", "every"),
+    [
+        (10.0, 570 - 40, 132),  # four of them are less than a quarter of 570 s
+        (100.0, 570 - 100, 470),  # one fits into a quarter
+        (300.0, 570 - 300, 270),  # the last there must be
+        (50.0, 570 - 100, 235),
+    ],
+)
+def test_evaluations_are_within_the_minutes_too(monkeypatch, evaluation, steps, every):
+    """However many images are scored. As many as before, or as many as a quarter of the time allows."""
+    monkeypatch.setattr(clock, "costs", lambda *args: clock.Costs(1.0, evaluation))
+    given = settings(minutes=10)
+    inputs = choose_labels(given, load_data(given))
+    found = clock.fitted(given, inputs, 600, execute.trainer_of)
+    assert (found.steps, found.evaluation.every) == (steps, every)
+    assert found.steps + evaluation * -(-found.steps // found.evaluation.every) <= 570 + evaluation * (evaluation == 10)
+
+
+def test_that_there_are_fewer_evaluations_is_said(monkeypatch):
+    monkeypatch.setattr(clock, "costs", lambda *args: clock.Costs(1.0, 100.0))
+    given, told = settings(minutes=10), []
+    settled(given, choose_labels(given, load_data(given)), time.monotonic(), execute.trainer_of, told.append)
+    (line,) = (line for line in told if "score" in line)
+    assert line.startswith("500 images take long to score, so that there is one evaluation in place of 4; `evaluation.every`")
 
 
 def test_a_few_minutes_that_come_to_nothing_say_how_many_it_takes(second):
@@ -122,3 +151,5 @@ def test_what_a_step_costs_in_exact_numbers():
     cost = clock.seconds_per_step(given, choose_labels(given, load_data(given)), make)
     assert asked == [(1, 64), (3, 64)]
     assert cost == pytest.approx(1.5 / 3 + 1.5 * (500 + 500) / (64 + 64) * 4 / 40)
+    found = clock.costs(given, choose_labels(given, load_data(given)), make)
+    assert found == pytest.approx((1.5 / 3, 1.5 * (500 + 500) / (64 + 64)))
