@@ -106,9 +106,19 @@ def words(run: Path, recipe: Path, table: Path, plugged: Sequence[str] = ()) -> 
         table: Of labels.
         plugged: Plug-ins.
     """
-    given = {"--recipe": recipe, "--data-root": table, "--from": run, "--out": next_to(run if run.is_dir() else run.parent)}
+    given = {"--recipe": recipe, "--data-root": table, "--from": run, "--out": next_to(_run_of(run))}
     pairs = [*(("--plugin", name) for name in plugged), *((name, _word(place)) for name, place in given.items())]
     return [word for pair in pairs for word in pair]
+
+
+def _run_of(model: Path) -> Path:
+    """A run's folder; of a model that was copied elsewhere, what its folder might be called."""
+    from ssl_zoo.runs.folder import RunFolder
+
+    if model.is_dir():
+        return model
+    beside = model.parent
+    return beside if RunFolder(beside).holds_a_run() else model.with_suffix("")
 
 
 def next_to(folder: Path) -> Path:

@@ -72,9 +72,11 @@ def warnings(found: Any) -> Iterator[str]:
 
     if found.learnt is None:
         yield "the model does not say which images it was trained on; of these, a score counts what was learnt by heart"
+    elif found.learnt and found.unseen is None:
+        yield f"all {found.learnt:,} labelled images were trained on with their label: the score counts what was learnt by heart"
     elif found.learnt:
         of = f"{found.learnt:,} of the {images_in(found.confusion):,} labelled images"
-        yield f"{of} were trained on with their label: the score counts what was learnt by heart; they are marked in trained_on"
+        yield f"{of} were trained on with their label, and are left out of the score; they are marked in trained_on"
     if found.relabelled:
         images, was = ("images have", "they were") if found.relabelled > 1 else ("image has", "it was")
         yield (
@@ -95,13 +97,17 @@ def summary(found: Any, classes: Sequence[str], out: str) -> Iterable[str]:
         yield f"{found.unsure:,} are unsure"
     if found.confusion is None:
         return
-    low, high = interval(found.confusion)
-    also = f", balanced accuracy {100 * balanced(found.confusion):.2f} %" if unequal(found.confusion) else ""
+    pairs = found.unseen if found.learnt and found.unseen else found.confusion
+    low, high = interval(pairs)
+    also = f", balanced accuracy {100 * balanced(pairs):.2f} %" if unequal(pairs) else ""
+    which = " that it was not trained on" if pairs is not found.confusion else ""
     yield (
-        f"accuracy {100 * accuracy(found.confusion):.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
-        f"{images_in(found.confusion):,} labelled image{'s' * (images_in(found.confusion) != 1)}){also}"
+        f"accuracy {100 * accuracy(pairs):.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
+        f"{images_in(pairs):,} labelled image{'s' * (images_in(pairs) != 1)}{which}){also}"
     )
-    pairs = found.confusion
+    if which:
+        of = f"{images_in(found.confusion):,}, those included that it was trained on"
+        yield f"of all {of}, it is right about {100 * accuracy(found.confusion):.2f} %, which counts what was learnt by heart"
     wrong = sorted(
         ((n, a, b) for a, b, n in zip(pairs["true"], pairs["predicted"], pairs["count"], strict=True) if a != b),
         key=lambda place: (-place[0], place[1:]),

@@ -254,7 +254,9 @@ def _classes(table: Path, lines: list[Line]) -> tuple[str, ...]:
             continue
         name, number = alike.setdefault(" ".join(spelled(line.label).casefold().split()), (spelled(line.label), line.number))
         if name != name.strip() and name == spelled(line.label):
-            raise InputError(f"labels '{table}', line {line.number}: the label '{name}' has spaces around it; remove them")
+            others = sum(one.label.strip() != one.label and one is not line for one in lines)
+            more = f", and so ha{'ve' if others > 1 else 's'} {others:,} more" if others else ""
+            raise InputError(f"labels '{table}', line {line.number}: the label '{name}' has spaces around it{more}; remove them")
         if name != spelled(line.label):
             raise InputError(
                 f"labels '{table}', line {line.number}: the class '{line.label}' differs by case or spaces alone from "

@@ -3,6 +3,7 @@
 Guo et al. 2017, arXiv:1706.04599. The test set is never used for it.
 """
 
+import math
 from typing import Annotated, TypedDict
 
 import numpy as np
@@ -29,23 +30,40 @@ def uncalibrated(why_not: str, images: int = 0) -> Calibration:
     return Calibration(temperature=1.0, images=images, error_before=None, error_after=None, why_not=why_not)
 
 
-def calibrate(logits: np.ndarray, labels: np.ndarray) -> Calibration:
+def calibrate(logits: np.ndarray, labels: np.ndarray, trained_on: int = 0) -> Calibration:
     """Return the temperature under which the labels are most probable.
 
     Args:
         logits: (V, K) of held-out images.
         labels: (V,) their classes.
+        trained_on: Labelled images that were not held out, of which some could be.
     """
     count = len(labels)
     if count < FEWEST:
-        some = f"{count} labelled images were held out to validate by, and it takes {FEWEST}"
-        few = some if count else "no labelled images were held out to validate by"
-        return uncalibrated(f"{few}; `val_fraction` holds some out", count)
+        return uncalibrated(f"{held_out(count)} to validate by, and it takes {FEWEST}; {way_out(count, trained_on)}", count)
     if (logits.argmax(axis=1) == labels).all():  # the smaller the temperature the better, without an end
         return uncalibrated(f"all {count} images that were held out are right, which says nothing of how sure it may be", count)
     temperature = _temperature(logits.astype(np.float64), labels)
     before, after = (calibration_error(softmax(logits / t), labels) for t in (1.0, temperature))
     return Calibration(temperature=temperature, images=count, error_before=before, error_after=after, why_not="")
+
+
+def held_out(count: int) -> str:
+    """Return how many images were held out, in words."""
+    return f"{count or 'no'} labelled image{' was' if count == 1 else 's were'} held out"
+
+
+def way_out(count: int, trained_on: int) -> str:
+    """Return what to do where images that are held out are too few to calibrate by.
+
+    Args:
+        count: Of these.
+        trained_on: Labelled images that were not held out.
+    """
+    share = math.ceil(100 * FEWEST / max(count + trained_on, 1)) / 100
+    if share > 0.5:
+        return f"label more images: half of {2 * FEWEST} are enough"
+    return f"a run with `val_fraction={share:g}` holds out enough"
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -233,7 +233,7 @@ class _Run:
 
     def _end(self, row: Row, trainer: Trainer, assembly: Assembly, inputs: Inputs) -> None:
         state = trainer.reported_state()
-        found = calibrate(*trainer.evaluator.held_out_logits(trainer.eval_net(), state))
+        found = calibrate(*trainer.evaluator.held_out_logits(trainer.eval_net(), state), len(inputs.split.rows))
         with self.folder.writing():
             write_model(self.folder.model, row, state, assembly.normalised, inputs.data, found, inputs.split.rows)
         self.folder.end(row)

@@ -9,6 +9,7 @@ import numpy as np
 from ssl_zoo import presets
 from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import one_line
+from ssl_zoo.runs.calibration import FEWEST, held_out, way_out
 from ssl_zoo.runs.confusion import accuracy, balanced, given_to_all, images_in, interval, majority, pairs_of, pooled, unequal
 from ssl_zoo.runs.initial import beginning_from
 from ssl_zoo.runs.inputs import Inputs
@@ -34,12 +35,12 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer, initial: 
     yield from map(one_line, data.notes)
     if data.names:
         yield one_line(_classes(inputs))
-    held_out = f"{len(inputs.held_out):,} held out for validation, " if len(inputs.held_out) else ""
+    validated = f"{len(inputs.held_out):,} held out for validation, " if len(inputs.held_out) else ""
     stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views else ""
     scored = "of them scored too" if data.fitted else "held out to be scored" if data.held_out else "test images"
     yield (
         f"{settings.alg} with {settings.net} ({parameters_of(trainer):,} parameters) on {named_data(settings)}: "
-        f"{len(facts.labeled):,} labelled images, {held_out}{stream}{len(data.test_labels):,} {scored}; "
+        f"{len(facts.labeled):,} labelled images, {validated}{stream}{len(data.test_labels):,} {scored}; "
         f"from step {trainer.start}, {trainer.machine.name}, {trainer.machine.precision}"
     )
     weight = presets.weight_in_words(
@@ -55,6 +56,11 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer, initial: 
         yield (
             f"in fp32 all the same: {', '.join(layers[:3])}{f' and {len(layers) - 3} more' if len(layers) > 3 else ''} of the "
             "net, as such a stride on so small a map gets a wrong gradient in bf16 from torch on a CPU"
+        )
+    if 0 < len(inputs.held_out) < FEWEST:
+        yield (
+            f"confidences will not be calibrated: {held_out(len(inputs.held_out))} to validate by, and it takes {FEWEST}; "
+            f"{way_out(len(inputs.held_out), len(inputs.split.rows))}"
         )
     if initial is not None and trainer.start == 0:
         yield from beginning_from(settings, initial, data)

@@ -64,7 +64,8 @@ class Images:
 
     def _folder(self, root: Path) -> Iterator[Item]:
         for place in _below(root):
-            label = self._label(os.path.relpath(place, root).split(os.sep)[:-1])
+            folders = os.path.relpath(place, root).split(os.sep)[:-1]
+            label = self._label(folders) if folders else self._class_of(os.path.basename(os.path.abspath(root)))
             yield Item(place.removeprefix("./"), label, partial(read_file, place))
 
     def _archive(self, path: Path) -> Callable[[], Iterator[Item]]:

@@ -74,6 +74,7 @@ class Summary(NamedTuple):
     confusion: Pairs | None  # of those whose label is known
     unknown: tuple[str, ...]  # folders that are no class of the net
     learnt: int | None = 0  # of those whose label is known, images that the net was trained on; None: the model does not say
+    unseen: Pairs | None = None  # of the others
     relabelled: int = 0  # images in the file before whose label is another now, and is not in the file
 
 
@@ -147,7 +148,9 @@ class _Tally:
         number = {name: k for k, name in enumerate(trained.classes)}
         self.classes, self.known = len(trained.classes), known
         self.learnt = known.learnt if trained.knows_what_it_learnt else None
-        self.places = Counter({(number[a], number[b]): count for (a, b), count in known.pairs.items()})
+        self.places, self.unseen = (
+            Counter({(number[a], number[b]): count for (a, b), count in pairs.items()}) for pairs in (known.pairs, known.unseen)
+        )
         self.count, self.errors, self.unsure, self.first_error = known.rows, 0, known.unsure, ""
 
     def add(self, chunk: Sequence[Prediction], rows: Sequence[Row]) -> None:
@@ -156,6 +159,7 @@ class _Tally:
                 self.errors, self.first_error = self.errors + 1, self.first_error or f"'{found.path}': {found.error}"
             elif found.label is not None:
                 self.places[found.label, found.best] += 1
+                self.unseen[found.label, found.best] += found.learnt is False
                 self.learnt = None if self.learnt is None else self.learnt + bool(found.learnt)
         self.unsure += sum(bool(row.get("unsure")) for row in rows)
         self.count += len(rows)
@@ -164,7 +168,8 @@ class _Tally:
         confusion = of_places(self.classes, self.places) if self.places else None
         unknown = tuple(sorted(images.unknown))
         of = (self.count, self.known.rows, self.errors, self.first_error, self.unsure, confusion, unknown)
-        return Summary(*of, self.learnt if confusion is not None else 0, relabelled)
+        unseen = of_places(self.classes, +self.unseen) if +self.unseen else None
+        return Summary(*of, self.learnt if confusion is not None else 0, unseen, relabelled)
 
 
 def _todo(images: Images, known: Known) -> Iterator[Item]:

@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ class Known(NamedTuple):
     paths: np.ndarray  # (n,) uint64, sorted: of each path, as eight bytes are less than a path
     labels: np.ndarray  # (n,) uint64, of each path's label, in the same order; that of "" where there is none
     pairs: dict[tuple[str, str], int]  # how often each label was given each class
+    unseen: dict[tuple[str, str], int]  # the same, of images that the net was not trained on
     rows: int
     unsure: int = 0
     learnt: int = 0  # rows with a label that the net was trained on
@@ -37,7 +39,7 @@ class Known(NamedTuple):
 
 def nothing() -> Known:
     """Return what stands in a file that is not there."""
-    return Known(np.empty(0, np.uint64), np.empty(0, np.uint64), {}, 0)
+    return Known(np.empty(0, np.uint64), np.empty(0, np.uint64), {}, {}, 0)
 
 
 class Sheet:
@@ -116,7 +118,8 @@ class Sheet:
         files.replace_text(self.beside, json.dumps(self.about, indent=1))
         if self.work != self.path and self.path.exists() and not self.work.exists():
             files.replace(self.work, lambda file: self._copy(file, from_parquet(self.path)))
-        paths, labels, pairs, whole, unsure, learnt = [], [], dict[tuple[str, str], int](), True, 0, 0
+        paths, labels, whole, unsure, learnt = [], [], True, 0, 0
+        pairs, unseen = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
         if self.work.exists():
             for row in self._rows():
                 if row is None or row["error"]:
@@ -127,15 +130,15 @@ class Sheet:
                 unsure += row.get("unsure") in (True, "True")
                 if row["label"] is not None:
                     learnt += row["trained_on"] in (True, "True")
-                    pair = (row["label"], row["class"])
-                    pairs[pair] = pairs.get(pair, 0) + 1
+                    unseen[row["label"], row["class"]] += row["trained_on"] in (False, "False")
+                    pairs[row["label"], row["class"]] += 1
             if not whole:
                 files.replace(self.work, lambda file: self._copy(file, self._rows()))
         if not self.work.exists():
             files.replace(self.work, lambda file: file.write(self.lines.head()))
         keys = np.array(paths, dtype=np.uint64)
         order = keys.argsort()
-        return Known(keys[order], np.array(labels, dtype=np.uint64)[order], pairs, len(paths), unsure, learnt)
+        return Known(keys[order], np.array(labels, dtype=np.uint64)[order], pairs, unseen, len(paths), unsure, learnt)
 
     def _rows(self) -> Iterator[Row | None]:
         """Rows of the file; None where one is torn, as the last is where no line ends."""

@@ -41,7 +41,8 @@ def test_a_file_is_scored_and_gone_on_with(made, capsys):
     assert lines[0] == "16 images: p.csv"
     assert lines[1].startswith("1 could not be read, and are rows with an error, such as 'photos/test/cat/broken.jpg': ")
     assert lines[-1] == (
-        "confidences are not calibrated: no labelled images were held out to validate by; --val-fraction holds some out"
+        "confidences are not calibrated: no labelled images were held out to validate by, and it takes 50; label more images: "
+        "half of 100 are enough"
     )
     assert lines[2] == "15 are unsure" and lines[3].startswith(f"accuracy {100 * row['accuracy']:.2f} % (95 % interval ")
     assert "15 labelled images" in lines[3] and (lines[4].startswith("most often wrong: ") or row["accuracy"] == 1)
@@ -53,8 +54,19 @@ def test_a_file_is_scored_and_gone_on_with(made, capsys):
 
 def test_what_was_trained_on_is_said(made, capsys):
     assert predict.main(["run", "photos", "--out", "all.jsonl", "--device", "cpu"]) == 0
-    said = "WARNING: 24 of the 39 labelled images were trained on with their label: the score counts what was learnt by heart"
-    assert said in capsys.readouterr().err
+    said = capsys.readouterr()
+    warning = "WARNING: 24 of the 39 labelled images were trained on with their label, and are left out of the score; they are"
+    assert warning in said.err
+    rows = [json.loads(line) for line in Path("all.jsonl").read_text().splitlines()]
+    unseen = [row["class"] == row["label"] for row in rows if row["trained_on"] is False and row["label"]]
+    every = [row["class"] == row["label"] for row in rows if row["label"] and row["class"]]
+    assert len(unseen) == 15 and f"accuracy {100 * sum(unseen) / 15:.2f} % (95 % interval " in said.out
+    assert "15 labelled images that it was not trained on)" in said.out
+    assert f"of all 39, those included that it was trained on, it is right about {100 * sum(every) / 39:.2f} %" in said.out
+    assert predict.main(["run", "photos", "--out", "all.jsonl", "--device", "cpu"]) == 0  # it is all there
+    assert "15 labelled images that it was not trained on)" in capsys.readouterr().out
+    assert predict.main(["run", "photos/train", "--out", "train.jsonl", "--device", "cpu"]) == 0
+    assert "WARNING: all 24 labelled images were trained on with their label: the score counts" in capsys.readouterr().err
     assert predict.main(["run", "photos/test", "--out", "test.jsonl", "--device", "cpu"]) == 0
     assert "WARNING" not in capsys.readouterr().err
 

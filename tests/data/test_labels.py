@@ -128,7 +128,10 @@ def test_a_table_or_image_that_changes_is_read_anew(root):
             r"line 3: the class 'Ant' differs by case or spaces alone from 'ant' \(line 2\)",
         ),
         (("path,label", "x/0.png,ant", "y/1.png, ant"), "line 3: the class ' ant' differs by case or spaces"),
-        (("path, label", "x/0.png, ant", "y/1.png, bee"), "line 2: the label ' ant' has spaces around it; remove them"),
+        (
+            ("path, label", "x/0.png, ant", "y/1.png, bee"),
+            "line 2: the label ' ant' has spaces around it, and so has 1 more",
+        ),
         (("path,label", "x/0.png,ant", "y/1.png,ant"), "have one class only, 'ant'"),
         (("path,label", "x/0.png,", "y/1.png,"), "have no label"),
         (

@@ -193,6 +193,15 @@ def test_labels_are_those_of_class_folders_at_any_depth(tmp_path):
     assert [item.label for item in images if "dog" in item.path] == [None] and images.unknown == {"dog"}
 
 
+def test_a_class_folder_alone_says_the_class(made, trained, tmp_path, monkeypatch):
+    found = predict_into(trained, [made / "photos/test/cat", made / "photos/test/bee"])
+    assert images_in(found.confusion) == 10 and {*found.confusion["true"]} == {1, 2} and found.unseen == found.confusion
+    put(tmp_path / "cat/ant", 1, 0), put(tmp_path / "cat/unlabeled", 1, 0)
+    assert {item.label for item in Images([tmp_path / "cat"], CLASSES)} == {0, None}, "what is further in counts more"
+    monkeypatch.chdir(made / "photos/test/cat")
+    assert {item.label for item in Images(["."], CLASSES)} == {2}
+
+
 def test_memory_does_not_grow_with_the_number_of_images(made, trained):
     file = made / "photos/test/ant/0.jpg"
     given = []

@@ -3,6 +3,7 @@
 import os
 import shlex
 from pathlib import Path
+from typing import Any
 
 from ssl_zoo.data.arrays import NAME as ARRAYS
 from ssl_zoo.errors import InputError
@@ -14,6 +15,7 @@ from ssl_zoo.using.report.evidence import FOLD, Run
 from ssl_zoo.using.report.markup import Markup, element, joined, paragraph, percent
 from ssl_zoo.using.report.summary import nearest_recipe
 
+COMPARED = "-compared"  # after a run's name: the folder of the sweep that compares
 ALONE, USUAL = "supervised", "meanteacher"  # the method that uses labels only, and one that is compared with it
 
 
@@ -27,9 +29,16 @@ def beside(run: Run, other: Row | None) -> Markup:
     row = run.row
     if row["algorithm"] == ALONE:
         return joined(paragraph("This net learnt from labels alone. What images without labels add, this shows:"), _command(run))
+    if other is None and row["config"].get("initial") is not None:
+        said = (
+            "How much of that is owed to images without labels is not known: it begins from a net that had learnt from such "
+            "images before. This compares both methods from the start, on the labels that there are now:"
+        )
+        return joined(paragraph(said), _command(run))
     if other is None:
         said = "How much of that is owed to images without labels is not known yet. Labels alone, with the same settings:"
-        return joined(paragraph(said), _command(run))
+        then = "After that, this page shows it for the same seed, and a report of that folder for all seeds."
+        return joined(paragraph(said), _command(run), paragraph(then, kind="soft"))
     (low, high), gain = interval(other["confusion"]), 100 * (row["accuracy"] - other["accuracy"])
     return joined(
         paragraph(
@@ -46,8 +55,9 @@ def labels_alone(run: Run) -> Row | None:
     """Return the row of a run of labels alone, with all else the same, whose folder lies beside; None without one."""
     if run.row["algorithm"] == ALONE:
         return None
-    parent = Path(os.path.abspath(run.path)).parent
-    files = [*parent.glob(f"*/{RESULT}"), *(file for file in parent.glob(f"*/*/{RESULT}") if FOLD.fullmatch(file.parent.name))]
+    place = Path(os.path.abspath(run.path))
+    below = [file for file in place.parent.glob(f"*/*/{RESULT}") if FOLD.fullmatch(file.parent.name) or _compared(file, place)]
+    files = [*place.parent.glob(f"*/{RESULT}"), *below]
     rows = []
     for file in sorted(files):
         try:
@@ -57,9 +67,19 @@ def labels_alone(run: Run) -> Row | None:
     mine = run.row
     same = ("net", "dataset", "labels", "seed", "split_hash", "steps")
     for row in pool_folds(rows)[0] if run.folds else rows:
-        if all(row[name] == mine[name] for name in same) and recipe_of(row) == recipe_of(mine):  # type: ignore[literal-required]
+        if all(row[name] == mine[name] for name in same) and _recipe(row) == _recipe(mine):  # type: ignore[literal-required]
             return row  # type: ignore[return-value]
     return None
+
+
+def _compared(file: Path, run: Path) -> bool:
+    """Whether a result is of a sweep that the command of a run's page makes."""
+    return file.parent.parent.name == f"{run.name}{COMPARED}"
+
+
+def _recipe(row: Row) -> dict[str, Any]:
+    """What two runs must share; how their number of steps came about is of no matter."""
+    return {name: value for name, value in recipe_of(row).items() if name not in ("setting minutes", "setting epochs")}
 
 
 def _command(run: Run) -> Markup:
@@ -77,5 +97,6 @@ def _command(run: Run) -> Markup:
         return element("pre", element("code", f"ssl-zoo run {source} --alg {other} --folds {folds} --out {shlex.quote(beside)}"))
     algs = f"{ALONE},{USUAL if row['algorithm'] == ALONE else row['algorithm']}"
     steps = f" --steps {row['steps']}" if row["config"].get("minutes") is not None else ""
-    words = f"ssl-zoo sweep {source} --algs {algs} --seeds 0-2{steps} --out {shlex.quote(f'{out}-compared')}"
+    anew = " --set initial=null" if row["config"].get("initial") is not None else ""
+    words = f"ssl-zoo sweep {source} --algs {algs} --seeds 0-2{steps}{anew} --out {shlex.quote(f'{out}{COMPARED}')}"
     return element("pre", element("code", words))

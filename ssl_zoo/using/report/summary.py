@@ -10,6 +10,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.runs.confusion import balanced, images_in, interval, unequal
 from ssl_zoo.runs.report import one_class
 from ssl_zoo.runs.row import Row
+from ssl_zoo.runs.settled import FEW
 from ssl_zoo.settings import NO_OTHER_RUN
 from ssl_zoo.tables.captions import commits, flattered, images_scored
 from ssl_zoo.tables.rows import data_of
@@ -81,6 +82,10 @@ def _tiles(run: Run, other: Row | None) -> Markup:
 def _doubts(row: Row) -> Iterator[str]:
     """What makes the score say little."""
     yield from one_class(row)
+    if row["steps"] < FEW:
+        yield f"it made {row['steps']:,} steps, which teach little: give more `steps` or `minutes`"
+    if row["config"].get("nets", {}).get(row["net"], {}).get("pretrained") is False and row["config"].get("initial") is None:
+        yield "the net began from random weights, as no pretrained ones were used; with few labels these would help most"
     if row.get("scored") == "training":
         yield "the scored images are those that it was trained on: the score says nothing of others"
     if row.get("leaked_test_images"):
@@ -100,6 +105,7 @@ def made_of(run: Run) -> Markup:
         [
             ("method", joined(name(row["algorithm"]), ", scored: its student" if made.get("net") == "student" else "")),
             ("net", joined(name(row["net"]), f", {row['parameters']:,} parameters" if "parameters" in row else "")),
+            ("began from", _began_from(row)),
             ("data", joined(name(data_of(row)), f", {size['height']} x {size['width']} x {size['channels']}")),
             ("classes", f"{len(run.trained.classes):,}"),
             ("labels", "" if total is None else f"{total:,}{_of_folds(run)}"),
@@ -115,6 +121,14 @@ def made_of(run: Run) -> Markup:
             ("recipe", str(row.get("recipe_hash", ""))),
         ]
     )
+
+
+def _began_from(row: Row) -> str:
+    """Which weights it began from, where there was a choice."""
+    if row["config"].get("initial") is not None:
+        return f"the trained net {row['config']['initial']}"
+    options = row["config"].get("nets", {}).get(row["net"], {})
+    return "" if "pretrained" not in options else "pretrained weights" if options["pretrained"] else "random weights"
 
 
 def _of_folds(run: Run) -> str:

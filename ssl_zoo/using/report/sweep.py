@@ -40,6 +40,9 @@ def sweep_parts(path: Path, found: Found) -> Markup:
     )
 
 
+UNTOLD = ", which these runs cannot tell from none"
+
+
 def _answer(made: Table) -> Markup:
     """Which method is best, and whether images without labels helped, at each number of labels."""
     lines = []
@@ -47,13 +50,14 @@ def _answer(made: Table) -> Markup:
         cells = {method: cells[labels] for method, cells in made.cells.items() if labels in cells}
         if not cells:
             continue
-        best = min(cells, key=lambda method: cells[method].error.mean)
+        least = min(cell.error.mean for cell in cells.values())
+        best = [method for method, cell in cells.items() if f"{cell.error.mean:.1f}" == f"{least:.1f}"]
         lines.append(
             joined(
                 element("b", "all labels" if labels == "all" else counted(int(labels), "label")),
                 ": ",
-                element("strong", name(best)),
-                f" has the lowest error rate, {cells[best].error} %.",
+                joined(*(element("strong", name(method)) for method in best), between=", "),
+                f" {'have' if len(best) > 1 else 'has'} the lowest error rate, {cells[best[0]].error.mean:.1f} %.",
                 listed(_gains(cells)),
             )
         )
@@ -69,7 +73,8 @@ def _gains(cells: Mapping[str, Cell]) -> Iterator[Markup]:
     for method, cell in cells.items():
         if method != ALONE and cell.gain is not None:
             low, high = cell.gain.low, cell.gain.high
-            verdict = "" if low > 0 or high < 0 else ", which these runs cannot tell from none"
+            few = low is None or high is None
+            verdict = ", from too few runs to tell from none" if few else "" if low > 0 or high < 0 else UNTOLD
             yield joined(name(method), f" against labels alone: {cell.gain.shown(cell.n)}{verdict}")
             alone = False
     if alone and len(cells) > 1:

@@ -15,6 +15,7 @@ from ssl_zoo import config
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.runs.confusion import interval
 from ssl_zoo.runs.folds import execute_folds
+from ssl_zoo.runs.model import read_model, write_again
 from ssl_zoo.using.report import evidence, page
 from ssl_zoo.using.report.evidence import folders_of, read_run
 from ssl_zoo.using.report.page import write_report
@@ -153,10 +154,67 @@ def test_labels_alone_are_compared_with_the_recipe_s_own_options(here, tmp_path)
     assert command in text and "This net learnt from labels alone" in text and "points against" not in text
 
 
+def changed(folder, change):
+    """Another row, and the same in the model's file, as a run would have left them."""
+    row = json.loads((folder / "result.json").read_text())
+    change(row["config"])
+    (folder / "result.json").write_text(json.dumps(row))
+    model = read_model(folder / "model.safetensors")
+    change(model.about["row"]["config"])
+    write_again(folder / "model.safetensors", model)
+
+
+def test_labels_alone_of_the_sweep_that_a_page_names_are_found(here, tmp_path):
+    """Also where the run's steps came from minutes, and the sweep's are given."""
+    run = tmp_path / "mine"
+    shutil.copytree(here / "runs/meanteacher", run)
+    changed(run, lambda config: config.update(minutes=1.5, epochs=None))
+    text = text_of(shown(run, tmp_path / "r.html")[0])
+    assert "is not known yet" in text and f"--steps 12 --out {run}-compared" in text and "After that, this page shows it" in text
+    shutil.copytree(here / "runs/supervised", tmp_path / "other-compared/supervised-s0")
+    assert "is not known yet" in text_of(shown(run, tmp_path / "r.html")[0])
+    shutil.move(tmp_path / "other-compared", tmp_path / "mine-compared")
+    text = text_of(shown(run, tmp_path / "r.html")[0])
+    assert "labels alone (supervised) have an accuracy of" in text and "points against labels alone" in text
+
+
+def test_a_run_that_began_from_a_net_is_compared_from_the_start(here, tmp_path):
+    run = tmp_path / "mine-2"
+    shutil.copytree(here / "runs/meanteacher", run)
+    changed(run, lambda config: config.update(initial="runs/mine"))
+    text = text_of(shown(run, tmp_path / "r.html")[0])
+    assert "it begins from a net that had learnt from such images before" in text and "--set initial=null --out" in text
+    assert "began from the trained net runs/mine" in text.replace("began fromthe", "began from the")
+
+
+def test_what_makes_a_score_say_little_is_among_the_first_words(here, tmp_path):
+    run = tmp_path / "mine"
+    shutil.copytree(here / "runs/meanteacher", run)
+    text = text_of(shown(run, tmp_path / "r.html")[0])
+    assert "it made 12 steps, which teach little" in text and "random weights" not in text
+    changed(run, lambda config: config["nets"]["smallnet"].update(pretrained=False))
+    assert "the net began from random weights" in text_of(shown(run, tmp_path / "r.html")[0])
+
+
+def test_methods_that_are_as_good_are_named_together():
+    from ssl_zoo.tables.table import make_tables
+    from ssl_zoo.using.report.sweep import _answer
+    from tests.tables.rows import row
+
+    def said(*rows):
+        (made,), _ = make_tables(rows)
+        return re.sub(r"<[^>]*>", "", str(_answer(made))).replace("&nbsp;", " ")
+
+    assert "supervised, x have the lowest error rate, 20.0 %." in said(row(), row("x"))
+    assert "x has the lowest error rate, 10.0 %." in said(row(), row("x", accuracy=0.9))
+    two = [row(alg, seed, accuracy) for alg, accuracy in (("supervised", 0.8), ("x", 0.9)) for seed in (0, 1)]
+    assert "x against labels alone: +10.0 points, from too few runs to tell from none" in said(*two)
+
+
 def test_a_sweep_says_what_is_best_and_lists_every_run(here, tmp_path):
     read, source, _ = shown(here / "sweep", tmp_path / "s.html")
     text = text_of(read)
-    assert "has the lowest error rate" in text and "meanteacher against labels alone: " in text and "points" in text
+    assert "the lowest error rate" in text and "meanteacher against labels alone: " in text and "points" in text
     assert source.count('<th scope="row">') == 2 + 4 and "2 labels" not in text.replace("20 labels", "")
     assert "Seed 0 with 20 labels, digits, smallnet" in text and source.count("<polyline") == 4
     assert "data:image" not in source.replace("img-src data:", "")
