@@ -1,6 +1,7 @@
 """What the names of files and folders mean: images, parts of a data set, and what a system leaves behind."""
 
 import unicodedata
+from collections.abc import Mapping
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz")
 IMAGES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -58,3 +59,31 @@ def part_of(folder: str) -> str | None:
 def spelled(name: str) -> str:
     """Return a class's name in one spelling: a Mac takes an accented letter apart (NFD), other systems do not (NFC)."""
     return unicodedata.normalize("NFC", name)
+
+
+RARE, WORD = 5, 4  # images of a class that is rare, at most; letters of a name in which a slip can be told
+
+
+def nearly_alike(counts: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Return pairs of classes of which the first may be the second, misspelt: it is rare, and differs by one slip.
+
+    Args:
+        counts: Labelled images of each class.
+    """
+    rare = [name for name, count in counts.items() if 0 < count <= RARE and len(name) >= WORD and name.isalpha()]
+    usual = [name for name, count in counts.items() if count > RARE and len(name) >= WORD]
+    return [(one, other) for one in rare for other in usual if _one_slip(one, other)]
+
+
+def _one_slip(one: str, other: str) -> bool:
+    """Whether a letter was left out, put in, changed, or changed places with the next."""
+    one, other = one.casefold(), other.casefold()
+    short, long = sorted((one, other), key=len)
+    if len(long) == len(short) + 1:
+        return any(short == long[:k] + long[k + 1 :] for k in range(len(long)))
+    differ = [k for k, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]]
+    if len(long) > len(short) or not differ or len(differ) > 2:
+        return False
+    first, last = differ[0], differ[-1]
+    swapped = last == first + 1 and one[first] == other[last] and one[last] == other[first]
+    return first == last or swapped

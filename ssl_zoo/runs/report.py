@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from ssl_zoo import presets
+from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.data.names import nearly_alike
 from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import one_line
 from ssl_zoo.runs.calibration import FEWEST, held_out, way_out
@@ -29,12 +31,21 @@ def parameters_of(trainer: Trainer) -> int:
     return sum(p.numel() for p in trainer.algorithm.parameters() if p.requires_grad)
 
 
+def _nearly_alike(data: Dataset) -> Iterator[str]:
+    """Name classes that may be one."""
+    labels = np.concatenate((data.labels[data.labels >= 0], data.test_labels))
+    counts = dict(zip(data.classes, np.bincount(labels, minlength=len(data.classes)).tolist(), strict=True))
+    for one, other in nearly_alike(counts):
+        yield one_line(f"'{one}' ({counts[one]}) is nearly '{other}' ({counts[other]}): if they are one, give them one name")
+
+
 def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer, initial: Model | None = None) -> Iterator[str]:
     """Yield lines about what is about to be trained, on what, and what a consistency weight means."""
     facts, data = inputs.facts, inputs.data
     yield from map(one_line, data.notes)
     if data.names:
         yield one_line(_classes(inputs))
+        yield from _nearly_alike(data)
     validated = f"{len(inputs.held_out):,} held out for validation, " if len(inputs.held_out) else ""
     stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views else ""
     scored = "of them scored too" if data.fitted else "held out to be scored" if data.held_out else "test images"

@@ -124,6 +124,12 @@ def test_a_share_to_hold_out_where_there_is_a_test_set(photos, capsys):
     command(capsys, "--data-root", "photos", "--out", "x")
 
 
+def test_a_class_that_is_nearly_another_is_named(photos, capsys):
+    put(photos / "cats", 40), put(photos / "ctas", 2)
+    said = command(capsys, "--data-root", "photos", "--out", "x").out
+    assert "'ctas' (2) is nearly 'cats' (40): if they are one, give them one name" in said
+
+
 def test_folds_from_python_have_the_steps_of_the_first(photos, monkeypatch):
     monkeypatch.setattr("ssl_zoo.runs.clock.costs", lambda *args: (0.5, 0.0))
     small = {"batch": {"labeled": 4, "unlabeled": 4}, "datasets.folder.image_size": 8, "device": "cpu"}
