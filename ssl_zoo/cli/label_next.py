@@ -64,12 +64,13 @@ def summary(found: Any) -> Iterator[str]:
     elif count == 1:
         yield f"{of}: the one with the smallest margin between its two most probable classes"
     else:
-        yield (
-            f"{of}: the {found.pool:,} with the smallest margins between their two most probable classes, and of these the "
-            f"nearest to each of {count:,} centres of k-means over the net's features"
-        )
+        near = f"nearest to each of {count:,} centres of k-means over the net's features"
+        most = f"the {found.pool:,} with the smallest margins between their two most probable classes, and of these the {near}"
+        every = found.pool == found.candidates - found.copies
+        yield f"{of}: the {near}, which weighs each by how unsure the net is" if every else f"{of}: {most}"
     if found.copies:
-        yield f"passed over: {found.copies:,} copies of labelled images or of others that are as unsure"
+        some = "1 is a copy" if found.copies == 1 else f"{found.copies:,} are copies"
+        yield f"{some} of images that have a label, or of others without one, and left out"
     if found.errors:
         more = " and more" if len(found.errors) > 1 else ""
         yield f"{len(found.errors):,} could not be read, and are left out: {one_line(found.errors[0])}{more}"

@@ -147,9 +147,10 @@ def one_class(row: Mapping[str, Any]) -> Iterator[str]:
     given, count = found
     largest, alone = majority(matrix)
     names = [one_line(name) for name in row.get("classes") or range(pairs_of(matrix)["classes"])]
+    one = f"the largest class, '{names[largest]}'," if unequal(matrix) else "any one class"
     yield (
-        f"the net gives the class '{names[given]}' to {count:,} of the {images_in(matrix):,} scored images; the "
-        f"largest class, '{names[largest]}', given to all of them would score {100 * alone:.2f} %"
+        f"the net gives the class '{names[given]}' to {count:,} of the {images_in(matrix):,} scored images; {one} given to all "
+        f"of them would score {100 * alone:.2f} %"
     )
 
 

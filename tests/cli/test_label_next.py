@@ -78,7 +78,7 @@ def test_the_command_that_is_printed_goes_on_with_the_run_s_settings(capsys):
     mine(**settings)
     assert label_next.main(["runs/mine", "--count", "3", "--device", "cpu"], prog="ssl-zoo label-next") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("3 of 12 images without a label: the 12 with the smallest margins between their two most")
+    assert lines[0].startswith("3 of 12 images without a label: the nearest to each of 3 centres of k-means over the net's")
     assert lines[0].endswith("the nearest to each of 3 centres of k-means over the net's features")
     assert lines[1].startswith("of 6 images the class is known in the data, but the run did not use it")
     assert lines[2] == "look at next/contact.html"
@@ -222,7 +222,7 @@ def test_what_is_said_of_all_and_of_one(capsys):
     assert label_next.main(["runs/mine", "--count", "5", "--images", "new", "photos/train", "--out", "n", "--device", "cpu"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "all 2 images without a label, each once, the least sure first"
-    assert lines[1] == "passed over: 1 copies of labelled images or of others that are as unsure"
+    assert lines[1] == "1 is a copy of images that have a label, or of others without one, and left out"
     assert lines[2].startswith("1 could not be read, and are left out: 'new/1.png': ")
     assert lines[3].startswith("24 have a label already")
 

@@ -146,6 +146,8 @@ def test_the_last_lines_where_classes_are_unequal_and_one_is_given_to_all(tmp_pa
     assert ", 200 images scored), balanced accuracy 50.00 %, error rate 5.00 %" in second
     rare = summary(made([[0, 190], [0, 10]], balanced_accuracy=0.5), tmp_path)
     assert "gives the class 'ill' to 200 of" in rare and "'healthy', given to all of them would score 95.00 %" in rare
+    even = summary(made([[0, 100], [0, 100]], balanced_accuracy=0.5), tmp_path)
+    assert "to 200 of the 200 scored images; any one class given to all of them would score 50.00 %" in even
     found = summary(made([[185, 5], [2, 8]], balanced_accuracy=0.887), tmp_path)
     assert "WARNING" not in found and "balanced accuracy 88.70 %" in found
 
