@@ -79,7 +79,7 @@ def test_the_command_that_is_printed_goes_on_with_the_run_s_settings(capsys):
     assert label_next.main(["runs/mine", "--count", "3", "--device", "cpu"], prog="ssl-zoo label-next") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("3 of 12 images without a label: the nearest to each of 3 centres of k-means over the net's")
-    assert lines[0].endswith("the nearest to each of 3 centres of k-means over the net's features")
+    assert lines[0].endswith(", which weighs each by how unsure the net is")
     assert lines[1].startswith("of 6 images the class is known in the data, but the run did not use it")
     assert lines[2] == "look at next/contact.html"
     assert lines[3] == "write classes into the column label of next/labels.csv: ant, bee, cat, or a new one; then"
