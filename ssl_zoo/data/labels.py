@@ -233,7 +233,7 @@ def _elsewhere(path: str, folders: list[Path]) -> str:
             if score == best > 0:
                 found.append(place)
     if not found:
-        return ""
+        return ". If they were moved, move them back, or write the paths anew"
     shown = " or ".join(f"'{place}'" for place in sorted(found)[:2])
     return f". Does '{path}' mean {shown}{' or another' if len(found) > 2 else ''}? Write paths with folder and ending"
 
