@@ -59,11 +59,8 @@ def settled(settings: RunSettings, inputs: Inputs, began: float, make: Make, war
         settings = fitted(settings, inputs, 60 * settings.minutes - (time.monotonic() - began), make)
         count = -(-settings.steps // settings.evaluation.every)
         if count < wished:
-            of = f"are {count} evaluations" if count > 1 else "is one evaluation"
-            warn(
-                f"{len(inputs.data.test_images):,} images take long to score, so that there {of} in place of "
-                f"{wished}; `evaluation.every` says after how many steps"
-            )
+            some = f"are {count} evaluations" if count > 1 else "is one evaluation"
+            warn(f"scoring takes a while here, so that there {some} in place of {wished}; `evaluation.every` says how often")
         if settings.steps < FEW:
             warn(f"{settings.minutes:g} minutes are {settings.steps} steps here, which teach little; {LIGHTER}")
     return settings

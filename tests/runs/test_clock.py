@@ -62,8 +62,8 @@ def test_that_there_are_fewer_evaluations_is_said(monkeypatch):
     monkeypatch.setattr(clock, "costs", lambda *args: clock.Costs(1.0, 100.0))
     given, told = settings(minutes=10), []
     settled(given, choose_labels(given, load_data(given)), time.monotonic(), execute.trainer_of, told.append)
-    (line,) = (line for line in told if "score" in line)
-    assert line.startswith("500 images take long to score, so that there is one evaluation in place of 4; `evaluation.every`")
+    (line,) = (line for line in told if "scoring" in line)
+    assert line == "scoring takes a while here, so that there is one evaluation in place of 4; `evaluation.every` says how often"
 
 
 def test_a_few_minutes_that_come_to_nothing_say_how_many_it_takes(second):
