@@ -133,12 +133,7 @@ def _sheet(place: Path, paths: Sequence[str | os.PathLike], trained: Trained, co
         raise InputError(f"'{place}' is what is to be predicted; give another name for the predictions")
     about: dict[str, Any] = {"model": trained.hash, "temperature": trained.temperature, "precision": trained.precision}
     about |= {"classes": list(trained.classes), "unsure_below": columns.unsure_below}
-    return Sheet(
-        place,
-        columns.names(trained.classes),
-        {**about, "classes": list(trained.classes), "unsure_below": columns.unsure_below},
-        fresh,
-    )
+    return Sheet(place, columns.names(trained.classes), about, fresh)
 
 
 class _Tally:
@@ -148,6 +143,9 @@ class _Tally:
         number = {name: k for k, name in enumerate(trained.classes)}
         self.classes, self.known = len(trained.classes), known
         self.learnt = known.learnt if trained.knows_what_it_learnt else None
+        odd = next((name for pair in known.pairs for name in pair if name not in number), None)
+        if odd is not None:  # somebody has written into it
+            raise InputError(f"the file has the class '{odd}', which the net has not; `fresh=True` writes it anew")
         self.places, self.unseen = (
             Counter({(number[a], number[b]): count for (a, b), count in pairs.items()}) for pairs in (known.pairs, known.unseen)
         )

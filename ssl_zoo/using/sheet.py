@@ -94,12 +94,16 @@ class Sheet:
 
         Raises:
             BusyError: Another process writes it.
+            InputError: Nothing can be written there.
         """
         lock = FileLock(self.path.with_name(f".{self.path.name}.busy"))
         try:
+            Path(lock.lock_file).touch()  # where it cannot be made, the lock would seem to be another's
             lock.acquire(blocking=False)
         except Timeout as error:
             raise BusyError(f"another process writes '{self.path}'; wait for it, or give another name") from error
+        except OSError as error:
+            raise InputError(f"'{self.path}' cannot be written ({error.strerror or error}); give another name") from error
         except NotImplementedError:  # a file system without locks, on which nobody can be kept out
             yield
             return

@@ -284,6 +284,21 @@ def test_wherever_a_file_was_cut_it_is_made_whole(made, trained, tmp_path, endin
             predict_into(trained, [made / "photos/test/ant"], out)
 
 
+def test_a_file_that_somebody_has_written_into_is_refused_in_words(made, trained, tmp_path):
+    out = tmp_path / "p.csv"
+    predict_into(trained, [made / "photos/test"], out)
+    out.write_text(out.read_text().replace(",ant,False", ",ent,False", 1))
+    with pytest.raises(InputError, match=r"the file has the class 'ent', which the net has not; `fresh=True` writes it anew"):
+        predict_into(trained, [made / "photos/test"], out)
+    assert predict_into(trained, [made / "photos/test"], out, fresh=True).images == 15
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that nobody can write")
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(made, trained):
+    with pytest.raises(InputError, match=r"'/proc/p.csv' cannot be written \(.*\); give another name"):
+        predict_into(trained, [made / "photos/test/ant"], "/proc/p.csv")
+
+
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_odd_names_are_found_again(trained, tmp_path, monkeypatch, ending):
     pytest.importorskip("pyarrow") if ending == "parquet" else None
