@@ -32,8 +32,8 @@ class Bare:
 
     def __init__(self, trained: Trained, images: np.ndarray, device: torch.device):
         stored = torch.from_numpy(images)
-        prepare = trained._normalisation
-        self.net, self.context = trained.net, lambda: autocast(device, trained._precision)
+        prepare = trained.normalisation
+        self.net, self.context = trained.net, lambda: autocast(device, trained.precision)
         self.parts = [prepare.apply(part, device) for part in stored.split(trained.about["batch"])]
 
     @torch.no_grad()
