@@ -1,4 +1,4 @@
-"""A second head on a net, for a method in which labels and a teacher's targets do not teach the same one."""
+"""Heads: a second one on a net, one that is a memory of images, and what a net gives its last layer."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,89 @@ import torch
 from torch import Tensor, nn
 
 from ssl_zoo.errors import InputError
+
+LEAST = 1e-9  # probability of a class that no neighbour has, so that its logarithm is finite
+
+
+class Features(nn.Module):
+    """What a net gives its last layer.
+
+    Args:
+        net: Follows timm's convention.
+
+    Raises:
+        InputError: The net does not say what its last layer gets.
+    """
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        if not all(callable(getattr(net, name, None)) for name in ("forward_features", "forward_head")):
+            raise InputError(f"a {type(net).__name__} has no `forward_features` and `forward_head`, as timm's nets have")
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (n, D) of images (n, C, H, W)."""
+        return self.net.forward_head(self.net.forward_features(x), pre_logits=True)
+
+
+def last_layer(net: nn.Module) -> nn.Linear:
+    """Return the linear layer from features to logits: the last one of a net that follows timm's convention.
+
+    Raises:
+        InputError: There is none, with a bias.
+    """
+    layers = [module for module in net.modules() if isinstance(module, nn.Linear)]
+    own = getattr(net, "get_classifier", None)  # timm's nets say it
+    found = own() if callable(own) else (layers[-1] if layers else None)
+    if not isinstance(found, nn.Linear) or found.bias is None:
+        raise InputError(f"a {type(net).__name__} does not end in a linear layer with a bias; choose another net")
+    return found
+
+
+class Neighbours(nn.Module):
+    """A memory of images: a new one gets the mean of what is known of its nearest.
+
+    Args:
+        net: Gives features; follows timm's convention.
+        rows: N, of the memory.
+        width: D, of the features.
+        classes: K.
+        neighbors: How many of them.
+    """
+
+    stored: Tensor  # (N, D), features of the images
+    shares: Tensor  # (N, K), what is known of their classes
+
+    def __init__(self, net: nn.Module, rows: int, width: int, classes: int, neighbors: int):
+        super().__init__()
+        self.net, self.neighbors = net, neighbors
+        self.register_buffer("stored", torch.zeros(rows, width))
+        self.register_buffer("shares", torch.zeros(rows, classes))
+
+    def remember(self, features: Tensor, shares: Tensor) -> None:
+        """Take these features (N, D) and shares (N, K) into the memory."""
+        self.stored.copy_(features)
+        self.shares.copy_(shares)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logarithms of probabilities (n, K) of images (n, C, H, W)."""
+        return self.forward_head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The net's."""
+        return self.net.forward_features(x)
+
+    def forward_head(self, f: Tensor, pre_logits: bool = False) -> Tensor:
+        """Logarithms of probabilities (n, K) of the net's features, or these (n, D) as its last layer gets them."""
+        features = self.net.forward_head(f, pre_logits=True)
+        if pre_logits:
+            return features
+        with torch.autocast(f.device.type, enabled=False):
+            same = "use_mm_for_euclid_dist"  # whatever n is, so that no batch size has distances of its own
+            apart = torch.cdist(features.to(self.stored.dtype), self.stored, compute_mode=same)  # (n, N)
+            nearest = apart.topk(self.neighbors, dim=1, largest=False).indices  # (n, k)
+            shares = self.shares[nearest].sum(dim=1)  # (n, K)
+            return (shares / shares.sum(dim=1, keepdim=True).clamp(min=LEAST)).clamp(min=LEAST).log()
 
 
 class SecondHead(nn.Linear):

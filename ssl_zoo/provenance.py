@@ -21,15 +21,15 @@ ROOT = Path(__file__).parent
 # Methods and nets are told by `code`, the readers of data by the hash of what they read. A test walks the imports and
 # holds this list to them.
 EXECUTED = (
-    *("batch", "device", "ema", "files", "losses", "provenance", "ranks", "registry", "schedules", "seeds"),
+    *("batch", "device", "ema", "files", "heads", "losses", "provenance", "ranks", "registry", "schedules", "seeds"),
     "settings",
-    "algorithms/base",
+    *("algorithms/base", "algorithms/baseline"),
     *("data/augment", "data/class_weights", "data/dataset", "data/holdout", "data/normalisation"),
     *("data/pipeline", "data/randaugment", "data/split_file", "data/splits", "data/standard"),
-    *("runs/assembly", "runs/execute", "runs/identity", "runs/initial", "runs/inputs", "runs/layers"),
+    *("runs/assembly", "runs/baselines", "runs/execute", "runs/identity", "runs/initial", "runs/inputs", "runs/layers"),
     "runs/scores",
     "runs/threads",
-    *("train/checkpoint", "train/compile", "train/evaluate", "train/guard", "train/mechanism"),
+    *("train/checkpoint", "train/compile", "train/evaluate", "train/fitting", "train/guard", "train/mechanism"),
     *("train/optimizer", "train/parallel", "train/resume", "train/signals", "train/skip", "train/trainer"),
 )
 # Reached too, but what they do changes no number: they read settings, which a result is known by, and write, read and

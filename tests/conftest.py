@@ -7,13 +7,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ssl_zoo import Batch, Facts
+from ssl_zoo import ALGORITHMS, Batch, Facts
+from ssl_zoo.runs.baselines import is_baseline
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the promises tested here are the CPU's
 torch.set_num_threads(1)  # the nets are tiny; more threads only wait for each other
 
 RUN = str(Path(__file__).parent.parent / "benchmarks/run.py")  # the command, as a script
 K, ROWS, B, U = 3, 12, 4, 6
+BASELINES = [name for name in ALGORITHMS.names() if is_baseline(name)]  # fitted at once
+STEPPED = [name for name in ALGORITHMS.names() if name not in BASELINES]  # trained in steps
+FROM_RANDOM = [name for name in STEPPED if not ALGORITHMS.resolve(name).target.needs_weights]
 
 
 class TinyNet(nn.Module):

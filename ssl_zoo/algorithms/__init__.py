@@ -1,5 +1,5 @@
 """The methods. A new one is a new file and one line here."""
 
-from ssl_zoo.algorithms import meanteacher, pimodel, supervised, tempens
+from ssl_zoo.algorithms import finetune, labelspreading, meanteacher, pimodel, probe, selftraining, supervised, tempens
 
-__all__ = ["meanteacher", "pimodel", "supervised", "tempens"]
+__all__ = ["finetune", "labelspreading", "meanteacher", "pimodel", "probe", "selftraining", "supervised", "tempens"]

@@ -32,6 +32,7 @@ class AlgorithmBase(nn.Module):
             larger, such as an entropy, is a term with a minus sign.
         class_weights: (K,) of the classes in the supervised loss, or None: `cross_entropy(logits, batch.y,
             weight=self.class_weights)`. The trainer refuses weights that a method's loss does not use.
+        needs_weights: Whether it is of no use on a net of random weights: a run from none is refused.
         exempt: Checks that the method cannot satisfy by its nature, each with the reason:
             {"ranks": "mixes random pairs, eq. 3"}. Of the class alone.
 
@@ -47,6 +48,7 @@ class AlgorithmBase(nn.Module):
     labeled_views: tuple[str, ...] = ("weak",)
     targets: tuple[int, ...] = ()
     weights: Mapping[str, str] = {}
+    needs_weights: bool = False
     exempt: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, net: nn.Module, facts: Facts):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ssl_zoo.algorithms.base import AlgorithmBase
+from ssl_zoo.algorithms.baseline import Baseline
 from ssl_zoo.batch import Facts
 from ssl_zoo.data.augment import View
 from ssl_zoo.data.normalisation import Normalised, check_steps, prepare
@@ -16,6 +17,7 @@ from ssl_zoo.device import Machine
 from ssl_zoo.errors import InputError
 from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, NETS
+from ssl_zoo.runs.baselines import check_weights, net_of
 from ssl_zoo.runs.initial import check_images, put_weights
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.layers import settle_precision
@@ -56,17 +58,19 @@ def build(
     Raises:
         InputError: The net cannot take such images, or not begin from that one.
     """
+    check_weights(settings)  # once more: whether there are pretrained ones is known by now
     height, width, channels = image_shape
+    name, options = net_of(settings)
 
     def make(count: int) -> nn.Module:
-        return NETS.create(settings.net, count, channels, (height, width), **settings.nets[settings.net])
+        return NETS.create(name, count, channels, (height, width), **options)
 
     seed_global(mix(settings.seed, "net"))
     net = make(facts.classes)
-    if initial is not None:
+    if initial is not None and name == settings.net:
         put_weights(net, initial, classes, make, str(settings.initial))
     net = net.to(machine.device, memory_format=torch.channels_last)  # before a method copies it, as what follows
-    settle_precision(net, settings.net, image_shape, machine.device, machine.precision)
+    settle_precision(net, name, image_shape, machine.device, machine.precision)
     method = ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.options).to(machine.device)
     synchronise(method)
     return method
@@ -111,7 +115,10 @@ def assemble(settings: RunSettings, inputs: Inputs, machine: Machine, initial: M
         ranks=ranks(),
         device=device,
     )
-    if facts.class_weights is not None:
+    if facts.class_weights is not None and isinstance(algorithm, Baseline):
+        if not algorithm.uses_class_weights:
+            raise InputError(f"the method '{settings.alg}' has no loss that class weights could be in; give `class_weights=none`")
+    elif facts.class_weights is not None:
         _refuse_unweighed(settings, algorithm, pipeline, machine)
     return Assembly(algorithm, pipeline, make_evaluator(settings, inputs, normalised, machine), normalised)
 

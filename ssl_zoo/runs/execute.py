@@ -9,11 +9,13 @@ from typing import Any
 import torch
 
 from ssl_zoo import config, plugins, provenance
+from ssl_zoo.algorithms.baseline import Baseline
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.device import Machine, deterministic, keep_freed_memory, machine
 from ssl_zoo.errors import ANEW, DivergedError, FolderError, InputError, RunError, StaleError, shown, warn_on_screen
 from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.runs.assembly import Assembly, assemble
+from ssl_zoo.runs.baselines import part_of
 from ssl_zoo.runs.calibration import calibrate
 from ssl_zoo.runs.finished import of_other_code, of_this_data
 from ssl_zoo.runs.folder import RunFolder
@@ -30,6 +32,7 @@ from ssl_zoo.runs.threads import settle
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train import resume
 from ssl_zoo.train.checkpoint import Checkpoints
+from ssl_zoo.train.fitting import Fitter
 from ssl_zoo.train.parallel import from_first, one_after_the_others, own_device
 from ssl_zoo.train.trainer import Trainer
 
@@ -200,14 +203,14 @@ class _Run:
         self._warn(lines)
         return done
 
-    def _trainer(self, assembly: Assembly, identity: dict[str, str]) -> Trainer:
-        """The trainer, as it begins or from the checkpoint."""
+    def _trainer(self, assembly: Assembly, identity: dict[str, str]) -> Trainer | Fitter:
+        """What trains, as it begins or from the checkpoint."""
         state = None if self.fresh else from_first(self._state)
         asked = state["threads"] if state is not None and self.settings.threads == "auto" else self.threads
         here = settle(self.machine, assembly, from_first(lambda: asked))
-        trainer = Trainer(
-            assembly.algorithm, assembly.pipeline, assembly.evaluator, self.settings, here, self.folder.path, identity, self.quiet
-        )
+        kind = Fitter if isinstance(assembly.algorithm, Baseline) else Trainer
+        parts = assembly.algorithm, assembly.pipeline, assembly.evaluator
+        trainer: Trainer | Fitter = kind(*parts, self.settings, here, self.folder.path, identity, self.quiet)  # type: ignore[arg-type]
         trainer.warn = self.warn
         go_on(trainer, state)
         return trainer
@@ -216,7 +219,7 @@ class _Run:
         state = Checkpoints(self.folder.path).load(self.machine.device if ranks() == 1 else torch.device("cpu"))
         return None if state is None else resume.checked(state, self.folder.path)
 
-    def _begin(self, inputs: Inputs, trainer: Trainer) -> None:
+    def _begin(self, inputs: Inputs, trainer: Trainer | Fitter) -> None:
         """Write what the run is, now that whatever can be refused has been, and say it."""
         if self.fresh and self.in_place:
             self.folder.clear()
@@ -231,11 +234,12 @@ class _Run:
             [*evened_twice(self.settings), *unsettled(self.settings, trainer), *learnt_by_heart(self.initial, inputs.data)]
         )
 
-    def _end(self, row: Row, trainer: Trainer, assembly: Assembly, inputs: Inputs) -> None:
+    def _end(self, row: Row, trainer: Trainer | Fitter, assembly: Assembly, inputs: Inputs) -> None:
         state = trainer.reported_state()
         found = calibrate(*trainer.evaluator.held_out_logits(trainer.eval_net(), state), len(inputs.split.rows))
         with self.folder.writing():
-            write_model(self.folder.model, row, state, assembly.normalised, inputs.data, found, inputs.split.rows)
+            part = part_of(self.settings, trainer.eval_net(), inputs.data.images.shape[1:])
+            write_model(self.folder.model, row, part, state, assembly.normalised, inputs.data, found, inputs.split.rows)
         self.folder.end(row)
 
     def _warn(self, lines: Iterable[str]) -> None:
@@ -260,7 +264,7 @@ def trainer_of(settings: RunSettings, inputs: Inputs, folder: Path, identity: di
     return Trainer(parts.algorithm, parts.pipeline, parts.evaluator, settings, here, folder, identity, quiet=True)
 
 
-def go_on(trainer: Trainer, state: dict[str, Any] | None) -> None:
+def go_on(trainer: Trainer | Fitter, state: dict[str, Any] | None) -> None:
     """Let a trainer go on from a checkpoint's state, if there is one, and note on what.
 
     Raises:

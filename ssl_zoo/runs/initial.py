@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.errors import InputError, one_line
+from ssl_zoo.runs.baselines import check_weights
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.model import Model, check_state, marks, model_file, read_model, write_again
 from ssl_zoo.settings import RunSettings
@@ -26,8 +27,9 @@ def initial_of(settings: RunSettings, folder: RunFolder | None = None) -> Model 
         folder: Of the run, whose copy counts, once it has begun.
 
     Raises:
-        InputError: There is no such net, or it is none of this run's kind.
+        InputError: There is no such net, or it is none of this run's kind; or the method needs one.
     """
+    check_weights(settings)
     if settings.initial is None:
         return None
     try:
@@ -44,6 +46,8 @@ def _check(model: Model, settings: RunSettings) -> None:
     net, kind = model.about["net"]["name"], model.about["images"]["input"]["kind"]
     if net != settings.net:
         raise InputError(f"it is of the net {net}, and this run trains {settings.net}; give `net={net}`")
+    if "memory" in model.about["net"]:
+        raise InputError("it is a memory of images, with nothing to train; give a run of another method")
     if kind != settings.input:
         raise InputError(f"its images are normalised as input = {kind}, and here input = {settings.input}; give `input={kind}`")
 

@@ -42,6 +42,8 @@ class NetPart(TypedDict):
     channels: Size
     height: Size
     width: Size
+    # around that net, which gives features: images that are known by heart (rows, width of features, neighbors)
+    memory: NotRequired[dict[str, Annotated[int, Within(1, 2**31)]]]
 
 
 class ImagePart(TypedDict):
@@ -89,6 +91,7 @@ CURVES = ("evaluations", "confusion", "history", "warnings", "classes")  # of a 
 def write_model(
     path: Path,
     row: Row,
+    net: NetPart,
     state: Mapping[str, Tensor],
     normalisation: Normalisation,
     data: Dataset,
@@ -100,6 +103,7 @@ def write_model(
     Args:
         path: Of the file.
         row: Of the run.
+        net: Which one is reported.
         state: Of the net that is reported.
         normalisation: Of its images.
         data: Of the run; its classes and the size of its images are kept.
@@ -109,11 +113,10 @@ def write_model(
     Raises:
         OSError: It cannot be written.
     """
-    _, height, width, channels = data.images.shape
     settings = row["config"]
     about = About(
         format=FORMAT,
-        net=NetPart(name=row["net"], options=settings["nets"][row["net"]], channels=channels, height=height, width=width),
+        net=net,
         images=ImagePart(
             resize="cover" if settings["datasets"].get(row["dataset"], {}).get("image_size") else "none",
             input=normalisation.values(),
@@ -126,7 +129,7 @@ def write_model(
         calibration=calibration,
         plugins=row.get("plugins", ""),
     )
-    told = height * width * channels > VALUES  # smaller images may be equal by chance
+    told = data.images[0].size > VALUES  # smaller images may be equal by chance
     learnt = torch.from_numpy(np.sort(marks(data.images[row] for row in rows))) if told else None
     write_again(path, Model(about, {**state}, normalisation, learnt))
 

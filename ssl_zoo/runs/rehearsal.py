@@ -12,6 +12,7 @@ from torch import nn
 
 from ssl_zoo import plugins
 from ssl_zoo.algorithms.base import AlgorithmBase
+from ssl_zoo.algorithms.baseline import Baseline
 from ssl_zoo.device import Machine
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import is_ours
@@ -42,7 +43,8 @@ def rehearse(settings: RunSettings, assembly: Assembly, machine: Machine) -> Non
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else ()):
         try:
             with machine.autocast():
-                method.train().loss(assembly.pipeline.batch(0), torch.zeros((), device=device))
+                if not isinstance(method, Baseline):  # which makes no loss
+                    method.train().loss(assembly.pipeline.batch(0), torch.zeros((), device=device))
                 logits = _scored(method, assembly, device)
         except Exception as error:
             if is_ours(error):

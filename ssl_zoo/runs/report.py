@@ -11,6 +11,7 @@ from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.names import nearly_alike
 from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import one_line
+from ssl_zoo.runs.baselines import net_of
 from ssl_zoo.runs.calibration import FEWEST, held_out, way_out
 from ssl_zoo.runs.confusion import accuracy, balanced, given_to_all, images_in, interval, majority, pairs_of, pooled, unequal
 from ssl_zoo.runs.initial import beginning_from
@@ -19,6 +20,7 @@ from ssl_zoo.runs.layers import in_fp32
 from ssl_zoo.runs.model import Model
 from ssl_zoo.runs.naming import named_data
 from ssl_zoo.settings import RunSettings
+from ssl_zoo.train.fitting import Fitter
 from ssl_zoo.train.trainer import Trainer
 
 SHOWN = 12  # classes in a line
@@ -26,7 +28,7 @@ SCORED = {"held-out": "labelled images held out and scored", "training": "traini
 STALE = 0.05  # share of a running average that may be what it began with when a run ends
 
 
-def parameters_of(trainer: Trainer) -> int:
+def parameters_of(trainer: Trainer | Fitter) -> int:
     """Return how many numbers there are to learn: those of the net, and of heads that the method puts on it."""
     return sum(p.numel() for p in trainer.algorithm.parameters() if p.requires_grad)
 
@@ -39,7 +41,7 @@ def _nearly_alike(data: Dataset) -> Iterator[str]:
         yield one_line(f"'{one}' ({counts[one]}) is nearly '{other}' ({counts[other]}): if they are one, give them one name")
 
 
-def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer, initial: Model | None = None) -> Iterator[str]:
+def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, initial: Model | None = None) -> Iterator[str]:
     """Yield lines about what is about to be trained, on what, and what a consistency weight means."""
     facts, data = inputs.facts, inputs.data
     yield from map(one_line, data.notes)
@@ -47,12 +49,13 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer, initial: 
         yield one_line(_classes(inputs))
         yield from _nearly_alike(data)
     validated = f"{len(inputs.held_out):,} held out for validation, " if len(inputs.held_out) else ""
-    stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views else ""
+    fitted = isinstance(trainer, Fitter)
+    stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views or fitted else ""
     scored = "of them scored too" if data.fitted else "held out to be scored" if data.held_out else "test images"
     yield (
-        f"{settings.alg} with {settings.net} ({parameters_of(trainer):,} parameters) on {named_data(settings)}: "
+        f"{settings.alg} with {net_of(settings)[0]} ({parameters_of(trainer):,} parameters) on {named_data(settings)}: "
         f"{len(facts.labeled):,} labelled images, {validated}{stream}{len(data.test_labels):,} {scored}; "
-        f"from step {trainer.start}, {trainer.machine.name}, {trainer.machine.precision}"
+        f"{'fitted at once' if fitted else f'from step {trainer.start}'}, {trainer.machine.name}, {trainer.machine.precision}"
     )
     weight = presets.weight_in_words(
         settings.options,
@@ -73,7 +76,7 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer, initial: 
             f"confidences will not be calibrated: {held_out(len(inputs.held_out))} to validate by, and it takes {FEWEST}; "
             f"{way_out(len(inputs.held_out), len(inputs.split.rows))}"
         )
-    if initial is not None and trainer.start == 0:
+    if initial is not None and trainer.start == 0 and net_of(settings)[0] == settings.net:
         yield from beginning_from(settings, initial, data)
     if facts.class_weights is not None:
         by_weight = sorted(zip(facts.class_weights.tolist(), map(one_line, inputs.data.classes), strict=True))
@@ -98,8 +101,10 @@ def evened_twice(settings: RunSettings) -> Iterator[str]:
         )
 
 
-def unsettled(settings: RunSettings, trainer: Trainer) -> Iterator[str]:
+def unsettled(settings: RunSettings, trainer: Trainer | Fitter) -> Iterator[str]:
     """Yield lines about running averages that will still be mostly what they began with when the run ends."""
+    if isinstance(trainer, Fitter):
+        return
     norms = [module for module in trainer.algorithm.net.modules() if getattr(module, "running_mean", None) is not None]
     slow = min((norm.momentum for norm in norms if isinstance(norm.momentum, float)), default=1.0)
     if "bn_momentum" in settings.nets[settings.net] and slow < 0.1 and (left := (1 - slow) ** settings.steps) > STALE:
@@ -133,9 +138,16 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
             f"accuracy {100 * row['accuracy']:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
             f"{images_in(matrix):,} {scored}){student}{also}, error rate {100 * row['error_rate']:.2f} %{validated}",
             f"trained net, result, settings, split, metrics and checkpoint: {shown}/",
-            f"curves of its {row['steps']:,} steps in {row['seconds']:.0f} s: tensorboard --logdir {shown}",
+            _took(row, shown),
         ]
     )
+
+
+def _took(row: Mapping[str, Any], shown: str) -> str:
+    if row["steps"]:
+        return f"curves of its {row['steps']:,} steps in {row['seconds']:.0f} s: tensorboard --logdir {shown}"
+    found = "".join(f", {name} {value:g}" for name, value in row.get("fit", {}).items())
+    return f"fitted at once, in {row['seconds']:.1f} s{found}"
 
 
 def one_class(row: Mapping[str, Any]) -> Iterator[str]:

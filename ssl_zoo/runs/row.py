@@ -38,7 +38,7 @@ class Versions(TypedDict):
 class Evaluation(TypedDict):
     """Scores after a number of steps, each from 0 to 1."""
 
-    step: Step
+    step: Count  # 0 of a method without steps
     accuracy: Share
 
 
@@ -49,7 +49,7 @@ class Point(TypedDict):
 
 
 class Known(TypedDict):
-    """What every row has, also that of a run that diverged."""
+    """What every row has, also that of a run that diverged; what is not required is younger, or not always known."""
 
     algorithm: str
     net: str
@@ -59,13 +59,11 @@ class Known(TypedDict):
     split_seed: int
     split_hash: str
     data_hash: str
-    steps: Step
     precision: str
     device: str
     versions: Versions
     commit: str | None
     config: dict[str, Any]
-    # What follows is younger than the first results, or not always known.
     batch_unlabeled: NotRequired[Annotated[int, Within(1)] | None]  # U; null for a method without unlabelled views
     code: NotRequired[str]
     initial: NotRequired[str]  # hash of the trained net that it began from
@@ -86,12 +84,14 @@ class Known(TypedDict):
 class LostRow(Known):
     """Of a run that diverged."""
 
+    steps: Step
     diverged: str  # what was not finite, and since when
 
 
 class Row(Known):
     """Of a run that finished."""
 
+    steps: Count  # updates of the net; 0 of a method without any
     accuracy: Share
     accuracy_student: Share
     accuracy_median: Share
@@ -106,6 +106,7 @@ class Row(Known):
     seconds: Seconds
     images_per_second: Seconds
     calibration_error: NotRequired[Share]
+    fit: NotRequired[dict[str, float]]  # of a method without steps, what was found on the way
     classes: NotRequired[list[str]]
     labeled_in_unlabeled: NotRequired[bool]
     leaked_test_images: NotRequired[Count]
@@ -114,7 +115,7 @@ class Row(Known):
     scored: NotRequired[Literal["test", "held-out", "training"]]  # test set, labelled images held out, or trained on
     seconds_compiling: NotRequired[Seconds | None]
     seconds_training: NotRequired[Seconds]
-    selected_step: NotRequired[Step]
+    selected_step: NotRequired[Count]
     selection: NotRequired[str]
     skipped_images: NotRequired[Count]
     skipped_steps: NotRequired[Count]

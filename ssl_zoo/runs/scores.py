@@ -10,10 +10,11 @@ from ssl_zoo.device import peak_memory
 from ssl_zoo.runs.report import parameters_of
 from ssl_zoo.runs.row import Known, Row
 from ssl_zoo.settings import RunSettings
+from ssl_zoo.train.fitting import Fitter
 from ssl_zoo.train.trainer import Outcome, Trainer
 
 
-def made_with(settings: RunSettings, plain: Mapping[str, Any], identity: Mapping[str, str], trainer: Trainer) -> Known:
+def made_with(settings: RunSettings, plain: Mapping[str, Any], identity: Mapping[str, str], trainer: Trainer | Fitter) -> Known:
     """Return what was run, and on what.
 
     Args:
@@ -24,7 +25,8 @@ def made_with(settings: RunSettings, plain: Mapping[str, Any], identity: Mapping
     """
     known: dict[str, Any] = {
         "algorithm": settings.alg,
-        **{name: getattr(settings, name) for name in ("net", "dataset", "labels", "seed", "split_seed", "steps")},
+        **{name: getattr(settings, name) for name in ("net", "dataset", "labels", "seed", "split_seed")},
+        "steps": 0 if isinstance(trainer, Fitter) else settings.steps,
         "precision": trainer.machine.precision,
         "device": trainer.machine.name,
         "threads": trainer.machine.threads,
@@ -39,7 +41,7 @@ def made_with(settings: RunSettings, plain: Mapping[str, Any], identity: Mapping
     return known  # type: ignore[return-value]
 
 
-def scored(known: Known, settings: RunSettings, data: Dataset, trainer: Trainer, outcome: Outcome, leaked: int) -> Row:
+def scored(known: Known, settings: RunSettings, data: Dataset, trainer: Trainer | Fitter, outcome: Outcome, leaked: int) -> Row:
     """Return the row: what is known, how it scored, and what it took.
 
     Args:
@@ -50,7 +52,8 @@ def scored(known: Known, settings: RunSettings, data: Dataset, trainer: Trainer,
         outcome: Of the trainer.
         leaked: Test images that were also trained on.
     """
-    images_seen = settings.steps * sum(trainer.batches.sizes.values())
+    fitted = isinstance(trainer, Fitter)
+    images_seen = trainer.images_seen if fitted else settings.steps * sum(trainer.batches.sizes.values())
     row: dict[str, Any] = {
         **known,
         **headline(outcome.evaluations, settings.evaluation.last_k, outcome.chosen),
@@ -64,6 +67,7 @@ def scored(known: Known, settings: RunSettings, data: Dataset, trainer: Trainer,
         "warnings": outcome.warnings,
         "skipped_steps": outcome.skipped,
         "seconds_compiling": trainer.seconds_compiling,
+        **({"fit": trainer.fit} if fitted else {}),
         "images_seen": images_seen,
         "images_per_second": images_seen / outcome.seconds_training,
         "seconds": outcome.seconds,

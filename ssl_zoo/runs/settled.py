@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ssl_zoo import recipes
 from ssl_zoo.registry import NETS
+from ssl_zoo.runs.baselines import is_baseline
 from ssl_zoo.runs.clock import LIGHTER, Make, fitted, of_epochs
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.inputs import Inputs
@@ -52,6 +53,8 @@ def settled(settings: RunSettings, inputs: Inputs, began: float, make: Make, war
         settings = dataclasses.replace(settings, nets={**settings.nets, settings.net: options})
         if line:
             warn(line)
+    if is_baseline(settings.alg):  # which has no steps to be counted
+        return settings
     if settings.epochs is not None:
         settings = of_epochs(settings, inputs)
     if settings.minutes is not None:

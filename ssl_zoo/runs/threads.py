@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from ssl_zoo.algorithms.baseline import Baseline
 from ssl_zoo.device import Machine, cores
 from ssl_zoo.ranks import ranks
 from ssl_zoo.runs.assembly import Assembly
@@ -36,6 +37,8 @@ def settle(machine: Machine, assembly: Assembly, asked: int | str) -> Machine:
     if machine.device.type != "cpu" or ranks() > 1:  # torchrun has shared out the cores
         return machine
     most = min(machine.threads, free_cores())
+    if isinstance(assembly.algorithm, Baseline):  # a pass over all images, of which each thread takes a part
+        return machine.with_threads(most)
     if most == 1:
         return machine.with_threads(1)
     try:

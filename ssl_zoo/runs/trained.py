@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ssl_zoo.data.arrays import as_pixels
 from ssl_zoo.data.decode import read_image
@@ -15,6 +15,7 @@ from ssl_zoo.data.image import decode
 from ssl_zoo.data.normalisation import Normalisation
 from ssl_zoo.device import autocast, pick_device, pick_precision
 from ssl_zoo.errors import InputError, one_of
+from ssl_zoo.heads import Features, Neighbours
 from ssl_zoo.registry import NETS
 from ssl_zoo.runs.layers import settle_precision
 from ssl_zoo.runs.model import About, Model, check_state, marks, model_file, read_model
@@ -103,11 +104,7 @@ class Trained:
         Raises:
             InputError: As `predict_proba`; or the net does not say what its last layer gets.
         """
-        if not all(callable(getattr(self.net, name, None)) for name in ("forward_features", "forward_head")):
-            raise InputError(
-                f"the net {self.about['net']['name']} has no `forward_features` and `forward_head`, as timm's nets have"
-            )
-        return self._pass(_Features(self.net), self._pixels(images), None)
+        return self._pass(Features(self.net), self._pixels(images), None)
 
     def _pass(self, net: nn.Module, images: np.ndarray, temperature: float | None) -> np.ndarray:
         """What a net gives for images of its size, as `predict` has it."""
@@ -180,18 +177,6 @@ class Trained:
         return np.stack(read) if read else np.empty((0, *self.image_size, channels), np.uint8)
 
 
-class _Features(nn.Module):
-    """A net without its last layer."""
-
-    def __init__(self, net: nn.Module):
-        super().__init__()
-        self.net = net
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features (n, D) of images (n, C, H, W)."""
-        return self.net.forward_head(self.net.forward_features(x), pre_logits=True)
-
-
 def _is_one(image: Any) -> bool:
     """Whether it is the path of an image or one of Pillow's."""
     return isinstance(image, str | os.PathLike) or hasattr(image, "convert")
@@ -235,6 +220,8 @@ def _net(path: Path, about: About, model: Model) -> nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):  # the initial weights are replaced
             net = NETS.create(entry.name, len(about["classes"]), part["channels"], (part["height"], part["width"]), **options)
+            if "memory" in part:
+                net = Neighbours(net, classes=len(about["classes"]), **part["memory"])
         check_state(net, model.state)
         net.load_state_dict(model.state)
     except (RuntimeError, TypeError, ValueError, LookupError) as error:  # other names or shapes, an option that is no more

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from ssl_zoo.errors import one_line
+from ssl_zoo.runs.baselines import is_baseline
 from ssl_zoo.runs.clock import of_epochs, seconds_per_step, shown
 from ssl_zoo.runs.execute import trainer_of
 from ssl_zoo.settings import RunSettings
@@ -33,11 +34,13 @@ class Clock:
         """Take a finished cell into account."""
         row = cell.row
         if row is not None:
-            self._seconds.setdefault((row["algorithm"], row["net"]), []).append(row["seconds"] / row["steps"])
+            self._seconds.setdefault((row["algorithm"], row["net"]), []).append(row["seconds"] / max(1, row["steps"]))
 
     def estimate(self, cell: Cell) -> float:
         """Return the seconds that a cell still takes."""
         key = (cell.settings.alg, cell.settings.net)
+        if is_baseline(cell.settings.alg):  # fitted at once: as the last one, or in about the time of a start
+            return max([0.0, *self._seconds.get(key, [])]) + START
         if key not in self._seconds:
             try:
                 self._seconds[key] = [self._measure(cell.settings)]

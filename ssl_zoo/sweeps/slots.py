@@ -9,6 +9,7 @@ import torch
 
 from ssl_zoo.device import cores
 from ssl_zoo.errors import InputError, one_line
+from ssl_zoo.runs.baselines import is_baseline
 from ssl_zoo.runs.fields import Within, fits
 from ssl_zoo.runs.row import write_json
 from ssl_zoo.sweeps import share
@@ -102,7 +103,8 @@ def jobs_of(dry_run: bool, todo: Sequence[Cell], devices: Sequence[str], gpu: bo
         raise InputError(f"{kept} does not hold numbers of runs by kind; remove it, and they are measured again")
     before = [number for kind, number in known.items() if kind.endswith(f" on {name}")]
     most, works = min([share.MOST, *(before or [-(-len(todo) // len(devices))])]), bool(before)
-    kinds = {f"{cell.settings.alg} with {cell.settings.net} on {name}": cell for cell in reversed(todo)}
+    stepped = [cell for cell in reversed(todo) if not is_baseline(cell.settings.alg)]
+    kinds = {f"{cell.settings.alg} with {cell.settings.net} on {name}": cell for cell in stepped}
     for kind, cell in reversed(kinds.items()):
         if kind in known:
             print(f"{kind}: {known[kind]} at a time, as measured before ({kept})")

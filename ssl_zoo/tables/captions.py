@@ -21,6 +21,7 @@ def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = ())
     partial = f"Partial: {'; '.join(notes)}." if notes else ""
     lines = [_measured(rows)]
     said = (
+        _at_once(rows),
         _finite(rows),
         flattered(rows[0]),
         _own_batches(rows),
@@ -51,8 +52,9 @@ def _measured(rows: Sequence[Row]) -> str:
     last = row.get("accuracy_median_of", 1)
     median = f"the last {last} evaluations" if last > 1 else "the last evaluation alone"
     over = "mean ± standard deviation over n runs" if any(len(group) > 1 for group in cells.values()) else "of one run each"
+    steps = max(row["steps"] for row in rows)
     return (
-        f"{data_of(row)}, {row['net']}, {row['steps']} steps; error rate{scored} of {chosen} on {tested} "
+        f"{data_of(row)}, {row['net']}, {steps} steps; error rate{scored} of {chosen} on {tested} "
         f"{images_scored(row)}, {over} ({_seeds_and_splits(rows)}); median: of {median}{_paired(cells)}. "
         f"Seconds a run: {_of_each(rows, 'seconds')}; images seen: {_of_each(rows, 'images_seen')}. {row['device']}; "
         f"{versions}; commit {commits(rows)}; recipe {recipe_name(row)}."
@@ -96,6 +98,17 @@ def _of_each(rows: Sequence[Row], name: str) -> str:
     }
     shown = {alg: f"{value:,.0f}" for alg, value in values.items()}
     return next(iter(shown.values())) if len({*shown.values()}) == 1 else ", ".join(f"{alg} {v}" for alg, v in shown.items())
+
+
+def _at_once(rows: Sequence[Row]) -> str:
+    """Say which methods have no steps, and of those which do not use the net."""
+    fitted = {row["algorithm"]: row["config"]["algorithms"][row["algorithm"]].get("features") for row in rows if not row["steps"]}
+    if not fitted:
+        return ""
+    pixels, frozen = ([alg for alg, features in fitted.items() if features == kind] for kind in ("pixels", "net"))
+    on = [f"on the images' pixels, without the net: {', '.join(pixels)}"] * bool(pixels)
+    on += [f"on frozen features of the net: {', '.join(frozen)}"] * bool(frozen)
+    return f"Fitted at once by scikit-learn, without steps and augmentation, {'; '.join(on)}."
 
 
 def _finite(rows: Sequence[Row]) -> str:

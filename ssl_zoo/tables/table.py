@@ -112,12 +112,12 @@ def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Pu
     repeated = {
         "dataset": data_of(row),
         "net": row["net"],
-        "steps": row["steps"],
+        "steps": max(row["steps"] for row in rows),
         "recipe": recipe_name(row),
         "commit": row["commit"],
         "device": row["device"],
         "torch": row["versions"]["torch"],
     }
-    title = f"{data_of(row)}, {row['net']}, {row['steps']} steps"
+    title = f"{data_of(row)}, {row['net']}, {repeated['steps']} steps"
     counts = {(method, str(count)): len(group) for (method, count), group in gone.items()}
     return Table(title, [str(count) for count in labels], made, caption(rows, notes, lost), repeated, list(published), counts)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ssl_zoo.algorithms.base import AlgorithmBase
+from ssl_zoo.algorithms.baseline import Baseline
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import ALGORITHMS, Entry, near_miss
 from ssl_zoo.testing import declarations, dependence, execution, loss, memory, state
@@ -114,6 +115,8 @@ def iter_checks(algorithm: type[AlgorithmBase] | str, **options: Any) -> Iterato
     entry = ALGORITHMS.resolve(algorithm) if isinstance(algorithm, str) else Entry(_name(algorithm), algorithm, {})
     if not (inspect.isclass(entry.target) and issubclass(entry.target, AlgorithmBase)):
         raise InputError(f"{entry.name} is not a subclass of ssl_zoo.AlgorithmBase, so there is nothing to check")
+    if issubclass(entry.target, Baseline):
+        raise InputError(f"{entry.name} is fitted at once and has no loss to check; compare it with what it fits")
     for option in options:
         if option not in entry.options:
             known = list(entry.options)

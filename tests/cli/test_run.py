@@ -22,6 +22,7 @@ from ssl_zoo.runs.confusion import images_in
 from ssl_zoo.runs.execute import trainer_of
 from ssl_zoo.runs.inputs import choose_labels, load_data
 from ssl_zoo.runs.restore import restore
+from tests.conftest import FROM_RANDOM
 from tests.data.test_normalisation import reference
 
 ROOT = Path(__file__).parent.parent.parent
@@ -55,7 +56,7 @@ def images(tmp_path):
     return tmp_path / "mine"
 
 
-@pytest.mark.parametrize("name", ALGORITHMS.names())
+@pytest.mark.parametrize("name", FROM_RANDOM)
 def test_a_run_leaves_what_it_promises(name, capsys):
     status, out, _ = call(capsys, "--alg", name, *QUICK)
     folder = Path(f"runs/digits-20/{name}-smallnet-s0")
@@ -287,7 +288,7 @@ def test_the_command_itself():
     assert done.returncode == 2 and done.stderr.startswith("run.py: no algorithm is called 'nothing'") and done.stdout == ""
 
 
-@pytest.mark.parametrize("name", ALGORITHMS.names())
+@pytest.mark.parametrize("name", FROM_RANDOM)
 def test_hidden_labels_are_never_read(name, capsys):
     """A run on garbage labels of the unlabelled images ends in the same weights, bit for bit, and the same test scores."""
     call(capsys, "--alg", name, *QUICK, "--out", "true")

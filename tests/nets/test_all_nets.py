@@ -23,6 +23,7 @@ CASES = [
     ("wrn13_1", {"first_stride": 2, "conv_bias": "all"}),
     ("wrn10_1", {"transition": "raw", "last_bn_eps": 1e-2}),
     ("shakeshake26", {"base_width": 4}),
+    ("linear", {}),
     ("resnet18", {"stem": "small"}),
     ("torchvision:mobilenet_v3_small", {}),
 ]

@@ -21,6 +21,7 @@ from ssl_zoo.cli import run
 from ssl_zoo.runs import execute, folder
 from ssl_zoo.train import evaluate, logs
 from ssl_zoo.train.checkpoint import LAST, PREVIOUS, Checkpoints
+from tests.conftest import FROM_RANDOM
 
 QUICK = [
     *("--net", "smallnet", "--steps", "24", "--device", "cpu"),
@@ -45,7 +46,7 @@ def alone(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ALGORITHMS.names())
+@pytest.mark.parametrize("name", FROM_RANDOM)
 def test_random_kills_change_no_bit(name, alone, tmp_path):
     """With a checkpoint in every step, so that many a kill hits one."""
     draw = random.Random(name)

@@ -11,13 +11,13 @@ import sys
 import pytest
 import torch
 
-from ssl_zoo import ALGORITHMS, InputError
+from ssl_zoo import InputError
 from ssl_zoo.cli import run
 from ssl_zoo.errors import RunError
 from ssl_zoo.runs import execute
 from ssl_zoo.runs import row as results
 from ssl_zoo.train.checkpoint import Checkpoints
-from tests.conftest import RUN
+from tests.conftest import RUN, STEPPED
 from tests.train.test_trainer import SETTINGS, kill_at, make
 
 SKIP = dataclasses.replace(SETTINGS, on_nan="skip")
@@ -90,7 +90,7 @@ def test_a_measurement_that_is_not_finite_stops_nothing(tmp_path):
     assert line["train/share"] is None  # JSON has no infinity
 
 
-@pytest.mark.parametrize("name", ALGORITHMS.names())
+@pytest.mark.parametrize("name", STEPPED)
 def test_skipping_undoes_the_step_and_counts(name, tmp_path):
     """Weights, statistics, teacher and memory are as if the broken steps had been none; the learning rate moves on."""
     (tmp_path / "a").mkdir()

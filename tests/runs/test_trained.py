@@ -349,5 +349,5 @@ def test_a_net_that_hides_them_is_said():
     trained()
     net = ssl_zoo.load("o", "cpu")
     net.net.forward_head = None
-    with pytest.raises(InputError, match="the net smallnet has no `forward_features` and `forward_head`, as timm's nets have"):
+    with pytest.raises(InputError, match="a SmallNet has no `forward_features` and `forward_head`, as timm's nets have"):
         net.features(DIGITS.test_images[:2])

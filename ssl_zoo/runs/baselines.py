@@ -1,0 +1,63 @@
+"""What a run of a baseline has of its own: a net that need not be the recipe's, and weights that it needs."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from ssl_zoo.algorithms.baseline import Baseline
+from ssl_zoo.errors import InputError
+from ssl_zoo.heads import Neighbours
+from ssl_zoo.registry import ALGORITHMS
+from ssl_zoo.runs.model import NetPart
+from ssl_zoo.settings import RunSettings
+
+
+def is_baseline(alg: str) -> bool:
+    """Whether a method has no steps, and is fitted at once."""
+    target = ALGORITHMS.resolve(alg).target
+    return inspect.isclass(target) and issubclass(target, Baseline)
+
+
+def net_of(settings: RunSettings) -> tuple[str, dict[str, Any]]:
+    """Return name and options of the net that is made: that of the settings, or `linear` for a baseline on pixels."""
+    if is_baseline(settings.alg) and settings.options.get("features") == "pixels":
+        return "linear", {}
+    return settings.net, settings.nets[settings.net]
+
+
+def part_of(settings: RunSettings, net: nn.Module, image_shape: Sequence[int]) -> NetPart:
+    """Return what a model file says of its net.
+
+    Args:
+        settings: Of the run.
+        net: That is scored.
+        image_shape: (H, W, C).
+    """
+    height, width, channels = image_shape
+    name, options = net_of(settings)
+    part = NetPart(name=name, options=options, channels=channels, height=height, width=width)
+    if isinstance(net, Neighbours):
+        rows, features = net.stored.shape
+        part["memory"] = {"rows": rows, "width": features, "neighbors": net.neighbors}
+    return part
+
+
+def check_weights(settings: RunSettings) -> None:
+    """Refuse a net of random weights for a method that needs others.
+
+    Raises:
+        InputError: It would begin from such.
+    """
+    name, alg = settings.net, settings.alg
+    baseline = is_baseline(alg)
+    needs = settings.options["features"] == "net" if baseline else getattr(ALGORITHMS.resolve(alg).target, "needs_weights", False)
+    if not needs or settings.initial is not None or settings.nets[name].get("pretrained"):
+        return
+    own = f"`nets.{name}.pretrained=true`, or " if "pretrained" in settings.nets[name] else ""
+    pixels = f", or `algorithms.{alg}.features=pixels`" if baseline else ", or train with `alg=supervised`"
+    raise InputError(
+        f"the method '{alg}' needs a net with weights, and {name} would begin from random ones; give {own}`initial=MODEL`, a "
+        f"trained net{pixels}"
+    )
