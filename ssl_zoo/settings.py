@@ -117,7 +117,8 @@ class EvaluationSettings:
     """When and how the test set is scored. It is never used to choose anything.
 
     Args:
-        every: Steps between evaluations, each after a checkpoint; the last step always has one.
+        every: Steps between evaluations, each after a checkpoint; the last step always has one. null: a tenth of the
+            run, max(1, steps // 10), so that a learning curve has ten points or a few more (below ten steps, one each).
         batch: Images per forward pass.
         last_k: Of how many last evaluations the median is reported beside the last one.
         unlabeled: How many unlabelled images, at most, tell the share of hidden labels that the scored net gets right.
@@ -129,7 +130,7 @@ class EvaluationSettings:
             student.
     """
 
-    every: int = 1000
+    every: int | None = None
     batch: int = 500
     last_k: int = 20
     unlabeled: int = 1000
@@ -138,7 +139,9 @@ class EvaluationSettings:
     net: Literal["method", "student"] = "method"
 
     def __post_init__(self):
-        for name in ("every", "batch", "last_k", "log_every"):
+        if self.every is not None:
+            between("evaluation.every", self.every, 1, 2**31)
+        for name in ("batch", "last_k", "log_every"):
             between(f"evaluation.{name}", getattr(self, name), 1, 2**31)
         between("evaluation.unlabeled", self.unlabeled, 0, 2**31)
         between("evaluation.mechanism", self.mechanism, 0, 2**31)
@@ -257,6 +260,16 @@ class RunSettings:
     def unlabeled(self) -> int:
         """U, the unlabelled images of a step: the method's own number, or that of all methods."""
         return self.algorithms.get(self.alg, {}).get(OWN_BATCH, {}).get("unlabeled", self.batch.unlabeled)
+
+    @property
+    def evaluate_every(self) -> int:
+        """Steps between evaluations: as given, or a tenth of the run."""
+        return self.evaluation.every or max(1, self.steps // 10)
+
+    @property
+    def evaluations(self) -> int:
+        """How many evaluations there are, that after the last step included."""
+        return -(-self.steps // self.evaluate_every)
 
     def __post_init__(self):
         between("steps", self.steps, 1, 100_000_000)

@@ -55,11 +55,7 @@ def costs(settings: RunSettings, inputs: Inputs, make: Make) -> Costs:
 def seconds_per_step(settings: RunSettings, inputs: Inputs, make: Make) -> float:
     """Return what a step costs on this machine now, with its share of the evaluations. Arguments as of `costs`."""
     step, evaluation = costs(settings, inputs, make)
-    return step + evaluation * _evaluations(settings) / settings.steps
-
-
-def _evaluations(settings: RunSettings) -> int:
-    return -(-settings.steps // settings.evaluation.every)
+    return step + evaluation * settings.evaluations / settings.steps
 
 
 def fitted(settings: RunSettings, inputs: Inputs, seconds: float, make: Make) -> RunSettings:
@@ -77,7 +73,7 @@ def fitted(settings: RunSettings, inputs: Inputs, seconds: float, make: Make) ->
     if ranks() > 1:
         raise InputError("`minutes` are measured by a single process; give `steps` for a run that several processes share")
     step, evaluation = costs(settings, inputs, make)
-    room, before = USED * max(seconds, 0), _evaluations(settings)
+    room, before = USED * max(seconds, 0), settings.evaluations
     count = before if before * evaluation <= SCORING * room else max(1, int(SCORING * room / evaluation))
     steps = min(int((room - count * evaluation) / step), LIMIT)
     if steps < FEWEST:
@@ -99,5 +95,7 @@ def of_epochs(settings: RunSettings, inputs: Inputs) -> RunSettings:
 
 
 def _of(settings: RunSettings, steps: int) -> RunSettings:
-    every = max(1, settings.evaluation.every * steps // settings.steps)
-    return dataclasses.replace(settings, steps=steps, evaluation=dataclasses.replace(settings.evaluation, every=every))
+    evaluation = settings.evaluation
+    if evaluation.every is not None:  # null is a tenth of any run
+        evaluation = dataclasses.replace(evaluation, every=max(1, evaluation.every * steps // settings.steps))
+    return dataclasses.replace(settings, steps=steps, evaluation=evaluation)

@@ -58,9 +58,9 @@ def settled(settings: RunSettings, inputs: Inputs, began: float, make: Make, war
     if settings.epochs is not None:
         settings = of_epochs(settings, inputs)
     if settings.minutes is not None:
-        wished = -(-settings.steps // settings.evaluation.every)
+        wished = settings.evaluations
         settings = fitted(settings, inputs, 60 * settings.minutes - (time.monotonic() - began), make)
-        count = -(-settings.steps // settings.evaluation.every)
+        count = settings.evaluations
         if count < wished:
             some = f"are {count} evaluations" if count > 1 else "is one evaluation"
             warn(f"scoring takes a while here, so that there {some} in place of {wished}; `evaluation.every` says how often")

@@ -72,7 +72,7 @@ net: smallnet
 batch: {labeled: 9, unlabeled: 36, labeled_in_unlabeled: true}
 optimizer: {name: adamw, lr: 0.003, weight_decay: 0.02}
 schedule: {name: cosine}
-evaluation: {every: 100, last_k: 2, unlabeled: 300, log_every: 20}
+evaluation: {last_k: 2, unlabeled: 300, log_every: 20}
 views:
   weak: {translate: {pixels: 2}}  # no mirroring, which would slant a bar the other way
   strong: {translate: {pixels: 2}, cutout: {}}

@@ -215,7 +215,7 @@ class Trainer:
 
     def _due(self, done: int) -> bool:
         """Whether there is an evaluation after so many steps."""
-        return done > 0 and (done % self.settings.evaluation.every == 0 or done == self.settings.steps)
+        return done > 0 and (done % self.settings.evaluate_every == 0 or done == self.settings.steps)
 
     def _lap(self, training: bool) -> None:
         """Count the seconds since the last time this was called."""

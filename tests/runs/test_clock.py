@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import ssl_zoo
-from ssl_zoo import InputError, config
+from ssl_zoo import InputError, config, recipes
 from ssl_zoo.runs import clock, execute
 from ssl_zoo.runs.inputs import choose_labels, load_data
 from ssl_zoo.runs.row import Row
 from ssl_zoo.runs.settled import settled
+from ssl_zoo.settings import EvaluationSettings, RunSettings
 from ssl_zoo.train.clock import Estimate, shown
 
 
@@ -95,6 +96,37 @@ def test_a_run_keeps_the_steps_that_it_began_with(tmp_path, second):
     assert again["accuracy"] == row["accuracy"] and again["steps"] == row["steps"] and len(second) == 1
     with pytest.raises(InputError, match=r"holds a run with other settings .*minutes 1.5 there and 2.0 here"):
         ssl_zoo.run(settings(minutes=2), tmp_path / "a", quiet=True)
+
+
+def test_a_tenth_of_the_run_is_one_of_any_length(second):
+    given = dataclasses.replace(settings(minutes=10), evaluation=EvaluationSettings())
+    assert (given.evaluate_every, given.evaluations) == (4, 10)
+    found = clock.fitted(given, choose_labels(given, load_data(given)), 600, execute.trainer_of)
+    assert (found.steps, found.evaluation.every, found.evaluate_every, found.evaluations) == (570, None, 57, 10)
+
+
+@pytest.mark.parametrize(("steps", "every", "count"), [(1, 1, 1), (9, 1, 9), (10, 1, 10), (29, 2, 15), (600, 60, 10)])
+def test_how_many_evaluations_a_run_has(steps, every, count):
+    made = RunSettings(steps=steps)
+    assert (made.evaluate_every, made.evaluations) == (every, count)
+    assert RunSettings(steps=steps, evaluation=EvaluationSettings(every=7)).evaluations == -(-steps // 7)
+
+
+@pytest.mark.parametrize("path", sorted(recipes.FOLDER.glob("**/*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_and_budget_gives_a_curve_of_ten_points(path):
+    known = recipes.read_mapping(path, "a recipe", "settings")
+    ladder = path.stem == recipes.LADDER
+    for part in [part["base"] for part in known.values()] if ladder else [known, *known.get("budgets", {}).values()]:
+        steps, every = part.get("steps", RunSettings.steps), part.get("evaluation", {}).get("every")
+        assert every is None or steps // every >= 10
+
+
+def test_evaluations_of_a_whole_run_and_what_it_keeps(tmp_path):
+    given = dataclasses.replace(settings(), steps=25, evaluation=EvaluationSettings(last_k=30))
+    row = ssl_zoo.run(given, tmp_path / "a", quiet=True)
+    assert [point["step"] for point in row["evaluations"]] == [*range(2, 25, 2), 25] and row["accuracy_median_of"] == 13
+    kept = recipes.read_recipe(str(tmp_path / "a/config.yaml"))
+    assert kept["evaluation"]["every"] is None and config.resolve({**kept, "steps": 50}).evaluate_every == 5
 
 
 def test_epochs_in_a_whole_run(tmp_path):
