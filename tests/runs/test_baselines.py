@@ -1,0 +1,164 @@
+"""Runs of methods without steps: a folder, a row, a trained net that is used, like any other run."""
+
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+import ssl_zoo
+from ssl_zoo import DATASETS
+from ssl_zoo.cli import export, predict, report, run, sweep, table
+from ssl_zoo.runs.row import read_sound_rows
+from tests.conftest import BASELINES
+
+QUICK = ["--device", "cpu", "--net", "smallnet", "--steps", "6"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def call(capsys, command, *argv):
+    """Exit status, what was printed, and the complaint."""
+    status = command.main([str(word) for word in argv])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def on_pixels(name):
+    return ["--alg", name, *QUICK, "--set", f"algorithms.{name}.features=pixels"]
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_run_leaves_what_others_leave(name, capsys):
+    status, out, _ = call(capsys, run, *on_pixels(name))
+    folder = Path(f"runs/digits-20/{name}-smallnet-s0")
+    assert status == 0 and f"{name} with linear (" in out and "fitted at once, in " in out
+    row = json.loads((folder / "result.json").read_text())
+    (known,), lost, problems, _ = read_sound_rows([folder])
+    assert known["steps"] == 0 and not lost and not problems
+    assert (row["algorithm"], row["net"], row["images_seen"], row["config"]["steps"]) == (name, "smallnet", 1297, 6)
+    assert row["evaluations"] == [{**row["evaluations"][0], "step": 0}] and row["accuracy"] > 0.7
+    assert {path.name for path in folder.iterdir()} >= {"model.safetensors", "split.json", "config.yaml", "metrics.jsonl"}
+    data, trained = DATASETS.create("digits", None), ssl_zoo.load(folder, "cpu")
+    assert (trained.predict_proba(data.test_images).argmax(axis=1) == data.test_labels).mean() == row["accuracy"]
+    assert trained.features(data.test_images[:2]).shape == (2, 64)
+    status, out, _ = call(capsys, run, *on_pixels(name))
+    assert status == 0 and "this run is finished already" in out
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_the_net_is_used_like_any_other(name, capsys):
+    call(capsys, run, *on_pixels(name), "--out", "a")
+    status, _, error = call(capsys, export, "a", "--out", "a.onnx", "--with-preprocessing")
+    assert status == 0, error
+    status, _, error = call(capsys, report, "a")
+    assert status == 0 and Path("a/report.html").is_file(), error
+    from PIL import Image
+
+    data = DATASETS.create("digits", None)
+    Path("new").mkdir()
+    for i in range(3):
+        Image.fromarray(data.test_images[i, ..., 0]).save(f"new/{i}.png")
+    status, _, error = call(capsys, predict, "a", "new", "--out", "p.csv")
+    assert status == 0 and len(Path("p.csv").read_text().splitlines()) == 4, error
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_hidden_labels_are_never_read(name, capsys):
+    assert call(capsys, run, *on_pixels(name), "--out", "true")[0] == 0
+    entry = DATASETS.resolve("digits")
+    labeled = json.loads(Path("true/split.json").read_text())["rows"]
+
+    @functools.wraps(entry.target)  # with its options
+    def garbage(root, **options):
+        data = entry.target(root, **options)
+        labels = (data.labels + 3) % 10
+        labels[labeled] = data.labels[labeled]
+        return data._replace(labels=labels)
+
+    with DATASETS.replaced(entry._replace(target=garbage)):
+        split = ["--set", "split_file=true/split.json"]
+        status, _, error = call(capsys, run, *on_pixels(name), *split, "--out", "garbage")
+        assert status == 0, error
+    a, b = (load_file(f"{folder}/model.safetensors") for folder in ("true", "garbage"))
+    assert {*a} == {*b} and all((a[key] == b[key]).all() for key in a)
+
+
+REFUSED = "the method '{}' needs a net with weights, and {} would begin from random ones; give {}--from MODEL, a trained net, or "
+
+
+@pytest.mark.parametrize(
+    ("words", "net", "own"),
+    [
+        (["--alg", "finetune", "--net", "smallnet"], "smallnet", ""),
+        (["--alg", "probe", "--net", "resnet18", "--set", "algorithms.probe.features=net"], "resnet18", "`nets"),
+    ],
+)
+def test_random_weights_are_refused_before_anything_is_written(words, net, own, capsys):
+    status, _, error = call(capsys, run, *words)
+    assert status == 2 and f"needs a net with weights, and {net} would begin from random ones; give " in error, error
+    assert "--from MODEL" in error and ("nets.resnet18.pretrained=true" in error) == bool(own) and not Path("runs").exists()
+    status, _, error = call(capsys, sweep, "--algs", words[1], "--nets", net, *words[4:])
+    assert status == 2 and "needs a net with weights" in error
+
+
+def test_a_probe_and_finetune_of_a_trained_net(capsys):
+    """Features of the net that it begins from, and a net that others begin from."""
+    assert call(capsys, run, *QUICK, "--out", "a")[0] == 0
+    features = ["--set", "algorithms.probe.features=net"]
+    status, out, error = call(capsys, run, "--alg", "probe", *features, "--from", "a", *QUICK, "--out", "probe")
+    assert status == 0 and "probe with smallnet (810 parameters)" in out and "begins from the weights of a " in out, error
+    before, after = (load_file(f"{folder}/model.safetensors") for folder in ("a", "probe"))
+    changed = {key for key in before if key.startswith("net.") and not (before[key] == after[key]).all()}
+    assert changed == {"net.head.weight", "net.head.bias"}
+    status, out, error = call(capsys, run, "--alg", "finetune", "--from", "probe", *QUICK, "--out", "on")
+    assert status == 0 and "begins from the weights of probe (smallnet by probe" in out, error
+
+
+def test_a_memory_of_images_is_nothing_to_begin_from(capsys):
+    call(capsys, run, *on_pixels("labelspreading"), "--out", "a")
+    status, _, error = call(capsys, run, "--from", "a", "--net", "linear")
+    assert status == 2 and "it is a memory of images, with nothing to train" in error
+
+
+def test_a_lone_line_where_the_fit_did_not_converge(capsys):
+    words = [*on_pixels("labelspreading"), "--set", "algorithms.labelspreading.rounds=1", "--out", "a"]
+    status, out, _ = call(capsys, run, *words)
+    assert status == 0 and "WARNING: max_iter=1 was reached without convergence." in out
+    assert json.loads(Path("a/result.json").read_text())["warnings"] == ["max_iter=1 was reached without convergence."]
+
+
+def test_class_weights_that_a_method_cannot_use_are_refused(capsys):
+    weights = ["--set", "class_weights=balanced"]
+    status, _, error = call(capsys, run, *on_pixels("labelspreading"), *weights)
+    assert status == 2 and "has no loss that class weights could be in; give --set class_weights=none" in error
+    assert call(capsys, run, *on_pixels("probe"), *weights)[0] == 0
+
+
+def test_minutes_and_epochs_are_no_matter_to_what_has_no_steps(capsys):
+    words = ["--alg", "probe", "--net", "smallnet", "--minutes", "1", "--out", "a"]
+    status, out, error = call(capsys, run, *words)
+    assert status == 0 and "finished already" not in out, error
+    status, out, error = call(capsys, run, *words)
+    assert status == 0 and "finished already" in out, error
+
+
+def test_they_stand_in_the_table_of_the_others(capsys):
+    algs = "supervised,labelspreading,selftraining,probe"
+    status, _, error = call(capsys, sweep, "--algs", algs, *QUICK, "--seeds", "0-2", "--out", "g", "--jobs-per-device", 2)
+    assert status == 0, error
+    status, out, error = call(capsys, table, "g")
+    assert status == 0 and not error and out.count("n = 3") == 4
+    assert "digits, smallnet, 6 steps" in out
+    pixels = "Fitted at once by scikit-learn, without steps and augmentation, on the images' pixels, without the net: "
+    line = next(line for line in out.splitlines() if line.startswith(pixels))
+    assert {*line.removeprefix(pixels).rstrip(".").split(", ")} == {"labelspreading", "selftraining", "probe"}
+    rows = {row["algorithm"]: row for row in read_sound_rows([Path("g")]).rows if row["seed"] == 0}
+    assert len({row["split_hash"] for row in rows.values()}) == 1
+    hidden = [row["unlabeled_accuracy"] for row in rows.values()]
+    assert np.isfinite(hidden).all() and rows["probe"]["fit"]["folds"] == 2
