@@ -47,6 +47,12 @@ class OptimizerSettings:
         weight_decay: Coupled (L2) in sgd, decoupled in adamw.
         decay_all: Whether weight decay also acts on biases and on the scales of normalisations.
         clip: Largest norm of the gradient over all parameters; null: no limit.
+        head_lr: Learning rate of the last layer, and of heads that a method adds, in place of lr; null: lr.
+        body_lr: Of all else, likewise.
+        layer_decay: Factor of the learning rate from each layer to the one before it, by timm's groups of layers (Clark
+            et al. 2020, arXiv:2003.10555); 1: none. Nets of timm have it.
+        freeze: What of the net is not trained: none; body, all but the last layer; or bn, its batch norms. Batch norms
+            that are frozen normalise by the running statistics that they have.
     """
 
     name: Literal["sgd", "adamw"] = "sgd"
@@ -57,9 +63,18 @@ class OptimizerSettings:
     weight_decay: float = 5e-4
     decay_all: bool = False
     clip: float | None = None
+    head_lr: float | None = None
+    body_lr: float | None = None
+    layer_decay: float = 1.0
+    freeze: Literal["none", "body", "bn"] = "none"
 
     def __post_init__(self):
-        between("optimizer.lr", self.lr, 0)
+        for name in ("lr", "head_lr", "body_lr"):
+            if getattr(self, name) is not None:
+                between(f"optimizer.{name}", getattr(self, name), 0)
+        between("optimizer.layer_decay", self.layer_decay, 1e-6, 1)
+        if self.freeze == "body" and (self.body_lr is not None or self.layer_decay != 1):
+            raise InputError("optimizer.freeze = body trains nothing of the body; leave out optimizer.body_lr and layer_decay")
         between("optimizer.momentum", self.momentum, 0, 1)
         between("optimizer.weight_decay", self.weight_decay, 0)
         for beta in self.betas:
@@ -176,9 +191,11 @@ class RunSettings:
             model.safetensors; null: none. Images are normalised as they were for it.
         strict: Refuse data of which test images are also training images, an image is in two classes, or labelled
             images are not those that the split file knows; without it they are counted and reported.
-        input: What a net gets of an image: channel (each channel to mean 0 and deviation 1 over the training images),
-            unit (pixels to -1..1), or, before augmentation, image (each image to mean 0 and deviation 1 over all its
-            values) or zca (contrast of each image, then whitening, fitted on the training images).
+        input: What a net gets of an image: auto (weights where the net begins from pretrained ones, otherwise channel; from
+            a trained net, what that one got), weights (each channel as it was for the pretrained weights), channel (each
+            channel to mean 0 and deviation 1 over the training images), unit (pixels to -1..1), or, before
+            augmentation, image (each image to mean 0 and deviation 1 over all its values) or zca (contrast of each image,
+            then whitening, fitted on the training images).
         class_weights: Of the classes in the supervised loss, by their labelled images: none; balanced, n / (K n_k), as
             scikit-learn has it; or effective, (1 - beta) / (1 - beta^n_k) with a mean of 1 (arXiv:1901.05555).
         class_weights_beta: Of effective: 0 weighs all classes alike, 1 - 1e-7 nearly as balanced does.
@@ -228,7 +245,7 @@ class RunSettings:
     split_file: str | None = None
     initial: str | None = None
     strict: bool = False
-    input: Literal["channel", "unit", "image", "zca"] = "channel"
+    input: Literal["auto", "weights", "channel", "unit", "image", "zca"] = "auto"
     class_weights: Literal["none", "balanced", "effective"] = "none"
     class_weights_beta: float = 0.999
     steps: int = 1000

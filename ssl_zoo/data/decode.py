@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ssl_zoo.data.image import Decoded, Size, decode, pixels_of
+from ssl_zoo.data.image import BILINEAR, Decoded, Size, decode, pixels_of
 from ssl_zoo.data.pieces import Pieces
 from ssl_zoo.device import cores
 from ssl_zoo.errors import InputError
@@ -38,6 +38,7 @@ class Options(NamedTuple):
     size: Size
     mode: str
     skip_broken: bool
+    interpolation: str = BILINEAR
 
 
 class Pixels(NamedTuple):
@@ -122,7 +123,7 @@ class _Decoding:
         except ValueError as error:
             raise _Broken(str(error), passing=False) from error
         try:
-            return decode(content, self.options.size, self.options.mode, depth)
+            return decode(content, self.options.size, self.options.mode, depth, self.options.interpolation)
         except ValueError as error:
             raise _Broken(str(error), passing=False) from error
 
@@ -223,7 +224,7 @@ def read_file(path: str) -> bytes:
         return file.read()
 
 
-def read_image(image: Any, size: Size, mode: str, depth: int = 16) -> np.ndarray:
+def read_image(image: Any, size: Size, mode: str, depth: int = 16, interpolation: str = BILINEAR) -> np.ndarray:
     """Return one image as training would have had it, (H, W, C) uint8.
 
     Args:
@@ -231,14 +232,15 @@ def read_image(image: Any, size: Size, mode: str, depth: int = 16) -> np.ndarray
         size: Height and width, which it is made to cover, and then cropped to at its centre; None: as it is.
         mode: RGB or L.
         depth: Bits that 16-bit grey images use.
+        interpolation: How it is resized.
 
     Raises:
         InputError: It is not an image that can be read.
     """
     try:
         if isinstance(image, Image.Image):
-            return pixels_of(image.copy(), image.format, size, mode, depth).pixels
-        return decode(Path(os.path.expanduser(image)).read_bytes(), size, mode, depth).pixels
+            return pixels_of(image.copy(), image.format, size, mode, depth, interpolation).pixels
+        return decode(Path(os.path.expanduser(image)).read_bytes(), size, mode, depth, interpolation).pixels
     except MemoryError:
         raise
     except Exception as error:  # a broken image makes Pillow raise nearly anything

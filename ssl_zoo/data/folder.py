@@ -14,13 +14,13 @@ from ssl_zoo.data import room as place
 from ssl_zoo.data.archive import Archive
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.decode import Options, Pixels, Source, decode_all, read_file
-from ssl_zoo.data.image import Size
+from ssl_zoo.data.image import BILINEAR, FILTERS, Size
 from ssl_zoo.data.labels import TABLES, lay_out_table, read_table
 from ssl_zoo.data.layout import Layout, find_top, lay_out
 from ssl_zoo.data.names import is_hidden, is_image, part_of
 from ssl_zoo.data.pieces import MARK, Pieces
 from ssl_zoo.data.sources import looked_at
-from ssl_zoo.errors import InputError, between
+from ssl_zoo.errors import InputError, between, one_of
 from ssl_zoo.registry import DATASETS
 
 
@@ -43,6 +43,7 @@ def folder(
     root: Path,
     *,
     image_size: int | tuple[int, int] | None = None,
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear",
     mode: Literal["RGB", "L"] = "RGB",
     skip_broken: bool = False,
     labels_file: str | None = None,
@@ -65,8 +66,9 @@ def folder(
 
     Args:
         root: The folder, archive, or table of labels.
-        image_size: Side, or height and width, to which images are resized so that they just cover it (bilinear,
-            antialiased) and then centre-cropped. Without it, all images must have one size.
+        image_size: Side, or height and width, to which images are resized so that they just cover it (antialiased) and
+            then centre-cropped. Without it, all images must have one size.
+        interpolation: How they are resized.
         mode: RGB for three channels, L for grey.
         skip_broken: Leave out images that cannot be read, and say so, instead of refusing the folder.
         labels_file: A table of labels for the images in the root; its paths are relative to it, or to the root.
@@ -78,12 +80,13 @@ def folder(
             files are not there.
     """
     root = _absolute(root)
-    options = Options(_height_and_width(image_size), mode, skip_broken)
+    options = Options(_height_and_width(image_size), mode, skip_broken, one_of("interpolation", interpolation, *FILTERS))
     if mode not in ("RGB", "L"):
         raise InputError(f"mode = '{mode}' must be RGB or L")
     source = source_of(root, labels_file)
     more = [labels_file] if labels_file else []
-    file = kept.cache_file(root, *options, *more) if cache else None
+    more += [interpolation] if interpolation != BILINEAR else []  # so that what was kept before there was a choice serves on
+    file = kept.cache_file(root, *options[:3], *more) if cache else None
     dataset = None if file is None else kept.load(file, source.stamp)
     if dataset is not None:
         return dataset

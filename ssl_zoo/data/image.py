@@ -13,6 +13,8 @@ PIXELS = 89_478_485  # of an image: where Pillow begins to warn of a decompressi
 REDUCED = 4  # a JPEG is decoded at half, a quarter or an eighth, but at no less than this many times the size that is wanted
 WHITE, BLACK = (255, 255, 255, 255), (0, 0, 0, 255)
 Size = tuple[int, int] | None  # height and width
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}  # Pillow's are antialiased
+BILINEAR = "bilinear"
 
 _TURNS = {  # of the EXIF tag 274, as the standard numbers them
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -46,7 +48,7 @@ class Decoded(NamedTuple):
     shaped: bool = False  # by its transparency alone, so that it was put on white, or on black if it is white
 
 
-def decode(content: bytes, size: Size, mode: str, depth: int = 16) -> Decoded:
+def decode(content: bytes, size: Size, mode: str, depth: int = 16, interpolation: str = BILINEAR) -> Decoded:
     """Return the pixels of a file's content.
 
     Args:
@@ -54,27 +56,30 @@ def decode(content: bytes, size: Size, mode: str, depth: int = 16) -> Decoded:
         size: Height and width, which the image is made to cover, and then cropped to at its centre; None: as it is.
         mode: RGB or L.
         depth: Bits that 16-bit grey images use; what is above is white.
+        interpolation: How it is resized.
 
     Raises:
         ValueError: It cannot be read; the message says why.
     """
     try:
-        return _decode(content, size, mode, depth)
+        return _decode(content, size, mode, depth, interpolation)
     except MemoryError:  # not the file's fault
         raise
     except Exception as error:  # a broken file makes Pillow raise nearly anything
         spare = _without_comments(content)
         if spare is not None:
-            return decode(spare, size, mode, depth)
+            return decode(spare, size, mode, depth, interpolation)
         raise ValueError(_reason(content, error)) from error
 
 
-def _decode(content: bytes, size: Size, mode: str, depth: int) -> Decoded:
+def _decode(content: bytes, size: Size, mode: str, depth: int, interpolation: str) -> Decoded:
     with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
-        return pixels_of(image, image.format, size, mode, depth)
+        return pixels_of(image, image.format, size, mode, depth, interpolation)
 
 
-def pixels_of(image: Image.Image, kind: str | None, size: Size, mode: str, depth: int = 16) -> Decoded:
+def pixels_of(
+    image: Image.Image, kind: str | None, size: Size, mode: str, depth: int = 16, interpolation: str = BILINEAR
+) -> Decoded:
     """Return the pixels of an image that is open, and ours to change.
 
     Args:
@@ -83,6 +88,7 @@ def pixels_of(image: Image.Image, kind: str | None, size: Size, mode: str, depth
         size: As in `decode`.
         mode: RGB or L.
         depth: As in `decode`.
+        interpolation: As in `decode`.
 
     Raises:
         ValueError: It is too large, or of 32 bits.
@@ -104,9 +110,9 @@ def pixels_of(image: Image.Image, kind: str | None, size: Size, mode: str, depth
     image = image.convert(mode)
     if area is None or size is None or area[1][2:] == image.size:
         image = image if turn is None else image.transpose(turn)
-        image = image if size is None else _covering(image, image.size, size)
+        image = image if size is None else _covering(image, image.size, size, interpolation)
     else:  # the original ends within the last pixel of the reduced one, which stays the last one until it is resized
-        image = _covering(image, area[1][2:], size[::-1] if turn in _QUARTERS else size)
+        image = _covering(image, area[1][2:], size[::-1] if turn in _QUARTERS else size, interpolation)
         image = image if turn is None else image.transpose(turn)
     return Decoded(np.asarray(image).reshape(image.height, image.width, -1), largest, shaped)
 
@@ -123,19 +129,20 @@ def _opaque(image: Image.Image) -> tuple[Image.Image, bool]:
     return Image.alpha_composite(Image.new("RGBA", image.size, ground), image), True
 
 
-def _covering(image: Image.Image, extent: tuple[float, float], size: tuple[int, int]) -> Image.Image:
+def _covering(image: Image.Image, extent: tuple[float, float], size: tuple[int, int], interpolation: str) -> Image.Image:
     """Resize an image so that it just covers a size, and keep its centre.
 
     Args:
         image: The image.
         extent: Width and height of what is seen of it, from its first pixel on.
         size: Height and width.
+        interpolation: How.
     """
     (width, height), (rows, columns) = extent, size
     part = (width, width * rows / columns) if width * rows < height * columns else (height * columns / rows, height)
     left, top = (width - part[0]) / 2, (height - part[1]) / 2
     box = (left, top, left + part[0], top + part[1])
-    return image.resize((columns, rows), Image.Resampling.BILINEAR, box)  # Pillow's bilinear is antialiased
+    return image.resize((columns, rows), FILTERS[interpolation], box)
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:

@@ -1,6 +1,7 @@
 """What a net gets of a stored image: the values of the setting `input`.
 
 channel: each channel to mean 0 and deviation 1 over the training images.
+weights: each channel as it was for the pretrained weights that a net begins from; given, not fitted.
 unit: pixels to [-1, 1], as the code of MixMatch (arXiv:1905.02249) and FixMatch (arXiv:2001.07685), and of Oliver et
     al. 2018 (arXiv:1804.09170) for SVHN.
 image: each image to mean 0 and deviation 1 over all its values, as the code of Laine & Aila 2017 (arXiv:1610.02242) and

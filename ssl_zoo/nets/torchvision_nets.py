@@ -5,18 +5,18 @@ torchvision is imported when a net is built and not before: listing the names st
 
 import math
 import os
-import socket
 from collections.abc import Mapping
-from itertools import chain
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ssl_zoo.errors import InputError, between, one_of
+from ssl_zoo.errors import InputError, one_of
+from ssl_zoo.nets.foreign import Weights, is_path, load_body, patience, set_all, try_shapes, unfit
 from ssl_zoo.registry import NETS, near_miss
 
-PATIENCE = 10.0  # seconds that a server has to answer, where weights are only wished for
+# torchvision states a licence for few of its weights, and none for the others
+LICENSE = "BSD-3-Clause, torchvision's own: it states none for these weights"
 
 
 class TorchvisionNet(nn.Module):
@@ -51,7 +51,7 @@ def torchvision_net(
     image_size: tuple[int, int],
     *,
     name: str,
-    pretrained: bool | Literal["auto"] = False,
+    pretrained: bool | str = False,
     bn_momentum: float | None = None,
     drop_rate: float | None = None,
 ) -> TorchvisionNet:
@@ -61,8 +61,9 @@ def torchvision_net(
 
     Args:
         name: From the name: torchvision's.
-        pretrained: Start from torchvision's default weights (ImageNet), downloaded if need be. The last layer is new in
-            any case. auto: where they are at hand or can be downloaded; a run settles that when it begins.
+        pretrained: Start from torchvision's default weights (ImageNet), downloaded if need be (true), or from those in a
+            file, a state_dict (its path). The last layer is new in any case. auto: where torchvision's are at hand or
+            can be downloaded; a run settles that when it begins.
         bn_momentum: Weight of the newest batch in the running statistics; torchvision's if not given.
         drop_rate: Of every dropout layer; torchvision's if not given.
 
@@ -73,12 +74,14 @@ def torchvision_net(
         InputError: No such model, it cannot take such images, it has no such option, or its weights cannot be had.
     """
     pretrained = at_hand(name)[0] if pretrained == "auto" else pretrained
-    body = _build(name, num_classes, image_size, pretrained)
+    body = _build(name, num_classes, image_size, pretrained is True)
+    if is_path(pretrained):
+        load_body(body, _last(body, name)[0], str(pretrained), name)
     if in_chans != 3:
-        _set_channels(body, name, in_chans, pretrained)
-    _set_all(body, name, "bn_momentum", bn_momentum, nn.modules.batchnorm._BatchNorm, "momentum")
-    _set_all(body, name, "drop_rate", drop_rate, nn.Dropout, "p")
-    return _finish(body, name, num_classes, in_chans, image_size, pretrained)
+        _set_channels(body, name, in_chans, bool(pretrained))
+    set_all(body, name, "bn_momentum", bn_momentum, nn.modules.batchnorm._BatchNorm, "momentum")
+    set_all(body, name, "drop_rate", drop_rate, nn.Dropout, "p")
+    return _finish(body, name, num_classes, in_chans, image_size, bool(pretrained))
 
 
 @NETS.register_family("resnet{depth}", r"resnet[-_]?(?P<depth>18|34|50|101|152)", example="resnet18")
@@ -89,7 +92,7 @@ def resnet(
     *,
     depth: int,
     stem: Literal["imagenet", "small"] = "imagenet",
-    pretrained: bool | Literal["auto"] = False,
+    pretrained: bool | str = False,
     bn_momentum: float | None = None,
 ) -> TorchvisionNet:
     """ResNet of 18, 34, 50, 101 or 152 layers, by torchvision, with a stem for large or for small images.
@@ -100,8 +103,9 @@ def resnet(
     Args:
         depth: From the name: layers.
         stem: imagenet: a 7x7 convolution of stride 2 and a max pool. small: a 3x3 convolution of stride 1 and no pool.
-        pretrained: Start from torchvision's default weights (ImageNet), downloaded if need be. The last layer is new in
-            any case. auto: where they are at hand or can be downloaded; a run settles that when it begins.
+        pretrained: Start from torchvision's default weights (ImageNet), downloaded if need be (true), or from those in a
+            file, a state_dict (its path). The last layer is new in any case. auto: where torchvision's are at hand or
+            can be downloaded; a run settles that when it begins.
         bn_momentum: Weight of the newest batch in the running statistics; torchvision's 0.1 if not given.
 
     Returns:
@@ -112,17 +116,19 @@ def resnet(
     """
     name = f"resnet{depth}"
     pretrained = stem != "small" and at_hand(name)[0] if pretrained == "auto" else pretrained
-    if one_of("stem", stem, "imagenet", "small") == "small" and pretrained:
+    if one_of("stem", stem, "imagenet", "small") == "small" and pretrained is True:
         raise InputError(f"{name}: there are no pretrained weights for stem=small; leave out pretrained, or use stem=imagenet")
-    body = _build(name, num_classes, image_size, pretrained)
+    body = _build(name, num_classes, image_size, pretrained is True)
     if stem == "small":
         body.conv1 = nn.Conv2d(in_chans, 64, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(body.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's other convolutions
         body.maxpool = nn.Identity()
-    elif in_chans != 3:
-        _set_channels(body, name, in_chans, pretrained)
-    _set_all(body, name, "bn_momentum", bn_momentum, nn.modules.batchnorm._BatchNorm, "momentum")
-    return _finish(body, name, num_classes, in_chans, image_size, pretrained)
+    if is_path(pretrained):
+        load_body(body, "fc", str(pretrained), name)
+    if stem != "small" and in_chans != 3:
+        _set_channels(body, name, in_chans, bool(pretrained))
+    set_all(body, name, "bn_momentum", bn_momentum, nn.modules.batchnorm._BatchNorm, "momentum")
+    return _finish(body, name, num_classes, in_chans, image_size, bool(pretrained))
 
 
 def settle(options: Mapping[str, Any], *, name: str = "", depth: int = 0) -> tuple[dict[str, Any], str]:
@@ -141,8 +147,29 @@ def settle(options: Mapping[str, Any], *, name: str = "", depth: int = 0) -> tup
     return {**options, "pretrained": found}, why
 
 
-torchvision_net.settle = settle  # type: ignore[attr-defined]
-resnet.settle = settle  # type: ignore[attr-defined]
+def weights(options: Mapping[str, Any], *, name: str = "", depth: int = 0) -> Weights | None:
+    """Return what is known of a net's pretrained weights; of those in a file, as if they were torchvision's; None: none.
+
+    Args:
+        options: Of the net.
+        name: From the net's name, torchvision's.
+        depth: Likewise, of a ResNet.
+    """
+    import torchvision
+
+    name = name or f"resnet{depth}"
+    if not options.get("pretrained") or name not in torchvision.models.list_models(module=torchvision.models):
+        return None
+    found = torchvision.models.get_model_weights(name).DEFAULT
+    made, path = found.transforms(), options["pretrained"]
+    license = LICENSE if "license" not in found.meta else str(found.meta["license"])
+    source, license = (str(path), "not known") if is_path(path) else (f"torchvision {found}", license)
+    size = tuple((made.crop_size * 2)[:2])  # a side, or two of them
+    return Weights(source, license, tuple(made.mean), tuple(made.std), size, made.interpolation.value)
+
+
+for target in (torchvision_net, resnet):
+    target.settle, target.weights = settle, weights  # type: ignore[attr-defined]
 
 
 def at_hand(name: str) -> tuple[bool, str]:
@@ -152,15 +179,12 @@ def at_hand(name: str) -> tuple[bool, str]:
     if name not in torchvision.models.list_models(module=torchvision.models):
         return False, ""  # building it says so
     weights = torchvision.models.get_model_weights(name).DEFAULT
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
     try:
-        weights.get_state_dict(progress=False, check_hash=True)
+        with patience():
+            weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:  # no network; a download that was cut short
         where = f"save {weights.url} as {_file_of(weights)} to begin from them"
         return False, f"pretrained weights of {name} cannot be had ({error}), so it begins from random ones; {where}"
-    finally:
-        socket.setdefaulttimeout(before)
     return True, ""
 
 
@@ -190,12 +214,7 @@ def _build(name: str, num_classes: int, image_size: tuple[int, int], pretrained:
     except OSError as error:  # the download
         raise InputError(f"{name}: cannot download its weights ({error}); save {weights.url} as {_file_of(weights)}") from error
     except (AssertionError, ValueError) as error:  # a transformer and an image size that do not go together
-        raise _unfit(name, image_size, error) from error
-
-
-def _unfit(name: str, image_size: tuple[int, int], error: Exception) -> InputError:
-    reason = str(error).partition("\n")[0] or "its shapes do not fit"
-    return InputError(f"{name} cannot take {image_size[0]}x{image_size[1]} images ({reason}); resize them or choose another net")
+        raise unfit(name, image_size, error) from error
 
 
 def _set_channels(body: nn.Module, name: str, in_chans: int, pretrained: bool) -> None:
@@ -216,23 +235,11 @@ def _set_channels(body: nn.Module, name: str, in_chans: int, pretrained: bool) -
     body.set_submodule(path, new)
 
 
-def _set_all(body: nn.Module, name: str, option: str, value: float | None, kind: type[nn.Module], attribute: str) -> None:
-    """Set an attribute of all layers of a kind; an option that no layer would read is an error."""
-    if value is None:
-        return
-    layers = [module for module in body.modules() if isinstance(module, kind)]
-    if not layers:
-        raise InputError(f"{name} has no layer that {option} could apply to; leave {option} out")
-    for layer in layers:
-        setattr(layer, attribute, between(option, value, 0, 1))
-
-
 def _finish(
     body: nn.Module, name: str, num_classes: int, in_chans: int, image_size: tuple[int, int], pretrained: bool
 ) -> TorchvisionNet:
     """Part the model from its last layer, and try it on images of this size."""
-    last = body.classifier[1] if name.startswith("squeezenet") else [m for m in body.modules() if isinstance(m, nn.Linear)][-1]
-    path = next(path for path, module in body.named_modules() if module is last)
+    path, last = _last(body, name)
     # torchvision: squeezenet rectifies its class maps, then averages; here: averages, then the same linear map, because
     # logits that cannot be negative give dead classes. The ReLU left in the body sees features that are rectified
     # already
@@ -242,22 +249,11 @@ def _finish(
         head.load_state_dict({key: value.reshape(head.state_dict()[key].shape) for key, value in last.state_dict().items()})
     body.set_submodule(path, nn.Identity())
     net = TorchvisionNet(body, head)
-    _try(net, name, in_chans, image_size)
+    try_shapes(net, name, in_chans, image_size)
     return net
 
 
-def _try(net: nn.Module, name: str, in_chans: int, image_size: tuple[int, int]) -> None:
-    """Run shapes through the net, on the meta device: no memory, no random draw, no state moves.
-
-    Raises:
-        InputError: They do not fit.
-    """
-    state = {key: value.to("meta") for key, value in chain(net.named_parameters(), net.named_buffers())}
-    images = torch.empty(1, in_chans, *image_size, device="meta")
-    net.eval()
-    try:
-        torch.func.functional_call(net, state, (images,))
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise _unfit(name, image_size, error) from error
-    finally:
-        net.train()
+def _last(body: nn.Module, name: str) -> tuple[str, nn.Module]:
+    """The last layer, after its name."""
+    last = body.classifier[1] if name.startswith("squeezenet") else [m for m in body.modules() if isinstance(m, nn.Linear)][-1]
+    return next((path, module) for path, module in body.named_modules() if module is last)

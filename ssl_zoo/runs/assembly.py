@@ -18,10 +18,12 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, NETS
 from ssl_zoo.runs.baselines import check_weights, net_of
+from ssl_zoo.runs.freezing import freeze
 from ssl_zoo.runs.initial import check_images, put_weights
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.layers import settle_precision
 from ssl_zoo.runs.model import Model
+from ssl_zoo.runs.weights import input_kind, normalisation_of
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.evaluate import Evaluator
@@ -69,6 +71,7 @@ def build(
     net = make(facts.classes)
     if initial is not None and name == settings.net:
         put_weights(net, initial, classes, make, str(settings.initial))
+    freeze(net, name, settings.optimizer.freeze)
     net = net.to(machine.device, memory_format=torch.channels_last)  # before a method copies it, as what follows
     settle_precision(net, name, image_shape, machine.device, machine.precision)
     method = ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.options).to(machine.device)
@@ -97,9 +100,10 @@ def assemble(settings: RunSettings, inputs: Inputs, machine: Machine, initial: M
         for view, given in settings.views.items()
     }
     used = {*algorithm.views, *algorithm.labeled_views}
-    check_steps(settings.input, {view: given for view, given in steps.items() if view in used})
-    known = None if initial is None else initial.normalisation
-    normalised = prepare(settings.input, data.images, data.test_images, device, known)
+    kind = input_kind(settings, initial)
+    check_steps(kind, {view: given for view, given in steps.items() if view in used})
+    known = normalisation_of(settings, data.images.shape[-1], initial)
+    normalised = prepare(kind, data.images, data.test_images, device, known)
     scaling = scaling_of(normalised)
     pipeline = Pipeline(
         normalised.images,

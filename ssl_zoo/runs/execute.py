@@ -186,7 +186,7 @@ class _Run:
     def _settle(self, inputs: Inputs, began: float) -> None:
         """Choose what these data and this machine decide, unless the run has begun with something."""
         if self.fresh or not self.folder.config.exists():
-            self.settings = settled(self.settings, inputs, began, self._trial, lambda line: self._warn([line]))
+            self.settings = settled(self.settings, inputs, began, self._trial, lambda line: self._warn([line]), self.initial)
             self.plain = config.plain(self.settings)
 
     def _trial(self, settings: RunSettings, inputs: Inputs, folder: Path) -> Trainer:

@@ -48,7 +48,7 @@ def _check(model: Model, settings: RunSettings) -> None:
         raise InputError(f"it is of the net {net}, and this run trains {settings.net}; give `net={net}`")
     if "memory" in model.about["net"]:
         raise InputError("it is a memory of images, with nothing to train; give a run of another method")
-    if kind != settings.input:
+    if settings.input not in ("auto", kind):
         raise InputError(f"its images are normalised as input = {kind}, and here input = {settings.input}; give `input={kind}`")
 
 
@@ -60,7 +60,7 @@ def check_images(model: Model, settings: RunSettings, data: Dataset) -> None:
     """
     part, (height, width, channels) = model.about["net"], data.images.shape[1:]
     had, wanted = (height, width, channels), (part["height"], part["width"], part["channels"])
-    if channels != wanted[2] or (settings.input == "zca" and had != wanted):
+    if channels != wanted[2] or (model.about["images"]["input"]["kind"] == "zca" and had != wanted):
         here, there = (" x ".join(map(str, size)) for size in (had, wanted))
         raise InputError(
             f"a run cannot begin from '{settings.initial}': it takes images of {there}, and these are {here} (height x width x "

@@ -1,8 +1,8 @@
 """The file of a trained net: all that is needed to use it, and nothing that runs.
 
-`model.safetensors` holds the weights of the net that is reported and, where images are whitened, the matrix. Under the
-metadata key `ssl_zoo` is one JSON text: the net and its options, classes in order, how an image becomes an input, and
-where it all comes from. It is read without the training set, the recipe or the source that made it.
+`model.safetensors` holds the weights of the net that is reported and, where images are whitened, the matrix. Its
+metadata `ssl_zoo` is a JSON text: the net and its options, classes in order, how an image becomes an input, and where
+it all comes from. It is read without the training set, the recipe or the source that made it.
 """
 
 import hashlib
@@ -42,14 +42,14 @@ class NetPart(TypedDict):
     channels: Size
     height: Size
     width: Size
-    # around that net, which gives features: images that are known by heart (rows, width of features, neighbors)
-    memory: NotRequired[dict[str, Annotated[int, Within(1, 2**31)]]]
+    memory: NotRequired[dict[str, Annotated[int, Within(1, 2**31)]]]  # around it, images known by heart: rows, width, neighbors
 
 
 class ImagePart(TypedDict):
     """How an image becomes what the net was trained on."""
 
     resize: Literal["none", "cover"]  # cover: bilinear until it just covers the size, then the centre; none: only that size
+    interpolation: NotRequired[Literal["bilinear", "bicubic"]]  # of resizing; bilinear where it is not said
     depth: NotRequired[Annotated[int, Within(8, 16)]]  # bits that 16-bit grey images use
     input: dict[str, Any]  # kind, and shift and scale for some, as `Normalisation.values` has them
 
@@ -113,12 +113,13 @@ def write_model(
     Raises:
         OSError: It cannot be written.
     """
-    settings = row["config"]
+    settings, options = row["config"], row["config"]["datasets"].get(row["dataset"], {})
     about = About(
         format=FORMAT,
         net=net,
         images=ImagePart(
-            resize="cover" if settings["datasets"].get(row["dataset"], {}).get("image_size") else "none",
+            resize="cover" if options.get("image_size") else "none",
+            interpolation=options.get("interpolation", "bilinear"),
             input=normalisation.values(),
             depth=data.depth,
         ),
@@ -267,6 +268,7 @@ def _normalisation(path: Path, about: About, tensors: Mapping[str, Tensor]) -> N
 
     known = {
         "channel": scaled,
+        "weights": scaled,
         "unit": scaled,
         "image": lambda: True,
         "zca": lambda: (

@@ -19,6 +19,7 @@ from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.layers import in_fp32
 from ssl_zoo.runs.model import Model
 from ssl_zoo.runs.naming import named_data
+from ssl_zoo.runs.weights import beginning_with
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.fitting import Fitter
 from ssl_zoo.train.trainer import Trainer
@@ -78,6 +79,7 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
         )
     if initial is not None and trainer.start == 0 and net_of(settings)[0] == settings.net:
         yield from beginning_from(settings, initial, data)
+    yield from beginning_with(settings, data)
     if facts.class_weights is not None:
         by_weight = sorted(zip(facts.class_weights.tolist(), map(one_line, inputs.data.classes), strict=True))
         (low, least), (high, most) = by_weight[0], by_weight[-1]

@@ -72,8 +72,8 @@ class Known(TypedDict):
     recipe_hash: NotRequired[str]
     source: NotRequired[str]
     threads: NotRequired[Annotated[int, Within(1)]]
-    # of a ladder
-    above: NotRequired[str | None]
+    weights: NotRequired[dict[str, str]]  # pretrained ones: source, license
+    above: NotRequired[str | None]  # as what follows: of a ladder
     change: NotRequired[str]
     mechanism: NotRequired[list[Point]]
     rung: NotRequired[str]

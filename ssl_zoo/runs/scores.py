@@ -9,6 +9,7 @@ from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.device import peak_memory
 from ssl_zoo.runs.report import parameters_of
 from ssl_zoo.runs.row import Known, Row
+from ssl_zoo.runs.weights import known_of
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.fitting import Fitter
 from ssl_zoo.train.trainer import Outcome, Trainer
@@ -36,6 +37,7 @@ def made_with(settings: RunSettings, plain: Mapping[str, Any], identity: Mapping
         "recipe_hash": provenance.recipe_hash({**plain, "initial": identity.get("initial")}),
         "config": dict(plain),
         **{name: value for name, value in identity.items() if name != "settings"},  # they are all there
+        **({"weights": weights} if (weights := known_of(settings)) else {}),
         "commit": provenance.commit(),
     }
     return known  # type: ignore[return-value]

@@ -10,6 +10,8 @@ from ssl_zoo.runs.baselines import is_baseline
 from ssl_zoo.runs.clock import LIGHTER, Make, fitted, of_epochs
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.inputs import Inputs
+from ssl_zoo.runs.model import Model
+from ssl_zoo.runs.weights import AUTO, input_kind
 from ssl_zoo.settings import RunSettings
 
 FEW = 200  # steps, below which a line says so
@@ -30,10 +32,18 @@ def as_begun(folder: RunFolder, settings: RunSettings) -> RunSettings:
     own = f"nets.{settings.net}."
     options = settings.nets[settings.net]
     options = {name: before.get(own + name, value) if value == "auto" else value for name, value in options.items()}
-    return dataclasses.replace(settings, nets={**settings.nets, settings.net: options})
+    settings = dataclasses.replace(settings, nets={**settings.nets, settings.net: options})
+    return dataclasses.replace(settings, input=before["input"]) if settings.input == AUTO and "input" in before else settings
 
 
-def settled(settings: RunSettings, inputs: Inputs, began: float, make: Make, warn: Callable[[str], None]) -> RunSettings:
+def settled(
+    settings: RunSettings,
+    inputs: Inputs,
+    began: float,
+    make: Make,
+    warn: Callable[[str], None],
+    initial: Model | None = None,
+) -> RunSettings:
     """Return settings with what these data and this machine decide.
 
     Args:
@@ -42,6 +52,7 @@ def settled(settings: RunSettings, inputs: Inputs, began: float, make: Make, war
         began: When its minutes begin, in seconds of the monotonic clock.
         make: Returns a trainer that begins anew.
         warn: Is told where less can be had than was wished.
+        initial: The trained net that the run begins from.
 
     Raises:
         InputError: As `fitted`.
@@ -53,6 +64,7 @@ def settled(settings: RunSettings, inputs: Inputs, began: float, make: Make, war
         settings = dataclasses.replace(settings, nets={**settings.nets, settings.net: options})
         if line:
             warn(line)
+    settings = dataclasses.replace(settings, input=input_kind(settings, initial))
     if is_baseline(settings.alg):  # which has no steps to be counted
         return settings
     if settings.epochs is not None:

@@ -141,13 +141,17 @@ class Trained:
         Raises:
             ValueError: It cannot be read, or is not of the size that the net takes where nothing is resized.
         """
-        how = self.about["images"]
-        size = self.image_size if how["resize"] == "cover" else None
-        pixels = decode(content, size, MODES[self.about["net"]["channels"]], how.get("depth", 16)).pixels
+        pixels = decode(content, *self._how()).pixels
         if pixels.shape[:2] != self.image_size:
             had, wanted = (f"{height} x {width}" for height, width in (pixels.shape[:2], self.image_size))
             raise ValueError(f"it is {had} and the net takes {wanted} (height x width); resize it")
         return pixels
+
+    def _how(self) -> tuple[tuple[int, int] | None, str, int, str]:
+        """Size, mode, depth and interpolation, by which training decoded images."""
+        how = self.about["images"]
+        size = self.image_size if how["resize"] == "cover" else None
+        return size, MODES[self.about["net"]["channels"]], how.get("depth", 16), how.get("interpolation", "bilinear")
 
     def _pixels(self, images: Any) -> np.ndarray:
         """(n, H, W, C) uint8 of the size that the net takes."""
@@ -168,8 +172,7 @@ class Trained:
 
     def _read(self, images: Iterable[Any], channels: int) -> np.ndarray:
         self.check_takes_files()
-        size = self.image_size if self.about["images"]["resize"] == "cover" else None
-        read = [read_image(image, size, MODES[channels], self.about["images"].get("depth", 16)) for image in images]
+        read = [read_image(image, *self._how()) for image in images]
         odd = next((place for place, image in enumerate(read) if image.shape[:2] != self.image_size), None)
         if odd is not None:
             had, wanted = (f"{height} x {width}" for height, width in (read[odd].shape[:2], self.image_size))

@@ -6,18 +6,28 @@ import inspect
 import torch
 from torch import nn
 
+from ssl_zoo.errors import InputError
+from ssl_zoo.heads import last_layer
 from ssl_zoo.schedules import lr_factor
 from ssl_zoo.settings import OptimizerSettings, ScheduleSettings
 
 
 def make_optimizer(algorithm: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """A fused optimiser of every parameter that requires a gradient: the net's, a head's, never a teacher's."""
-    groups = [{"params": [], "weight_decay": settings.weight_decay}, {"params": [], "weight_decay": 0.0}]
+    """A fused optimiser of every parameter that requires a gradient: the net's, a head's, never a teacher's.
+
+    Raises:
+        InputError: Rates by layer are asked for, and the net does not say its layers.
+    """
+    rates = learning_rates(algorithm, settings)
+    by_kind: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for p in algorithm.parameters():
         if p.requires_grad:
             vector = p.numel() == max(p.shape, default=1)  # a bias or a scale; that of a weight norm has shape (C, 1, 1, 1)
-            groups[vector and not settings.decay_all]["params"].append(p)
-    groups = [group for group in groups if group["params"]]
+            by_kind.setdefault((rates.get(p, settings.lr), vector and not settings.decay_all), []).append(p)
+    groups = [
+        {"params": parameters, "weight_decay": 0.0 if plain else settings.weight_decay, "lr": rate, "base": rate}
+        for (rate, plain), parameters in sorted(by_kind.items(), key=lambda item: (-item[0][0], item[0][1]))
+    ]
     _keep_compiler_out()
     if settings.name == "sgd":
         made = torch.optim.SGD(groups, settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True)
@@ -25,6 +35,37 @@ def make_optimizer(algorithm: nn.Module, settings: OptimizerSettings) -> torch.o
         made = torch.optim.AdamW(groups, settings.lr, betas=settings.betas, fused=True)
     made.step = functools.partial(torch.no_grad()(inspect.unwrap(type(made).step)), made)  # as torch has it, below its wrappers
     return made
+
+
+def learning_rates(algorithm: nn.Module, settings: OptimizerSettings) -> dict[nn.Parameter, float]:
+    """Return the learning rates of parameters that have one of their own, before the schedule.
+
+    Raises:
+        InputError: As `make_optimizer`.
+    """
+    net, rates = algorithm.net, {}
+    if settings.head_lr is None and settings.body_lr is None and settings.layer_decay == 1:
+        return rates
+    head = {*last_layer(net).parameters()}
+    body = {*net.parameters()} - head
+    for p in algorithm.parameters():
+        own = settings.body_lr if p in body else settings.head_lr
+        rates[p] = settings.lr if own is None else own
+    if settings.layer_decay != 1:
+        for p, scale in _by_layer(net, settings.layer_decay).items():
+            rates[p] *= 1 if p in head else scale
+    return rates
+
+
+def _by_layer(net: nn.Module, decay: float) -> dict[nn.Parameter, float]:
+    if not hasattr(net, "group_matcher"):
+        raise InputError(
+            f"optimizer.layer_decay goes by timm's groups of layers, and a {type(net).__name__} has none; "
+            "choose a net of timm, or leave it out: `optimizer.layer_decay=1`"
+        )
+    from timm.optim import param_groups_layer_decay
+
+    return {p: group["lr_scale"] for group in param_groups_layer_decay(net, layer_decay=decay) for p in group["params"]}
 
 
 def _keep_compiler_out() -> None:
@@ -41,7 +82,7 @@ def _keep_compiler_out() -> None:
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float, schedule: ScheduleSettings, progress: float) -> float:
     """Set the learning rate for a step; a pure function of the run's progress, so there is no scheduler to save."""
-    now = lr * lr_factor(progress, **vars(schedule))
+    factor = lr_factor(progress, **vars(schedule))
     for group in optimizer.param_groups:
-        group["lr"] = now
-    return now
+        group["lr"] = group["base"] * factor
+    return lr * factor

@@ -8,7 +8,7 @@ import torch
 import torchvision
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.nets.torchvision_nets import _try
+from ssl_zoo.nets.foreign import try_shapes
 from ssl_zoo.registry import NETS
 
 MODELS = torchvision.models.list_models(module=torchvision.models)
@@ -91,7 +91,7 @@ def test_the_trial_moves_nothing():
     after = torch.get_rng_state()
     assert net.training
     assert all(int(value) == 0 for key, value in net.named_buffers() if key.endswith("num_batches_tracked"))
-    _try(net, "it", 3, (32, 32))
+    try_shapes(net, "it", 3, (32, 32))
     assert torch.equal(after, torch.get_rng_state())
 
 

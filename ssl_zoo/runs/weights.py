@@ -1,0 +1,111 @@
+"""Pretrained weights of a run's net: whose they are, and how images become what they were trained on."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.data.normalisation import Normalisation
+from ssl_zoo.errors import InputError
+from ssl_zoo.registry import NETS
+from ssl_zoo.runs.baselines import net_of
+from ssl_zoo.runs.model import Model
+from ssl_zoo.settings import RunSettings
+
+AUTO, WEIGHTS, CHANNEL = "auto", "weights", "channel"  # values of the setting `input`
+
+
+def weights_of(settings: RunSettings) -> Any:
+    """Return what is known of the pretrained weights that a run begins from; None: it begins from none.
+
+    It has a source, a license, the mean and std of each channel, the size (height, width) and the interpolation.
+    """
+    name, options = net_of(settings)
+    entry = NETS.resolve(name)
+    tell = getattr(entry.target, "weights", None)
+    return None if tell is None or options.get("pretrained") in (None, AUTO) else tell(options, **entry.fixed)
+
+
+def hash_of(settings: RunSettings) -> str:
+    """Return 12 hex digits of the file that the weights come from; "": from none."""
+    path = net_of(settings)[1].get("pretrained")
+    if not isinstance(path, str) or path == AUTO:
+        return ""
+    try:
+        return hashlib.sha256(Path(os.path.expanduser(path)).read_bytes()).hexdigest()[:12]
+    except OSError:  # the net's own words say so
+        return ""
+
+
+def known_of(settings: RunSettings) -> dict[str, str]:
+    """Return what a row says of the weights: source, license, and of a file its hash; nothing where there are none."""
+    found = weights_of(settings)
+    if found is None:
+        return {}
+    content = hash_of(settings)
+    return {"source": found.source, "license": found.license} | ({"hash": content} if content else {})
+
+
+def input_kind(settings: RunSettings, initial: Model | None = None) -> str:
+    """Return what a net gets of an image, where `auto` says that something else decides it."""
+    if settings.input != AUTO:
+        return settings.input
+    if initial is not None:
+        return str(initial.about["images"]["input"]["kind"])
+    return CHANNEL if weights_of(settings) is None else WEIGHTS
+
+
+def normalisation_of(settings: RunSettings, channels: int, initial: Model | None) -> Normalisation | None:
+    """Return the normalisation that images get whatever they are; None: it is fitted on them.
+
+    Grey images get the mean of what the weights had for three channels.
+
+    Args:
+        settings: Of the run.
+        channels: C, of its images.
+        initial: The trained net that it begins from.
+
+    Raises:
+        InputError: It is to be that of pretrained weights, and there are none.
+    """
+    if initial is not None:
+        return initial.normalisation
+    if input_kind(settings) != WEIGHTS:
+        return None
+    found = weights_of(settings)
+    if found is None:
+        raise InputError(
+            f"input = weights normalises images as they were for pretrained weights, and {net_of(settings)[0]} begins from none; "
+            "give `input=channel`"
+        )
+    shift, scale = (torch.tensor(part) for part in (found.mean, found.std))
+    if channels != len(shift):
+        shift, scale = (part.mean().expand(channels).clone() for part in (shift, scale))
+    return Normalisation(WEIGHTS, shift, scale)
+
+
+def beginning_with(settings: RunSettings, data: Dataset) -> Iterator[str]:
+    """Yield lines about pretrained weights: whose they are, and what is otherwise than when they were trained."""
+    found = weights_of(settings)
+    if found is None:
+        return
+    yield f"pretrained weights: {found.source}; license: {found.license}"
+    if (kind := input_kind(settings)) != WEIGHTS:
+        yield (
+            f"input = {kind} gives the net other values than its weights were trained on; `input=weights` normalises images as "
+            "they were then"
+        )
+    height, width = data.images.shape[1:3]
+    if (height, width) != found.size:
+        sides = "x".join(map(str, found.size))
+        yield f"the weights were trained on images of {sides}, and these are {height}x{width} (height x width)"
+    own = settings.datasets[settings.dataset].get("interpolation")
+    if settings.datasets[settings.dataset].get("image_size") and own and own != found.interpolation:
+        yield (
+            f"images were resized {found.interpolation} when the weights were trained, and these {own}; "
+            f"`datasets.{settings.dataset}.interpolation={found.interpolation}` does as they did"
+        )
