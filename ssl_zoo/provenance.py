@@ -22,13 +22,12 @@ ROOT = Path(__file__).parent
 # holds this list to them.
 EXECUTED = (
     *("batch", "device", "ema", "files", "heads", "losses", "provenance", "ranks", "registry", "schedules", "seeds"),
-    "settings",
+    *("groups", "settings"),
     *("algorithms/base", "algorithms/baseline"),
     *("data/augment", "data/class_weights", "data/dataset", "data/holdout", "data/normalisation"),
     *("data/pipeline", "data/randaugment", "data/split_file", "data/splits", "data/standard"),
-    *("runs/assembly", "runs/baselines", "runs/execute", "runs/identity", "runs/initial", "runs/inputs", "runs/layers"),
-    "runs/scores",
-    "runs/threads",
+    *("runs/assembly", "runs/baselines", "runs/execute", "runs/freezing", "runs/identity", "runs/initial", "runs/inputs"),
+    *("runs/layers", "runs/scores", "runs/threads", "runs/weights"),
     *("train/checkpoint", "train/compile", "train/evaluate", "train/fitting", "train/guard", "train/mechanism"),
     *("train/optimizer", "train/parallel", "train/resume", "train/signals", "train/skip", "train/trainer"),
 )

@@ -10,7 +10,10 @@ import pytest
 from ssl_zoo import provenance
 
 ROOT = Path(__file__).parent.parent / "ssl_zoo"
-LEAVES = {"errors", "registry", "batch", "seeds", "losses", "schedules", "ema", "heads", "ranks", "settings", "files", "trials"}
+LEAVES = {
+    *("errors", "registry", "batch", "seeds", "losses", "schedules", "ema", "heads", "ranks", "groups", "settings", "files"),
+    "trials",
+}
 RUN = {
     "config",
     "recipes",
@@ -35,7 +38,8 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "ema": {"errors"},
     "heads": {"errors"},
     "ranks": set(),
-    "settings": {"errors"},
+    "groups": {"errors"},
+    "settings": {"groups", "errors"},
     "files": set(),
     "trials": {"data.form"},
     "device": {"ranks", "errors"},
@@ -133,14 +137,15 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
 EXTERNAL = {  # room -> what it may import beside the standard library; the leaves: torch alone
     **{leaf: {"torch"} for leaf in LEAVES},
     "settings": set(),
+    "groups": set(),
     "files": set(),
     "registry": set(),
     "errors": set(),
     "device": {"torch"},
     "algorithms": {"torch", "numpy", "sklearn"},
-    "nets": {"torch", "torchvision"},
+    "nets": {"torch", "torchvision", "timm", "peft", "huggingface_hub", "safetensors"},
     "data": {"torch", "torchvision", "numpy", "PIL", "sklearn", "tqdm", "scipy", "filelock", "pillow_heif"},
-    "train": {"torch", "numpy", "sklearn", "tensorboard", "tqdm"},
+    "train": {"torch", "numpy", "sklearn", "tensorboard", "tqdm", "timm"},
     "recipes": {"yaml"},
     "near": set(),
     "config": {"jsonargparse", "docstring_parser"},

@@ -52,20 +52,31 @@ def timm_net(
         InputError: timm is not installed, or has no such model, or it cannot take such images, has no such option, or
             its weights cannot be had.
     """
-    timm = _timm()
     pretrained = at_hand(name)[0] if pretrained == "auto" else pretrained
-    config = _config(name)
-    options: dict[str, Any] = {
-        "num_classes": num_classes,
-        "in_chans": in_chans,
-        "drop_rate": between("drop_rate", drop_rate, 0, 1),
-    }
-    if config.get("fixed_input_size"):
-        options["img_size"] = image_size
+    options = {"drop_rate": between("drop_rate", drop_rate, 0, 1)}
     if drop_path_rate is not None:
         options["drop_path_rate"] = between("drop_path_rate", drop_path_rate, 0, 1)
+    net = _made(name, num_classes, in_chans, image_size, pretrained, options)
+    set_all(net, name, "bn_momentum", bn_momentum, nn.modules.batchnorm._BatchNorm, "momentum")
+    try_shapes(net, name, in_chans, image_size)
+    return _adapted(net, name, between("lora", lora, 0, 4096), between("lora_alpha", lora_alpha, 0)) if lora else net
+
+
+def _made(
+    name: str,
+    num_classes: int,
+    in_chans: int,
+    image_size: tuple[int, int],
+    pretrained: bool | str,
+    options: Mapping[str, Any],
+) -> nn.Module:
+    """timm's model, with its weights."""
+    timm, config = _timm(), _config(name)
+    size = {"img_size": image_size} if config.get("fixed_input_size") else {}
     try:
-        net = timm.create_model(name, pretrained=pretrained is True, **options)
+        net = timm.create_model(
+            name, pretrained=pretrained is True, num_classes=num_classes, in_chans=in_chans, **size, **options
+        )
     except TypeError as error:  # of its constructor, whose options differ
         raise InputError(f"{name} cannot be made so ({one_line(error)}); leave the option out") from error
     except (AssertionError, ValueError) as error:
@@ -73,14 +84,11 @@ def timm_net(
     except Exception as error:
         if pretrained is not True:
             raise
-        raise InputError(
-            f"{name}: cannot get its weights ({one_line(error)[:300]}); give the path of a file with them"
-        ) from error
+        why = one_line(error)[:300]
+        raise InputError(f"{name}: cannot get its weights ({why}); give the path of a file with them") from error
     if is_path(pretrained):
         load_body(net, config["classifier"], str(pretrained), name)
-    set_all(net, name, "bn_momentum", bn_momentum, nn.modules.batchnorm._BatchNorm, "momentum")
-    try_shapes(net, name, in_chans, image_size)
-    return _adapted(net, name, between("lora", lora, 0, 4096), between("lora_alpha", lora_alpha, 0)) if lora else net
+    return net
 
 
 def _timm() -> Any:
@@ -148,7 +156,7 @@ def settle(options: Mapping[str, Any], *, name: str) -> tuple[dict[str, Any], st
 
 
 def weights(options: Mapping[str, Any], *, name: str) -> Weights | None:
-    """Return what is known of a net's pretrained weights; of those in a file, as if they were timm's; None: none.
+    """Return what is known of a net's pretrained weights, of those in a file as if timm's; None: it has none.
 
     Args:
         options: Of the net.

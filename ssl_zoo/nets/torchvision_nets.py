@@ -61,8 +61,8 @@ def torchvision_net(
 
     Args:
         name: From the name: torchvision's.
-        pretrained: Start from torchvision's default weights (ImageNet), downloaded if need be (true), or from those in a
-            file, a state_dict (its path). The last layer is new in any case. auto: where torchvision's are at hand or
+        pretrained: Start from torchvision's default weights (ImageNet), downloaded if need be (true), or from those in
+            a file, a state_dict (its path). The last layer is new in any case. auto: where torchvision's are at hand or
             can be downloaded; a run settles that when it begins.
         bn_momentum: Weight of the newest batch in the running statistics; torchvision's if not given.
         drop_rate: Of every dropout layer; torchvision's if not given.
@@ -103,8 +103,8 @@ def resnet(
     Args:
         depth: From the name: layers.
         stem: imagenet: a 7x7 convolution of stride 2 and a max pool. small: a 3x3 convolution of stride 1 and no pool.
-        pretrained: Start from torchvision's default weights (ImageNet), downloaded if need be (true), or from those in a
-            file, a state_dict (its path). The last layer is new in any case. auto: where torchvision's are at hand or
+        pretrained: Start from torchvision's default weights (ImageNet), downloaded if need be (true), or from those in
+            a file, a state_dict (its path). The last layer is new in any case. auto: where torchvision's are at hand or
             can be downloaded; a run settles that when it begins.
         bn_momentum: Weight of the newest batch in the running statistics; torchvision's 0.1 if not given.
 
@@ -148,7 +148,7 @@ def settle(options: Mapping[str, Any], *, name: str = "", depth: int = 0) -> tup
 
 
 def weights(options: Mapping[str, Any], *, name: str = "", depth: int = 0) -> Weights | None:
-    """Return what is known of a net's pretrained weights; of those in a file, as if they were torchvision's; None: none.
+    """Return what is known of a net's pretrained weights, of those in a file as if torchvision's; None: it has none.
 
     Args:
         options: Of the net.

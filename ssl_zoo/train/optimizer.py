@@ -19,14 +19,14 @@ def make_optimizer(algorithm: nn.Module, settings: OptimizerSettings) -> torch.o
         InputError: Rates by layer are asked for, and the net does not say its layers.
     """
     rates = learning_rates(algorithm, settings)
-    by_kind: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    by_kind: dict[tuple[float | None, bool], list[nn.Parameter]] = {}
     for p in algorithm.parameters():
         if p.requires_grad:
             vector = p.numel() == max(p.shape, default=1)  # a bias or a scale; that of a weight norm has shape (C, 1, 1, 1)
-            by_kind.setdefault((rates.get(p, settings.lr), vector and not settings.decay_all), []).append(p)
+            by_kind.setdefault((rates.get(p), vector and not settings.decay_all), []).append(p)
     groups = [
-        {"params": parameters, "weight_decay": 0.0 if plain else settings.weight_decay, "lr": rate, "base": rate}
-        for (rate, plain), parameters in sorted(by_kind.items(), key=lambda item: (-item[0][0], item[0][1]))
+        {"params": parameters, "weight_decay": 0.0 if plain else settings.weight_decay, "own": rate}
+        for (rate, plain), parameters in sorted(by_kind.items(), key=lambda item: (-(item[0][0] or 0), item[0][1]))
     ]
     _keep_compiler_out()
     if settings.name == "sgd":
@@ -43,9 +43,9 @@ def learning_rates(algorithm: nn.Module, settings: OptimizerSettings) -> dict[nn
     Raises:
         InputError: As `make_optimizer`.
     """
-    net, rates = algorithm.net, {}
     if settings.head_lr is None and settings.body_lr is None and settings.layer_decay == 1:
-        return rates
+        return {}
+    net, rates = algorithm.net, {}
     head = {*last_layer(net).parameters()}
     body = {*net.parameters()} - head
     for p in algorithm.parameters():
@@ -84,5 +84,6 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float, schedule: ScheduleSettin
     """Set the learning rate for a step; a pure function of the run's progress, so there is no scheduler to save."""
     factor = lr_factor(progress, **vars(schedule))
     for group in optimizer.param_groups:
-        group["lr"] = group["base"] * factor
+        own = group.get("own")  # rate of some layers, in place of that of all
+        group["lr"] = (lr if own is None else own) * factor
     return lr * factor

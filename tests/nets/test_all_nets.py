@@ -11,6 +11,7 @@ import torch
 from ssl_zoo import nets
 from ssl_zoo.ema import frozen_stats
 from ssl_zoo.errors import InputError
+from ssl_zoo.heads import last_layer
 from ssl_zoo.registry import NETS
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (4, 17, 23)]  # (C, H, W)
@@ -24,6 +25,7 @@ CASES = [
     ("wrn10_1", {"transition": "raw", "last_bn_eps": 1e-2}),
     ("shakeshake26", {"base_width": 4}),
     ("linear", {}),
+    ("timm:mobilenetv3_small_050", {}),
     ("resnet18", {"stem": "small"}),
     ("torchvision:mobilenet_v3_small", {}),
 ]
@@ -50,9 +52,10 @@ def test_shapes(name, options, shape):
         f = net.forward_features(x)
         logits, hidden = net(x), net.forward_head(f, pre_logits=True)
         assert logits.shape == (2, 5)
-        assert hidden.shape == (2, net.num_features)
+        assert hidden.shape == (2, getattr(net, "head_hidden_size", None) or net.num_features)  # as timm names it
         torch.testing.assert_close(net.forward_head(f), logits, rtol=0, atol=0)
-        torch.testing.assert_close(net.head(hidden), logits, rtol=0, atol=0)
+        last = net.head if isinstance(getattr(net, "head", None), torch.nn.Module) else last_layer(net)
+        torch.testing.assert_close(last(hidden), logits, rtol=0, atol=0)
 
 
 @every_net

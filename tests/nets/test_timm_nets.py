@@ -1,0 +1,204 @@
+"""timm's models behind our contract: the original's numbers, weights from a file or the hub's cache, adapters."""
+
+import sys
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+
+from ssl_zoo.errors import InputError
+from ssl_zoo.heads import Features, last_layer
+from ssl_zoo.nets import foreign
+from ssl_zoo.registry import NETS
+
+VIT = "timm:vit_tiny_patch16_224"
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Weights of a resnet18 of timm with 7 classes."""
+    torch.manual_seed(3)
+    state = timm.create_model("resnet18", num_classes=7).state_dict()
+    torch.save(state, tmp_path / "weights.pth")
+    safetensors.torch.save_file(state, tmp_path / "weights.safetensors")
+    return tmp_path / "weights.pth"
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "ghostnet_050"])
+def test_equals_the_original(name):
+    torch.manual_seed(0)
+    net = NETS.create(f"timm:{name}", 6, 3, (64, 64)).eval()
+    torch.manual_seed(0)
+    original = timm.create_model(name, num_classes=6).eval()
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(net(x), original(x), rtol=0, atol=0)
+        torch.testing.assert_close(last_layer(net)(Features(net)(x)), net(x))
+
+
+def test_a_transformer_is_built_for_the_image_size():
+    net = NETS.create(VIT, 6, 1, (48, 32)).eval()
+    assert net(torch.randn(2, 1, 48, 32)).shape == (2, 6) and net.patch_embed.grid_size == (3, 2)
+    with pytest.raises(InputError, match="vit_tiny_patch16_224 cannot take 8x8 images"):
+        NETS.create(VIT, 6, 3, (8, 8))
+
+
+def test_names_that_timm_does_not_know():
+    with pytest.raises(InputError, match="timm has no model 'resnet19'; did you mean 'resnet18'"):
+        NETS.create("timm:resnet19", 6, 3, (32, 32))
+    with pytest.raises(InputError, match="timm's resnet18 has no weights 'mine'; known: a1_in1k"):
+        NETS.create("timm:resnet18.mine", 6, 3, (32, 32))
+
+
+def test_options_reach_the_layers():
+    net = NETS.create("timm:resnet18", 6, 3, (32, 32), bn_momentum=0.3, drop_rate=0.4)
+    assert {m.momentum for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {0.3} and net.drop_rate == 0.4
+    with pytest.raises(InputError, match="has no layer that bn_momentum could apply to"):
+        NETS.create(VIT, 6, 3, (32, 32), bn_momentum=0.3)
+    with pytest.raises(InputError, match=r"resnet18 cannot be made so .*leave the option out|drop_path"):
+        NETS.create("timm:vgg11", 6, 3, (32, 32), drop_path_rate=0.1)
+
+
+@pytest.mark.parametrize("kind", ["weights.pth", "weights.safetensors", "wrapped.pth"])
+def test_weights_of_a_file_are_loaded_and_the_head_is_new(file, kind):
+    state = torch.load(file)
+    torch.save({"state_dict": {f"module.{key}": value for key, value in state.items()}}, file.with_name("wrapped.pth"))
+    net = NETS.create("timm:resnet18", 4, 3, (32, 32), pretrained=str(file.with_name(kind)))
+    own = net.state_dict()
+    assert all(torch.equal(own[key], value) for key, value in state.items() if not key.startswith("fc."))
+    assert own["fc.weight"].shape == (4, 512)
+
+
+def test_torchvisions_take_files_too(tmp_path):
+    import torchvision
+
+    state = torchvision.models.resnet18(num_classes=9).state_dict()
+    torch.save(state, tmp_path / "w.pth")
+    for name in ("resnet18", "torchvision:resnet18"):
+        net = NETS.create(name, 4, 3, (32, 32), pretrained=str(tmp_path / "w.pth"))
+        assert torch.equal(net.body.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])
+    grey = NETS.create("resnet18", 4, 1, (32, 32), pretrained=str(tmp_path / "w.pth"))
+    torch.testing.assert_close(grey.body.conv1.weight, state["conv1.weight"].sum(dim=1, keepdim=True))
+    with pytest.raises(InputError, match=r"resnet34: the weights in .* are of another net \(they differ in "):
+        NETS.create("resnet34", 4, 3, (32, 32), pretrained=str(tmp_path / "w.pth"))
+    with pytest.raises(InputError, match=r"of another net \(they differ in conv1.weight\)"):
+        NETS.create("resnet18", 4, 3, (32, 32), stem="small", pretrained=str(tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "there is no file"),
+        (b"nothing", "cannot be read as weights"),
+        ({"a": 1}, "holds no state_dict"),
+        ({}, "holds no state_dict"),
+        ({"conv1.weight": torch.zeros(1)}, "are of another net"),
+    ],
+)
+def test_what_is_no_file_of_its_weights_is_refused(content, said, tmp_path):
+    path = tmp_path / "w.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    with pytest.raises(InputError, match=said) as caught:
+        NETS.create("timm:resnet18", 4, 3, (32, 32), pretrained=str(path))
+    assert "\n" not in str(caught.value)
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("run",)
+
+
+def test_nothing_in_a_file_is_run(tmp_path, capsys):
+    torch.save({"a": Evil()}, tmp_path / "w.pth")
+    with pytest.raises(InputError, match="cannot be read as weights"):
+        NETS.create("resnet18", 4, 3, (32, 32), pretrained=str(tmp_path / "w.pth"))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch, file):
+    """A cache of the hub with the weights of one model, as its client lays it out."""
+    import huggingface_hub.constants as constants
+
+    home = tmp_path / "hub/models--timm--resnet18.a1_in1k"
+    (home / "snapshots/abc").mkdir(parents=True)
+    (home / "refs").mkdir()
+    (home / "refs/main").write_text("abc")
+    torch.manual_seed(4)
+    state = timm.create_model("resnet18").state_dict()
+    safetensors.torch.save_file(state, home / "snapshots/abc/model.safetensors")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return state
+
+
+def test_timms_own_weights_come_from_the_hubs_cache(hub):
+    net = NETS.create("timm:resnet18", 4, 3, (32, 32), pretrained=True)
+    assert torch.equal(net.conv1.weight, hub["conv1.weight"]) and net.fc.weight.shape == (4, 512)
+    settle = NETS.resolve("timm:resnet18").target.settle
+    assert settle({"pretrained": "auto", "lora": 0}, name="resnet18") == ({"pretrained": True, "lora": 0}, "")
+
+
+def test_weights_that_cannot_be_had_are_said_at_once(monkeypatch, tmp_path):
+    import huggingface_hub.constants as constants
+
+    def nobody(*args, **more):
+        raise OSError("no route")
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("socket.create_connection", nobody)
+    options, line = NETS.resolve("timm:resnet18").target.settle({"pretrained": "auto"}, name="resnet18")
+    assert options == {"pretrained": False} and "resnet18 cannot be had (no route), so it begins from random ones" in line
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=r"resnet18: cannot get its weights \(.*give the path of a file with them"):
+        NETS.create("timm:resnet18", 4, 3, (32, 32), pretrained=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "interpolation", "license"),
+    [
+        ("timm:vit_tiny_patch16_224", (0.5, 0.5, 0.5), "bicubic", "apache-2.0"),
+        ("timm:resnet18.tv_in1k", (0.485, 0.456, 0.406), "bilinear", "bsd-3-clause"),
+        ("torchvision:mobilenet_v3_small", (0.485, 0.456, 0.406), "bilinear", "BSD-3-Clause, torchvision's own: it states none"),
+        ("resnet18", (0.485, 0.456, 0.406), "bilinear", "BSD-3-Clause, torchvision's own: it states none"),
+    ],
+)
+def test_what_is_known_of_weights(name, mean, interpolation, license):
+    entry = NETS.resolve(name)
+    found = entry.target.weights({"pretrained": True}, **entry.fixed)
+    assert (found.mean, found.size, found.interpolation) == (mean, (224, 224), interpolation)
+    assert found.license.startswith(license) and found.source
+    assert entry.target.weights({"pretrained": False}, **entry.fixed) is None
+    own = entry.target.weights({"pretrained": "w.pth"}, **entry.fixed)
+    assert (own.source, own.license, own.mean) == ("w.pth", "not known", mean)
+
+
+def test_adapters_and_the_last_layer_are_all_that_is_trained():
+    torch.manual_seed(0)
+    plain = NETS.create(VIT, 5, 3, (32, 32)).eval()
+    torch.manual_seed(0)
+    net = NETS.create(VIT, 5, 3, (32, 32), lora=4).eval()
+    x = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(net(x), plain(x))  # the adapters begin as nothing
+    trained = {name: p.numel() for name, p in net.named_parameters() if p.requires_grad}
+    assert sum(trained.values()) == 12 * 4 * (192 + 576 + 192 + 192 + 2 * (192 + 768)) + 5 * 192 + 5
+    assert all("lora_" in name or name.startswith("head.") for name in trained)
+    with pytest.raises(InputError, match="resnet18 has no transformer's blocks that lora could adapt"):
+        NETS.create("timm:resnet18", 5, 3, (32, 32), lora=4)
+
+
+@pytest.mark.parametrize(
+    ("package", "options", "said"), [("timm", {}, "pip install timm"), ("peft", {"lora": 2}, "pip install peft")]
+)
+def test_what_is_not_installed_is_said(package, options, said, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=said):
+        NETS.create(VIT, 5, 3, (32, 32), **options)
+
+
+def test_a_path_is_what_is_no_answer():
+    assert [foreign.is_path(value) for value in (True, False, "auto", "w.pth")] == [False, False, False, True]
