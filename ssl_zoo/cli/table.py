@@ -31,6 +31,7 @@ def parser(prog: str) -> Parser:
     p.add_argument("--out", type=path, metavar="FILE", help="write it there instead of showing it")
     p.add_argument("--published", action="store_true", help="numbers of papers beside ours, with protocol and source")
     p.add_argument("--oracle", action="store_true", help="also the best score on the test set, which is not a result")
+    p.add_argument("--cost", action="store_true", help="also what a run cost: steps, images seen and seconds, medians over runs")
     p.add_argument("--cite", action="store_true", help="BibTeX of ssl_zoo, the methods, nets and data sets, in place of a table")
     p.add_argument("--jsonl", type=path, metavar="FILE", help="also write the rows to a file, one a line")
     p.add_argument(
@@ -48,7 +49,7 @@ def table(flags: argparse.Namespace, prog: str) -> int:
     rows, lost, problems, remarks = read_sound_rows(flags.paths)
     tables, said = make_tables(rows, problems, flags.published, lost)
     say(prog, [*said, *remarks])
-    made = citations([*rows, *lost]) if flags.cite else FORMATS[flags.format or "md"](tables, flags.oracle)
+    made = citations([*rows, *lost]) if flags.cite else FORMATS[flags.format or "md"](tables, flags.oracle, flags.cost)
     made = printable(made)
     if flags.jsonl:
         flags.jsonl.write_text("".join(json.dumps(row) + "\n" for row in (*rows, *lost)), encoding="utf-8")

@@ -26,6 +26,11 @@ class Table(NamedTuple):
     published: list[Published]
     lost: dict[tuple[str, str], int]  # (method, labels) -> how many runs diverged, which are in no cell
 
+    def heads(self, cost: bool) -> list[str]:
+        """Return what stands above the columns: a number of labels, and after it the cost where that is shown."""
+        named = "cost" if len(self.labels) == 1 else "{} labels: cost"
+        return [head for labels in self.labels for head in (f"{labels} labels", named.format(labels))[: 1 + cost]]
+
     def places(self) -> Iterator[tuple[str, str, Cell | None, int]]:
         """Yield method, labels, cell and how many runs diverged, where there are any runs."""
         for method, cells in self.cells.items():

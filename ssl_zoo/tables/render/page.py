@@ -38,17 +38,18 @@ document.querySelectorAll("th button").forEach(button => button.addEventListener
 COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#17becf")
 
 
-def page(tables: Sequence[Table], oracle: bool) -> str:
-    """Return sortable tables and learning curves."""
+def page(tables: Sequence[Table], oracle: bool, cost: bool = False) -> str:
+    """Return sortable tables, with a column of costs where that is asked for, and learning curves."""
     parts = []
     methods = dict.fromkeys(method for table in tables for method in table.cells)  # each has one colour on the whole page
     colors = dict(zip(methods, COLORS * len(methods), strict=False))
     for table in tables:
-        heads = ["method", *(f"{labels} labels" for labels in table.labels)]
+        heads = ["method", *table.heads(cost)]
         head = "".join(f'<th scope="col"><button type="button">{html.escape(name)}</button></th>' for name in heads)
-        body = "".join(_row(table, method, oracle) for method in table.cells)
+        body = "".join(_row(table, method, oracle, cost) for method in table.cells)
         for name, *numbers in table.published_rows():
-            found = "".join(f'<td data-value="{number.partition(" ")[0].strip(",")}">{number}</td>' for number in numbers)
+            empty = '<td data-value=""></td>' * cost
+            found = "".join(f'<td data-value="{number.partition(" ")[0].strip(",")}">{number}</td>{empty}' for number in numbers)
             body += f'<tr class="published"><td data-value="{html.escape(name)}">{html.escape(name)}</td>{found}</tr>'
         curves = "".join(figure(table, labels, colors) for labels in table.labels)
         caption = "".join(f'<p class="caption">{html.escape(line)}</p>' for line in table.caption if line)
@@ -63,12 +64,13 @@ def page(tables: Sequence[Table], oracle: bool) -> str:
     )
 
 
-def _row(table: Table, method: str, oracle: bool) -> str:
+def _row(table: Table, method: str, oracle: bool, cost: bool) -> str:
     made = f'<td data-value="{html.escape(method)}">{html.escape(method)}</td>'
     for count in table.labels:
         cell, lost = table.cells[method].get(count), table.lost.get((method, count), 0)
         if cell is None:
             made += f'<td data-value="">{f"<small>{runs_in(cell, lost)}</small>" if lost else ""}</td>'
+            made += '<td data-value=""></td>' * cost
             continue
         more = [f"median {cell.median.mean:.1f}, {runs_in(cell, lost)}"]
         more += [f"balanced accuracy {cell.balanced}"] if cell.balanced else []
@@ -76,4 +78,7 @@ def _row(table: Table, method: str, oracle: bool) -> str:
         more += [f"oracle {cell.oracle}, not a result"] if oracle else []
         small = "".join(f"<small>{html.escape(line)}</small>" for line in more)
         made += f'<td data-value="{cell.error.mean:.6f}">{cell.error}{small}</td>'
+        if cost:
+            spent = "".join(f"<small>{html.escape(line)}</small>" for line in cell.cost)
+            made += f'<td data-value="{cell.seconds:.3f}">{spent}</td>'
     return f"<tr>{made}</tr>"
