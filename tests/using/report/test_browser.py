@@ -5,14 +5,10 @@ import pytest
 
 import ssl_zoo
 from ssl_zoo.using.report.page import write_report
-from tests.browser import CONTRAST, chromium, screen
+from tests.browser import CONTRAST, INSIDE, chromium, screen
 from tests.using.trained import put, train
 
 NAMES = ("<script>window.ran = 1", "a long name of a class of images", *(f"class {k}" for k in range(10)))
-INSIDE = """
-const wide = one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
-return [...document.querySelectorAll("body *")].filter(one => !one.closest(".wide") && one.getClientRects().length && wide(one))
-  .map(one => one.outerHTML.slice(0, 80))"""
 OVERLAPS = """
 const apart = (a, b) => a.right <= b.left + 1 || b.right <= a.left + 1 || a.bottom <= b.top + 1 || b.bottom <= a.top + 1;
 const box = one => one.getBoundingClientRect();
