@@ -85,9 +85,10 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
         "trials",
         *RUN,
     },
-    "using": {"using", "runs", "data", "device", "registry", "files", "config", "recipes", "settings", "errors"},
+    "pages": {"", "pages", "errors"},
+    "using": {"using", "pages", "runs", "data", "device", "registry", "files", "config", "recipes", "settings", "errors"},
     "using.report": {  # a page of what is known, so also of tables
-        *("", "using", "runs", "data", "tables", "config", "recipes", "settings", "files", "errors"),
+        *("using", "pages", "runs", "data", "tables", "config", "recipes", "settings", "files", "errors"),
     },
     "sweeps": {
         "sweeps",
@@ -102,7 +103,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
         "errors",
     },
     "tables": {
-        *("tables", "runs.confusion", "runs.row", "runs.folder", "ladders", "config", "recipes", "provenance", "files"),
+        *("tables", "pages", "runs.confusion", "runs.row", "runs.folder", "ladders", "config", "recipes", "provenance", "files"),
         *("settings", "errors"),
     },
     "tables.pictures": {  # the only one that asks a net
@@ -154,6 +155,7 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "provenance": set(),
     "plugins": set(),
     "runs": {"torch", "numpy", "filelock", "safetensors", "scipy"},
+    "pages": set(),
     "using": {"torch", "numpy", "filelock", "pyarrow", "sklearn", "PIL", "onnx", "onnxruntime"},
     "using.report": {"numpy", "PIL", "cleanlab"},
     "sweeps": {"torch", "tqdm", "ray", "cloudpickle"},

@@ -7,15 +7,20 @@ named.
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from ssl_zoo import files
 from ssl_zoo.cli.parser import Parser, command, description, flag, path, say
-from ssl_zoo.errors import InputError, printable
+from ssl_zoo.errors import InputError, one_line, printable, shown
 from ssl_zoo.runs.row import read_sound_rows
 from ssl_zoo.tables.citations import citations
 from ssl_zoo.tables.documents import insert_into
 from ssl_zoo.tables.render import FORMATS
 from ssl_zoo.tables.table import make_tables
+
+SITE = "site"
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "table.py") -> int:
@@ -27,10 +32,18 @@ def parser(prog: str) -> Parser:
     """Return the command line."""
     p = Parser(prog=prog, description=description(__doc__, prog), formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("paths", nargs="+", type=path, help="run folders, folders of them, or .jsonl files of rows")
-    p.add_argument("--format", choices=FORMATS, help="Markdown (unless said otherwise), CSV, LaTeX (booktabs), HTML")
-    p.add_argument("--out", type=path, metavar="FILE", help="write it there instead of showing it")
+    p.add_argument(
+        "--format",
+        choices=(*FORMATS, SITE),
+        help="Markdown (unless said otherwise), CSV, LaTeX (booktabs), HTML, or site: a page of all that is given, each file for "
+        "itself, that sorts and filters",
+    )
+    p.add_argument(
+        "--out", type=path, metavar="FILE", help="write it there instead of showing it; of a site, a .html file or a folder"
+    )
     p.add_argument("--published", action="store_true", help="numbers of papers beside ours, with protocol and source")
     p.add_argument("--oracle", action="store_true", help="also the best score on the test set, which is not a result")
+    p.add_argument("--cost", action="store_true", help="also what a run cost: steps, images seen and seconds, medians over runs")
     p.add_argument("--cite", action="store_true", help="BibTeX of ssl_zoo, the methods, nets and data sets, in place of a table")
     p.add_argument("--jsonl", type=path, metavar="FILE", help="also write the rows to a file, one a line")
     p.add_argument(
@@ -45,13 +58,14 @@ def table(flags: argparse.Namespace, prog: str) -> int:
         raise InputError("--into writes Markdown into a file; leave out --out and --format")
     if flags.cite and (flags.into or flags.format):
         raise InputError("--cite gives BibTeX and no table; leave out --into and --format")
+    if flags.format == SITE:
+        return site(flags, prog)
     rows, lost, problems, remarks = read_sound_rows(flags.paths)
     tables, said = make_tables(rows, problems, flags.published, lost)
     say(prog, [*said, *remarks])
-    made = citations([*rows, *lost]) if flags.cite else FORMATS[flags.format or "md"](tables, flags.oracle)
+    made = citations([*rows, *lost]) if flags.cite else FORMATS[flags.format or "md"](tables, flags.oracle, flags.cost)
     made = printable(made)
-    if flags.jsonl:
-        flags.jsonl.write_text("".join(json.dumps(row) + "\n" for row in (*rows, *lost)), encoding="utf-8")
+    write_rows(flags.jsonl, (*rows, *lost))
     if flags.into:
         with flag("--into"):
             insert_into(flags.into, flags.paths[0].as_posix(), made)
@@ -60,3 +74,43 @@ def table(flags: argparse.Namespace, prog: str) -> int:
     else:
         print(made)
     return 0
+
+
+def write_rows(file: Path | None, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows to a file, one a line, where one is given."""
+    if file:
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def site(flags: argparse.Namespace, prog: str) -> int:
+    """Write a page of results, or show its source."""
+    from ssl_zoo.tables.site.page import site as page_of
+    from ssl_zoo.tables.site.sources import read_sources
+
+    if flags.oracle:
+        raise InputError("a site has a switch for the best score on the test set; leave out --oracle")
+    file = None if flags.out is None else place_of(flags.out)
+    sources, passed = read_sources(flags.paths, flags.published)
+    say(prog, [*passed, *(line for source in sources for line in source.said)])
+    made = page_of(sources, passed)
+    write_rows(flags.jsonl, (row for source in sources for row in (*source.found.rows, *source.found.lost)))
+    if file is None:
+        print(made, end="")
+        return 0
+    file.parent.mkdir(parents=True, exist_ok=True)
+    files.replace_text(file, made)
+    print(shown(f"{one_line(str(file))}, {len(made.encode()) / 1000:,.0f} kB"))
+    return 0
+
+
+def place_of(out: Path) -> Path:
+    """Return the file of a site: what ends in .html, or index.html in a folder, which is made.
+
+    Raises:
+        InputError: It is no folder.
+    """
+    if out.suffix.lower() in (".html", ".htm") and not out.is_dir():
+        return out
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file; give one that ends in .html, or a folder")
+    return out / "index.html"

@@ -7,7 +7,7 @@ from typing import Any
 from ssl_zoo.runs.confusion import images_in, majority, sizes, unequal, wilson
 from ssl_zoo.settings import OWN_BATCH
 from ssl_zoo.tables.cells import difference
-from ssl_zoo.tables.rows import Row, by_cell, data_of, grouped, recipe_name
+from ssl_zoo.tables.rows import Row, by_cell, data_of, grouped, machines_of, recipe_name
 
 
 def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = ()) -> list[str]:
@@ -27,6 +27,7 @@ def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = ())
         _own_batches(rows),
         _plugins(rows),
         _unpaired(rows),
+        _moved(rows),
         _warned(rows),
         _diverged(lost),
     )
@@ -173,6 +174,11 @@ def _unpaired(rows: Sequence[Row]) -> str:
     if not others:
         return ""
     return f"Without a run of supervised on the same split, so without a pair, some runs of: {', '.join(sorted(others))}."
+
+
+def _moved(rows: Sequence[Row]) -> str:
+    machines = dict.fromkeys(machine for row in rows for machine in machines_of(row))
+    return f"Seconds are of runs on more than one machine: {'; '.join(machines)}." if len(machines) > 1 else ""
 
 
 def _warned(rows: Sequence[Row]) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from scipy.special import stdtrit
 
 from ssl_zoo.runs.confusion import unequal
-from ssl_zoo.tables.rows import Row
+from ssl_zoo.tables.rows import Row, machines_of
 
 
 class Score(NamedTuple):
@@ -51,9 +51,19 @@ class Cell(NamedTuple):
     student: Score
     oracle: Score  # the best on the test set: not a result
     gain: Gain | None
-    seconds: float  # median over runs
+    steps: float  # median over runs, as are the next two
+    images: float  # seen in training
+    seconds: float
+    machines: tuple[str, ...]  # where the runs were made
     curve: list[tuple[int, float, float]]  # step, mean accuracy in percent, standard deviation
     balanced: Score | None = None  # balanced accuracy, where the classes of the scored images are unequal
+
+    @property
+    def cost(self) -> list[str]:
+        """What a run cost, in words: steps, images seen, seconds, and that machines differ, where they do."""
+        seconds = f"{self.seconds:,.{0 if self.seconds >= 10 else 1}f} s"  # some methods need no second
+        numbers = [f"{self.steps:,.0f} steps", f"{self.images:,.0f} images seen", seconds]
+        return numbers + ([f"on {len(self.machines)} machines"] if len(self.machines) > 1 else [])
 
 
 def score(errors: Sequence[float]) -> Score:
@@ -108,7 +118,8 @@ def make_cell(rows: Sequence[Row], reference: Sequence[Row]) -> Cell:
         score(errors("accuracy_student")),
         score(errors("accuracy_oracle")),
         None if rows[0]["algorithm"] == "supervised" else difference(rows, reference),
-        statistics.median(row["seconds"] for row in rows),
+        *(statistics.median(row[name] for row in rows) for name in ("steps", "images_seen", "seconds")),
+        tuple(dict.fromkeys(machine for row in rows for machine in machines_of(row))),
         curve(rows),
         balanced(rows),
     )

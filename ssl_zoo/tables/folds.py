@@ -14,7 +14,8 @@ def pool_folds(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
     """Return rows in which all folds of one seed and method are one row, and lines about sets of folds with gaps.
 
     A fold alone has a training and a test set that no other run has, so that it belongs beside none. Of the pooled row
-    accuracies, and those of evaluations, are of all images that the folds score; seconds are their sum.
+    accuracies, and those of evaluations, are of all images that the folds score; seconds and images seen are their
+    sums.
 
     Args:
         rows: Of runs, some of them perhaps of folds.
@@ -71,7 +72,7 @@ def _one(folds: Sequence[Row]) -> dict[str, Any]:
         **{name: mean([row[name] for row in folds]) for name in ("accuracy_median", "accuracy_student", "accuracy_oracle")},
         "evaluations": [{"step": step, "accuracy": mean([of[step] for of in scores])} for step in steps],
         **{name: _joined([row[name] for row in folds]) for name in ("split_hash", "data_hash")},
-        "seconds": sum(row["seconds"] for row in folds),
+        **{name: sum(row[name] for row in folds) for name in ("images_seen", "seconds")},
         "warnings": [*dict.fromkeys(warning for row in folds for warning in row.get("warnings", ()))],
         "leaked_test_images": sum(row.get("leaked_test_images", 0) for row in folds),
     }

@@ -41,6 +41,12 @@ def data_of(row: Row) -> str:
     return place if row["dataset"] == "folder" and place.strip(".") else row["dataset"]
 
 
+def machines_of(row: Row) -> list[str]:
+    """Return the machines that a run was made on: more than one, where it moved."""
+    moved = [str(part["device"]) for part in row.get("history", ()) if "device" in part]
+    return [*dict.fromkeys(moved or [row["device"]])]
+
+
 def counted(n: int, thing: str) -> str:
     """Return `1 run`, `2 runs`."""
     return f"{n} {thing}{'s' * (n != 1)}"

@@ -25,6 +25,13 @@ class Table(NamedTuple):
     csv: dict[str, Any]  # what every line of the CSV repeats
     published: list[Published]
     lost: dict[tuple[str, str], int]  # (method, labels) -> how many runs diverged, which are in no cell
+    rows: list[Row]  # of the runs that are in cells
+    diverged: list[Row]
+
+    def heads(self, cost: bool) -> list[str]:
+        """Return what stands above the columns: a number of labels, and after it the cost where that is shown."""
+        named = "cost" if len(self.labels) == 1 else "{} labels: cost"
+        return [head for labels in self.labels for head in (f"{labels} labels", named.format(labels))[: 1 + cost]]
 
     def places(self) -> Iterator[tuple[str, str, Cell | None, int]]:
         """Yield method, labels, cell and how many runs diverged, where there are any runs."""
@@ -120,4 +127,5 @@ def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Pu
     }
     title = f"{data_of(row)}, {row['net']}, {repeated['steps']} steps"
     counts = {(method, str(count)): len(group) for (method, count), group in gone.items()}
-    return Table(title, [str(count) for count in labels], made, caption(rows, notes, lost), repeated, list(published), counts)
+    named, said = [str(count) for count in labels], caption(rows, notes, lost)
+    return Table(title, named, made, said, repeated, list(published), counts, [*rows], [*lost])

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from ssl_zoo import files
 from ssl_zoo.data.decode import read_file
 from ssl_zoo.data.image import decode
-from ssl_zoo.using.report.markup import Markup, element, joined, name, percent
-from ssl_zoo.using.report.page import page
+from ssl_zoo.pages.document import page
+from ssl_zoo.pages.markup import Markup, element, joined, name, percent
 from ssl_zoo.using.report.thumbnails import data_uri
 
 SIDE = 240  # pixels of the longer side of a thumbnail, at most

@@ -1,5 +1,6 @@
 import itertools
 import json
+import re
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_a_thousand_runs_make_one_page(tmp_path):
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     assert main([str(tmp_path / "rows.jsonl"), "--format", "html", "--out", str(tmp_path / "t.html")]) == 0
     text = (tmp_path / "t.html").read_text()
-    assert text.count("<tr>") == 11 and text.count("<svg") == 10 and "http" not in text, "nothing comes from elsewhere"
+    assert text.count("<tr>") == 11 and text.count("<svg") == 10 and not re.search("https?:|src=|@import|url\\(", text)
 
 
 def test_the_command(tmp_path, capsys):
@@ -59,8 +60,8 @@ def test_the_command(tmp_path, capsys):
     text = readme.read_text()
     assert "old" not in text and "| supervised | **20.0" in text and text.endswith("<!-- end -->\nb\n")
     assert (tmp_path / "copy.jsonl").read_text() == (tmp_path / "rows.jsonl").read_text()
-    for kind in render.FORMATS:
-        out = tmp_path / f"t.{kind}"
+    for kind in (*render.FORMATS, "site"):
+        out = tmp_path / f"t.{'html' if kind == 'site' else kind}"
         assert main([name, "--format", kind, "--out", str(out)]) == 0 and "supervised" in out.read_text()
     assert main([name, "--format", "pdf"]) == 2 and "invalid choice: 'pdf'" in capsys.readouterr().err
     assert main([str(tmp_path / "none")]) == 2 and "holds no finished run" in capsys.readouterr().err
@@ -72,3 +73,33 @@ def test_a_name_of_broken_bytes_can_be_shown_and_written(kind, tmp_path, capsys)
     words = [str(tmp_path / "rows.jsonl"), "--format", kind]
     assert main(words) == 0 and "udcff" in capsys.readouterr().out
     assert main([*words, "--out", str(tmp_path / "t")]) == 0 and "udcff" in (tmp_path / "t").read_text(encoding="utf-8")
+
+
+def test_a_site_of_many_files_is_one_page_in_a_file_or_a_folder(tmp_path, capsys):
+    ours, theirs, other = (tmp_path / f"{name}.jsonl" for name in ("ours", "theirs", "other"))
+    for path in (ours, theirs):
+        path.write_text("".join(json.dumps(row(seed=s)) + "\n" for s in range(2)))
+    other.write_text('{"a": 1}\n')
+    words = [str(ours), str(theirs), str(other), "--format", "site"]
+    for out, file in ((tmp_path / "new/folder", "index.html"), (tmp_path / "new/p.HTML", ""), (tmp_path, "index.html")):
+        assert main([*words, "--out", str(out), "--jsonl", str(tmp_path / "all.txt")]) == 0
+        said, error = capsys.readouterr()
+        text = (out / file).read_text(encoding="utf-8")
+        assert said == f"{out / file}, {len(text.encode()) / 1000:,.0f} kB\n"
+        assert f"{ours.as_posix()}</bdi></h2>" in text and f"{theirs.as_posix()}</bdi></h2>" in text
+        assert f"{other} is passed over: line 1 is not the row of a run" in error and "is passed over" in text
+        assert (tmp_path / "all.txt").read_text() == ours.read_text() + theirs.read_text()
+    assert main(words) == 0 and capsys.readouterr().out == text
+
+
+def test_what_a_site_is_refused_for(tmp_path, capsys):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row()))
+    for words, said in (
+        (["--oracle"], "leave out --oracle"),
+        (["--out", str(path)], "give one that ends in .html, or a folder"),
+        (["--cite"], "leave out --into and --format"),
+        (["--into", "x"], "leave out --out and --format"),
+    ):
+        assert main([str(path), "--format", "site", *words]) == 2 and said in capsys.readouterr().err
+    assert main([str(tmp_path / "none"), "--format", "site"]) == 2 and "no path holds rows of runs" in capsys.readouterr().err

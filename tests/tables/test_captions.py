@@ -86,3 +86,10 @@ def test_plug_ins_and_the_recipe_are_named():
         for made in (row(), row(config=row()["config"] | {"optimizer": {"lr": 0.2}}), row(seed=1))
     )
     assert one != other and one == seed and len(one) == 12
+
+
+def test_machines_are_named_where_runs_moved_between_them():
+    moved = [{"step": 0, "torch": "2", "device": "here"}, {"step": 3, "torch": "2", "device": "there"}]
+    assert "Seconds are of runs on more than one machine: here; there." in said(row(history=moved), row(seed=1, history=moved))
+    torch_alone = [{"step": 0, "torch": "2", "device": "here"}, {"step": 3, "torch": "3", "device": "here"}]
+    assert "machine" not in said(row()) and "machine" not in said(row(history=torch_alone))

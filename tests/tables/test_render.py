@@ -1,12 +1,12 @@
 import csv
 import io
 import re
-import shutil
 
 import pytest
 
 from ssl_zoo.tables import render
 from ssl_zoo.tables.table import make_tables
+from tests.browser import chromium, screen
 from tests.tables.rows import ROWS, row
 
 
@@ -67,19 +67,10 @@ def test_latex():
 @pytest.mark.parametrize("width", [1100, 390])
 def test_the_page_in_a_browser(tmp_path, width):
     """Headless Chromium: a click sorts, curves are drawn, and the page itself is no wider than the screen."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason='needs pip install "ssl_zoo[browser]"')
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("needs chromium and chromedriver: apt-get install chromium chromium-driver")
     made, _ = make_tables([*ROWS, row("zero", 0, 0.0)])
     (tmp_path / "t.html").write_text(render.page(made, False))
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    with webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))) as browser:
-        browser.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        )
+    with chromium() as browser:
+        screen(browser, width)
         browser.get((tmp_path / "t.html").as_uri())
 
         def names():
@@ -108,7 +99,7 @@ def test_balanced_accuracy_stands_beside_where_classes_are_unequal(form):
     (uneven,), (even,) = (make_tables(rows)[0] for rows in (UNEVEN, ROWS))
     shown = {"md": "balanced accuracy 55.0 ± 7.1", "html": "<small>balanced accuracy 55.0 ± 7.1</small>"}
     shown |= {"tex": r"\quad\small balanced accuracy & \small 55.0 $\pm$ 7.1 \\"}
-    text = render.FORMATS[form]([uneven], False)
+    text = render.FORMATS[form]([uneven], False).replace("&nbsp;", " ")
     assert "alanced" not in render.FORMATS[form]([even], False)
     if form == "csv":
         (line,) = csv.DictReader(io.StringIO(text))
@@ -124,3 +115,67 @@ def test_a_balanced_accuracy_of_one_table_leaves_the_lines_of_another_as_they_ar
     assert [line["balanced_accuracy_mean"] for line in csv.DictReader(io.StringIO(text))] == ["55.0000", ""]
     cells = [line for line in render.latex(tables, False).splitlines() if line.startswith(r"\quad\small balanced")]
     assert len(cells) == 1
+
+
+COSTLY = [
+    *(row(seed=s, seconds=seconds, images_seen=1000) for s, seconds in enumerate((2, 40, 12))),
+    *(
+        row("x", s, seconds=0.25, images_seen=2500, labels=count, split_hash=f"{chr(84 + count)}{s}")
+        for s in range(3)
+        for count in (20, 40)
+    ),
+]
+
+
+def test_what_a_run_cost_is_a_column_on_request():
+    """Medians over runs: of 2, 40 and 12 seconds it is 12."""
+    (made,), _ = make_tables(COSTLY)
+    lines = render.markdown([made], False, True).splitlines()
+    assert lines[:2] == [
+        "| error rate, % | 20 labels | 20 labels: cost | 40 labels | 40 labels: cost |",
+        "| - | -: | -: | -: | -: |",
+    ]
+    assert lines[2].endswith("| 5 steps<br>1,000 images seen<br>12 s |  |  |")
+    assert lines[3].count("| 5 steps<br>2,500 images seen<br>0.2 s |") == 2
+    text = render.latex([made], False, True)
+    assert r"supervised & 20.0 $\pm$ 0.0 & \small 5 steps, 1,000 images seen, 12 s &  &  \\" in text
+    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")].splitlines()
+    assert {line.count("&") for line in body if line.endswith(r"\\")} == {4} and r"\begin{tabular}{lrrrr}" in text
+    first, *others = csv.DictReader(io.StringIO(render.as_csv([made], False, True)))
+    assert [first[name] for name in ("steps", "images_seen", "seconds", "machines")] == ["5", "1000", "12.0", "cpu"]
+    assert [other["images_seen"] for other in others] == ["2500", "2500"]
+    html = render.page([made], False, True)
+    assert '<td data-value="12.000"><small>5 steps</small><small>1,000 images seen</small><small>12 s</small></td>' in html
+    assert all(line.count("<td") == 5 for line in re.findall("<tr>(?!<th).*?</tr>", html)) and html.count('<th scope="col">') == 5
+
+
+@pytest.mark.parametrize("form", render.FORMATS)
+def test_nothing_but_the_caption_says_the_cost_unless_it_is_asked_for(form):
+    (made,), _ = make_tables(COSTLY)
+    assert render.FORMATS[form]([made], False) == render.FORMATS[form]([made], False, False)
+    assert not re.search("images seen(?!:)|images_seen|s: cost", render.FORMATS[form]([made], False))
+
+
+def test_one_number_of_labels_needs_no_name_at_its_cost_and_machines_are_counted():
+    moved = [{"step": 0, "device": "here"}, {"step": 3, "device": "there"}]
+    (made,), _ = make_tables([row(seed=s, history=moved) for s in range(2)])
+    text = render.markdown([made], False, True)
+    assert text.startswith("| error rate, % | 20 labels | cost |") and "1.0 s<br>on 2 machines |" in text
+    (line,) = csv.DictReader(io.StringIO(render.as_csv([made], False, True)))
+    assert line["machines"] == "here; there"
+
+
+@pytest.mark.parametrize("form", ["md", "tex", "html"])
+def test_published_numbers_have_no_cost(form):
+    rows = [row(dataset="cifar10", net="wrn28_2", labels=count, split_hash=f"{count}") for count in (250, 4000)]
+    (made,), _ = make_tables(rows, published=True)
+    assert made.published
+    text = render.FORMATS[form]([made], False, True)
+    if form == "md":
+        assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {6}
+    elif form == "tex":
+        papers = [line for line in text[text.rindex(r"\midrule") :].splitlines() if line.startswith(" &")]
+        assert papers and {line.count("&") for line in papers} == {4} and r"\multicolumn{5}" in text
+    else:
+        papers = re.findall('<tr class="published">.*?</tr>', text)
+        assert papers and all(line.count("<td") == 5 for line in papers)

@@ -60,7 +60,7 @@ def test_runs_that_diverged_are_counted_and_in_no_mean(tmp_path, capsys):
 
 
 def fold(k, accuracy, confusion, **more):
-    made = row("my_method", 0, accuracy, confusion=confusion, data_hash=f"d{k}", split_hash=f"h{k}", **more)
+    made = row("my_method", 0, accuracy, confusion=confusion, images_seen=100 + k, data_hash=f"d{k}", split_hash=f"h{k}", **more)
     return made | {"config": made["config"] | {"folds": 3, "fold": k}}
 
 
@@ -72,6 +72,7 @@ def test_folds_are_one_run_and_a_set_with_gaps_is_none():
     assert not said and cell.n == 1 and cell.error.mean == pytest.approx(100 * right)
     assert cell.curve == [(5, pytest.approx(100 * (4 * 0.5 + 8 * 1.0 + 4 * 0.75) / 16), 0.0)]
     assert "on 16 labelled images, each scored once, by one of 3 nets" in made.caption[0] and cell.seconds == 3
+    assert cell.images == 303, "of all folds, as the seconds are"
     tables, said = make_tables(three[1:])
     assert tables == [] and said == [
         "my_method with 20 labels and seed 0: of 3 folds 1 is missing (0), so that the others are left out; give the folder of "

@@ -1,6 +1,6 @@
 """A table as Markdown, CSV, LaTeX or one HTML page.
 
-Each takes tables, and whether the oracle is shown, and returns a text.
+Each takes tables, and whether the oracle and the cost of a run are shown, and returns a text.
 """
 
 from ssl_zoo.tables.render.comma_separated import as_csv

@@ -9,9 +9,9 @@ from ssl_zoo.tables.cells import Cell, Score
 from ssl_zoo.tables.table import Table
 
 
-def as_csv(tables: Sequence[Table], oracle: bool) -> str:
+def as_csv(tables: Sequence[Table], oracle: bool, cost: bool = False) -> str:
     """Return one line for each method and number of labels."""
-    rows = [row for table in tables for row in (*_ours(table, oracle), *_papers(table))]
+    rows = [row for table in tables for row in (*_ours(table, oracle, cost), *_papers(table))]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()
@@ -19,13 +19,13 @@ def as_csv(tables: Sequence[Table], oracle: bool) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def _ours(table: Table, oracle: bool) -> Iterator[dict[str, Any]]:
+def _ours(table: Table, oracle: bool, cost: bool) -> Iterator[dict[str, Any]]:
     for method, labels, cell, lost in table.places():
         place = {**table.csv, "method": method, "labels": labels, "n": 0 if cell is None else cell.n, "diverged": lost}
-        yield {**place, **({} if cell is None else _numbers(cell, oracle)), "published": ""}
+        yield {**place, **({} if cell is None else _numbers(cell, oracle, cost)), "published": ""}
 
 
-def _numbers(cell: Cell, oracle: bool) -> dict[str, Any]:
+def _numbers(cell: Cell, oracle: bool, cost: bool) -> dict[str, Any]:
     scores = {"error": cell.error, "median": cell.median, "student": cell.student}
     scores |= {"balanced_accuracy": cell.balanced} if cell.balanced else {}
     scores |= {"oracle": cell.oracle} if oracle else {}
@@ -36,7 +36,8 @@ def _numbers(cell: Cell, oracle: bool) -> dict[str, Any]:
         [""] * 4 if cell.gain is None else ["" if number is None else f"{number:.4f}" for number in cell.gain[:3]] + [cell.gain.n]
     )
     numbers |= dict(zip(("gain_mean", "gain_low", "gain_high", "gain_n"), gain, strict=True))
-    return {**numbers, "seconds": f"{cell.seconds:.1f}"}
+    spent = {"images_seen": f"{cell.images:.0f}", "machines": "; ".join(cell.machines)} if cost else {}  # steps are there
+    return {**numbers, "seconds": f"{cell.seconds:.1f}", **spent}
 
 
 def _papers(table: Table) -> Iterator[dict[str, Any]]:

@@ -30,7 +30,7 @@ def figure(table: Table, labels: str, colors: Mapping[str, str]) -> str:
     axes += "".join(f'<text x="{45 + 160 * k}" y="280" text-anchor="middle">{last * k // 4}</text>' for k in range(5))
     drawn = "".join(_curve(at, method, curve, colors[method]) for method, curve in curves.items())
     keys = "".join(
-        f'<span class="key"><i style="background:{colors[method]}"></i>{html.escape(method)}</span>' for method in curves
+        f'<span class="line"><i style="background:{colors[method]}"></i>{html.escape(method)}</span>' for method in curves
     )
     what = f"Test accuracy in percent against step, {labels} labels"
     return (

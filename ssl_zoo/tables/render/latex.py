@@ -7,40 +7,42 @@ from ssl_zoo.tables.cells import Cell, Score
 from ssl_zoo.tables.table import Table
 
 
-def latex(tables: Sequence[Table], oracle: bool) -> str:
+def latex(tables: Sequence[Table], oracle: bool, cost: bool = False) -> str:
     """Return a tabular for each table.
 
-    Below a method, in a smaller size, its median, number of runs, balanced accuracy where classes are unequal, and
-    paired differences.
+    A column after those of each number of labels has what a run cost, where that is asked for. Below a method, in a
+    smaller size, its median, number of runs, balanced accuracy where classes are unequal, and paired differences.
     """
     blocks = []
     for table in tables:
-        lines = [r"\begin{tabular}{l" + "r" * len(table.labels) + "}", r"\toprule"]
-        lines.append(" & ".join(["error rate, \\%", *(f"{_escaped(labels)} labels" for labels in table.labels)]) + r" \\")
+        lines = [r"\begin{tabular}{l" + "r" * (1 + cost) * len(table.labels) + "}", r"\toprule"]
+        lines.append(" & ".join(["error rate, \\%", *map(_escaped, table.heads(cost))]) + r" \\")
         lines.append(r"\midrule")
         for method in table.cells:
-            lines += _method(table, method, oracle)
-        lines += _papers(table)
+            lines += _method(table, method, oracle, cost)
+        lines += _papers(table, cost)
         lines += [r"\bottomrule", r"\end{tabular}"]
         lines += [f"% {' '.join(line.split())}" for line in (table.title, *table.caption) if line]
         blocks.append("\n".join(lines))
     return "\n\n".join(["% \\usepackage{booktabs}", *blocks])
 
 
-def _method(table: Table, method: str, oracle: bool) -> list[str]:
+def _method(table: Table, method: str, oracle: bool, cost: bool) -> list[str]:
     """Return the lines of one method."""
     found = [table.cells[method].get(labels) for labels in table.labels]
     lost = [table.lost.get((method, labels), 0) for labels in table.labels]
 
-    def line(name: str, show: Callable[[Cell], str]) -> str:
-        return " & ".join([name, *("" if cell is None else show(cell) for cell in found)]) + r" \\"
+    def line(name: str, show: Callable[[Cell], str], beside: Callable[[Cell], str] = lambda cell: "") -> str:
+        shown = [of(cell) if cell else "" for cell in found for of in (show, beside)[: 1 + cost]]
+        return " & ".join([name, *shown]) + r" \\"
 
-    lines = [line(_escaped(method), lambda cell: _score(cell.error))]
+    lines = [line(_escaped(method), lambda c: _score(c.error), lambda c: rf"\small {', '.join(c.cost)}")]
     lines.append(line(r"\quad\small median", lambda cell: rf"\small {cell.median.mean:.1f}, $n$ = {cell.n}"))
     if any(cell is not None and cell.balanced is not None for cell in found):
         lines.append(line(r"\quad\small balanced accuracy", lambda c: rf"\small {_score(c.balanced)}" if c.balanced else ""))
     if any(lost):
-        lines.append(" & ".join([r"\quad\small diverged", *(rf"\small {n}" if n else "" for n in lost)]) + r" \\")
+        shown = [text for n in lost for text in (rf"\small {n}" if n else "", "")[: 1 + cost]]
+        lines.append(" & ".join([r"\quad\small diverged", *shown]) + r" \\")
     if any(cell is not None and cell.gain is not None for cell in found):
         lines.append(line(r"\quad\small against supervised", lambda c: rf"\small {c.gain.shown(c.n)}" if c.gain else ""))
     if oracle:
@@ -48,14 +50,14 @@ def _method(table: Table, method: str, oracle: bool) -> list[str]:
     return lines
 
 
-def _papers(table: Table) -> list[str]:
+def _papers(table: Table, cost: bool) -> list[str]:
     """Return the lines of published numbers, whose long names have a line of their own."""
-    width = 1 + len(table.labels)
+    width = 1 + (1 + cost) * len(table.labels)
     lines = [r"\midrule"] if table.published else []
     for name, *numbers in table.published_rows():
-        shown = " & ".join(_escaped(number).replace("±", r"$\pm$") for number in numbers)
+        shown = (" & & " if cost else " & ").join(_escaped(number).replace("±", r"$\pm$") for number in numbers)
         lines.append(rf"\multicolumn{{{width}}}{{p{{.9\linewidth}}}}{{\footnotesize {_escaped(name)}}} \\")
-        lines.append(rf" & {shown} \\")
+        lines.append(rf" & {shown}{' &' if cost else ''} \\")
     return lines
 
 

@@ -6,17 +6,27 @@ from ssl_zoo.tables.cells import Cell
 from ssl_zoo.tables.table import Table, runs_in
 
 
-def markdown(tables: Sequence[Table], oracle: bool) -> str:
-    """Return methods down and numbers of labels across; in a cell the error rate, below it the paired difference."""
+def markdown(tables: Sequence[Table], oracle: bool, cost: bool = False) -> str:
+    """Return methods down and numbers of labels across; in a cell the error rate, below it the paired difference.
+
+    A column after those of each number of labels has what a run cost, where that is asked for.
+    """
     blocks = []
     for table in tables:
-        lines = [f"| error rate, % | {' | '.join(f'{labels} labels' for labels in table.labels)} |"]
-        lines.append(f"| - |{' -: |' * len(table.labels)}")
+        heads = table.heads(cost)
+        lines = [f"| error rate, % | {' | '.join(heads)} |"]
+        lines.append(f"| - |{' -: |' * len(heads)}")
         for method, cells in table.cells.items():
-            shown = [_cell(cells.get(labels), table.lost.get((method, labels), 0), oracle) for labels in table.labels]
+            shown = []
+            for labels in table.labels:
+                cell = cells.get(labels)
+                shown.append(_cell(cell, table.lost.get((method, labels), 0), oracle))
+                shown += ["<br>".join(cell.cost) if cell else ""] * cost
             lines.append(f"| {escaped(method)} | {' | '.join(shown)} |")
         for name, *numbers in table.published_rows():
-            lines.append(f"| {escaped(name).replace('; ', '<br>')} | {' | '.join(numbers)} |")
+            lines.append(
+                f"| {escaped(name).replace('; ', '<br>')} | {(' |  | ' if cost else ' | ').join(numbers)} |{'  |' * cost}"
+            )
         head = [f"**{escaped(table.title)}**", ""] if len(tables) > 1 else []
         blocks.append("\n".join([*head, *lines, "", *map(escaped, table.caption)]))
     return "\n\n".join(blocks)

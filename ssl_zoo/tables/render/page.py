@@ -1,79 +1,63 @@
 """Tables as one HTML page that holds all it needs: nothing in it comes from elsewhere."""
 
-import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from ssl_zoo.pages.document import page as document
+from ssl_zoo.pages.markup import Markup, element, joined, paragraph, wide
+from ssl_zoo.pages.sorting import SORT
 from ssl_zoo.tables.render.curves import figure
 from ssl_zoo.tables.table import Table, runs_in
 
 STYLE = """
-:root { color-scheme: light dark; --line: #8885; --soft: #8882; --grey: #777 }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 70rem }
-h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2.5rem }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; min-width: 100% }
-th, td { padding: .45rem .8rem; text-align: right; white-space: nowrap; vertical-align: top }
-th, td { border-bottom: 1px solid var(--line) }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: Canvas }
-th button { font: inherit; font-weight: 600; border: 0; background: none; color: inherit; cursor: pointer; padding: 0 }
-th[aria-sort=ascending] button::after { content: " \\2191" } th[aria-sort=descending] button::after { content: " \\2193" }
-td small { display: block; color: var(--grey) } tr.published td { color: var(--grey) }
-tr.published td:first-child { white-space: normal; min-width: 12rem; max-width: 24rem; font-size: .85rem }
-figure { margin: 1rem 0 } svg { width: 100%; height: auto; max-width: 44rem } svg text { font-size: 12px; fill: currentColor }
-p.caption { color: var(--grey); font-size: .9rem } .key { display: inline-block; margin-right: 1rem; white-space: nowrap }
-.key i { display: inline-block; width: 1.2em; height: .3em; margin-right: .4em; vertical-align: middle }
-@media (max-width: 40rem) { th, td { padding: .4rem .35rem } td small { font-size: .75rem } svg text { font-size: 20px } }
-"""
-SCRIPT = """
-document.querySelectorAll("th button").forEach(button => button.addEventListener("click", () => {
-  const head = button.closest("th"), body = head.closest("table").tBodies[0], place = head.cellIndex;
-  const up = head.getAttribute("aria-sort") !== "ascending";
-  head.parentNode.querySelectorAll("th").forEach(other => other.removeAttribute("aria-sort"));
-  head.setAttribute("aria-sort", up ? "ascending" : "descending");
-  const value = row => row.cells[place].dataset.value;
-  const before = (a, b) => a === "" ? 1 : b === "" ? -1 : (isNaN(a) ? a.localeCompare(b) : a - b) * (up ? 1 : -1);
-  [...body.rows].sort((a, b) => before(value(a), value(b))).forEach(row => body.append(row));
-}));
+figure svg { max-width: 44rem } figure svg text { font-size: 12px; fill: currentColor }
+.line { display: inline-block; margin-right: 1rem; white-space: nowrap }
+.line i { display: inline-block; width: 1.2em; height: .3em; margin-right: .4em; vertical-align: middle }
+@media (max-width: 40rem) { figure svg text { font-size: 20px } }
 """
 COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#17becf")
 
 
-def page(tables: Sequence[Table], oracle: bool) -> str:
-    """Return sortable tables and learning curves."""
-    parts = []
+def page(tables: Sequence[Table], oracle: bool, cost: bool = False) -> str:
+    """Return sortable tables, with a column of costs where that is asked for, and learning curves."""
     methods = dict.fromkeys(method for table in tables for method in table.cells)  # each has one colour on the whole page
     colors = dict(zip(methods, COLORS * len(methods), strict=False))
+    parts = [element("h1", "Results")]
     for table in tables:
-        heads = ["method", *(f"{labels} labels" for labels in table.labels)]
-        head = "".join(f'<th scope="col"><button type="button">{html.escape(name)}</button></th>' for name in heads)
-        body = "".join(_row(table, method, oracle) for method in table.cells)
-        for name, *numbers in table.published_rows():
-            found = "".join(f'<td data-value="{number.partition(" ")[0].strip(",")}">{number}</td>' for number in numbers)
-            body += f'<tr class="published"><td data-value="{html.escape(name)}">{html.escape(name)}</td>{found}</tr>'
-        curves = "".join(figure(table, labels, colors) for labels in table.labels)
-        caption = "".join(f'<p class="caption">{html.escape(line)}</p>' for line in table.caption if line)
-        parts.append(
-            f'<h2>{html.escape(table.title)}</h2><p>Error rate in percent; click a column to sort.</p><div class="wide">'
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{caption}{curves}"
-        )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>ssl_zoo: results</title><style>{STYLE}</style></head><body><h1>Results</h1>{''.join(parts)}"
-        f"<script>{SCRIPT}</script></body></html>"
-    )
+        heads = element("tr", *(element("th", name, scope="col") for name in ("method", *table.heads(cost))))
+        rows = joined(*(_row(table, method, oracle, cost) for method in table.cells), *_papers(table, cost))
+        made = element("table", element("thead", heads), element("tbody", rows), class_="sorts")
+        said = [paragraph(line, kind="soft") for line in table.caption if line]
+        curves = [Markup(figure(table, labels, colors)) for labels in table.labels]
+        parts += [element("h2", table.title), paragraph("Error rate in percent; click a column to sort.")]
+        parts += [wide("error rates of methods", made), *said, *curves]
+    return document("ssl_zoo: results", joined(*parts), STYLE, SORT)
 
 
-def _row(table: Table, method: str, oracle: bool) -> str:
-    made = f'<td data-value="{html.escape(method)}">{html.escape(method)}</td>'
+def _row(table: Table, method: str, oracle: bool, cost: bool) -> Markup:
+    made = [element("td", method)]
     for count in table.labels:
         cell, lost = table.cells[method].get(count), table.lost.get((method, count), 0)
         if cell is None:
-            made += f'<td data-value="">{f"<small>{runs_in(cell, lost)}</small>" if lost else ""}</td>'
+            made += [element("td", element("small", runs_in(cell, lost)) if lost else "", data_value="")]
+            made += [element("td")] * cost
             continue
         more = [f"median {cell.median.mean:.1f}, {runs_in(cell, lost)}"]
         more += [f"balanced accuracy {cell.balanced}"] if cell.balanced else []
         more += [cell.gain.shown(cell.n)] if cell.gain else []
         more += [f"oracle {cell.oracle}, not a result"] if oracle else []
-        small = "".join(f"<small>{html.escape(line)}</small>" for line in more)
-        made += f'<td data-value="{cell.error.mean:.6f}">{cell.error}{small}</td>'
-    return f"<tr>{made}</tr>"
+        made.append(element("td", str(cell.error), *_small(more), data_value=f"{cell.error.mean:.6f}"))
+        made += [element("td", *_small(cell.cost), data_value=f"{cell.seconds:.3f}")] if cost else []
+    return element("tr", *made)
+
+
+def _small(lines: Sequence[str]) -> Iterator[Markup]:
+    return (element("small", line) for line in lines)
+
+
+def _papers(table: Table, cost: bool) -> Iterator[Markup]:
+    """The rows of published numbers."""
+    for name, *numbers in table.published_rows():
+        cells = [element("td", name)]
+        for number in numbers:
+            cells += [element("td", number, data_value=number.partition(" ")[0].strip(",")), *[element("td")] * cost]
+        yield element("tr", *cells, class_="published")

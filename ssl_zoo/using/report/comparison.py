@@ -7,12 +7,12 @@ from typing import Any
 
 from ssl_zoo.data.arrays import NAME as ARRAYS
 from ssl_zoo.errors import InputError
+from ssl_zoo.pages.markup import Markup, element, joined, paragraph, percent
 from ssl_zoo.runs.confusion import interval
 from ssl_zoo.runs.row import RESULT, Row, is_lost, read_all_rows
 from ssl_zoo.tables.folds import pool_folds
 from ssl_zoo.tables.rows import recipe_of
 from ssl_zoo.using.report.evidence import FOLD, Run
-from ssl_zoo.using.report.markup import Markup, element, joined, paragraph, percent
 from ssl_zoo.using.report.summary import nearest_recipe
 
 COMPARED = "-compared"  # after a run's name: the folder of the sweep that compares

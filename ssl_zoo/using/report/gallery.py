@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ssl_zoo.pages.markup import Markup, counted, element, folded, joined, name, paragraph, share
 from ssl_zoo.using.report.evidence import Looked, Run
-from ssl_zoo.using.report.markup import Markup, counted, element, folded, joined, name, paragraph, share
 from ssl_zoo.using.report.summary import per_class
 from ssl_zoo.using.report.suspects import suspects
 from ssl_zoo.using.report.thumbnails import can_be_shown, thumbnails

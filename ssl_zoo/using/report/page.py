@@ -5,24 +5,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ssl_zoo
 from ssl_zoo import files
 from ssl_zoo.errors import InputError, one_line
+from ssl_zoo.pages.document import page
+from ssl_zoo.pages.markup import Markup, element, joined, listed, name, percent, section
 from ssl_zoo.runs.row import read_sound_rows
 from ssl_zoo.tables.rows import data_of
 from ssl_zoo.using.report.comparison import beside, labels_alone
 from ssl_zoo.using.report.evidence import Run, Seen, folders_of, read_run
 from ssl_zoo.using.report.gallery import errors_part, examples_part, labels_part
-from ssl_zoo.using.report.markup import Markup, element, joined, listed, name, percent, section
 from ssl_zoo.using.report.parts import classes_part, confusion_part, curves_part, reliability_part
-from ssl_zoo.using.report.style import STYLE
 from ssl_zoo.using.report.summary import answer, differences, made_of
 from ssl_zoo.using.report.sweep import sweep_parts
 
 ENDINGS = (".html", ".htm")
-POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # a browser runs and fetches nothing, whatever a name says
-)
 
 
 class Written(NamedTuple):
@@ -105,19 +101,3 @@ def check_file(file: Path) -> None:
         raise InputError(f"'{file}' {'is a folder' if file.is_dir() else 'lies in no folder'}; give a file's name")
     if file.suffix.lower() not in ENDINGS:
         raise InputError(f"'{file}' does not end in {ENDINGS[0]}, and a report is a page of HTML")
-
-
-def page(title: str, body: Markup) -> Markup:
-    """Return a whole page."""
-    head = joined(
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", Markup(STYLE)),
-    )
-    foot = element("footer", f"Made by ssl_zoo {ssl_zoo.__version__}. This file holds all that it shows.")
-    return Markup(
-        f"<!doctype html>\n{element('html', element('head', head), element('body', element('main', body), foot), lang='en')}\n"
-    )

@@ -7,11 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_zoo.runs.confusion import Pairs
-from ssl_zoo.runs.folder import RunFolder
-from ssl_zoo.runs.row import Row
-from ssl_zoo.using.report.evidence import Looked, Run
-from ssl_zoo.using.report.markup import (
+from ssl_zoo.pages.markup import (
     Markup,
     counted,
     element,
@@ -25,6 +21,10 @@ from ssl_zoo.using.report.markup import (
     table,
     wide,
 )
+from ssl_zoo.runs.confusion import Pairs
+from ssl_zoo.runs.folder import RunFolder
+from ssl_zoo.runs.row import Row
+from ssl_zoo.using.report.evidence import Looked, Run
 from ssl_zoo.using.report.summary import calibrated, per_class
 from ssl_zoo.using.report.svg import Bin, Series, line_chart, reliability_chart
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ssl_zoo import config, recipes
 from ssl_zoo.errors import InputError
+from ssl_zoo.pages.markup import Markup, counted, element, facts, folded, joined, listed, name, paragraph, percent
 from ssl_zoo.runs.confusion import balanced, images_in, interval, unequal
 from ssl_zoo.runs.report import one_class
 from ssl_zoo.runs.row import Row
@@ -15,7 +16,6 @@ from ssl_zoo.settings import NO_OTHER_RUN
 from ssl_zoo.tables.captions import commits, flattered, images_scored
 from ssl_zoo.tables.rows import data_of
 from ssl_zoo.using.report.evidence import Run
-from ssl_zoo.using.report.markup import Markup, counted, element, facts, folded, joined, listed, name, paragraph, percent
 
 RECIPES = {"folder": ("photos", "folder")}  # of data sets that have more than one
 ITS_OWN = {*NO_OTHER_RUN, "alg", "net", "dataset", "seed", "split_seed", "fold", "folds", "split_file"}  # no recipe's business

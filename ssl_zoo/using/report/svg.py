@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ssl_zoo.using.report.markup import Markup, element, joined, listed, name, percent
+from ssl_zoo.pages.markup import Markup, element, joined, listed, name, percent
 
 WIDE, HIGH = 360, 230  # of a chart; on a phone one unit is about one pixel
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 8, 34  # margins

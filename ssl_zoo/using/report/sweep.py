@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.pages.markup import Markup, counted, element, joined, listed, name, paragraph, percent, section, table
 from ssl_zoo.runs.confusion import images_in, interval, unequal
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.row import Found, Row, read_all_rows, results_below
@@ -13,7 +14,6 @@ from ssl_zoo.tables.folds import pool_folds
 from ssl_zoo.tables.rows import data_of, grouped, name_of
 from ssl_zoo.tables.table import Table, make_tables, runs_in
 from ssl_zoo.using.report.comparison import ALONE
-from ssl_zoo.using.report.markup import Markup, counted, element, joined, listed, name, paragraph, percent, section, table
 from ssl_zoo.using.report.parts import accuracies, losses
 from ssl_zoo.using.report.svg import Series, line_chart
 

@@ -6,8 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from ssl_zoo.pages.markup import Markup, element, file_name, joined, name, percent
 from ssl_zoo.using.report.evidence import Looked
-from ssl_zoo.using.report.markup import Markup, element, file_name, joined, name, percent
 
 SIDE = 96  # pixels of the longer side, at most
 SMALL = 40  # pixels of a side, up to which every pixel is kept, and shown as a square

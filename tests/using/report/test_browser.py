@@ -1,19 +1,14 @@
 """The pages in headless Chromium: no wider than the screen, legible, with every image, in the light and in the dark."""
 
-import shutil
-
 import numpy as np
 import pytest
 
 import ssl_zoo
 from ssl_zoo.using.report.page import write_report
+from tests.browser import CONTRAST, INSIDE, chromium, screen
 from tests.using.trained import put, train
 
 NAMES = ("<script>window.ran = 1", "a long name of a class of images", *(f"class {k}" for k in range(10)))
-INSIDE = """
-const wide = one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
-return [...document.querySelectorAll("body *")].filter(one => !one.closest(".wide") && one.getClientRects().length && wide(one))
-  .map(one => one.outerHTML.slice(0, 80))"""
 OVERLAPS = """
 const apart = (a, b) => a.right <= b.left + 1 || b.right <= a.left + 1 || a.bottom <= b.top + 1 || b.bottom <= a.top + 1;
 const box = one => one.getBoundingClientRect();
@@ -27,22 +22,17 @@ return [...document.querySelectorAll("figure svg")].flatMap(svg => { const box =
     return own.width && (own.left < box.left - 1 || own.right > box.right + 1) }).map(text => text.textContent) })"""
 SMALLEST = """
 return Math.min(...[...document.querySelectorAll("svg text")].map(text => 11 * text.getScreenCTM().a))"""
-CONTRAST = """
-const light = colour => { const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).map(v => v / 255)
-  .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b };
-const paper = light(getComputedStyle(document.body).backgroundColor);
-const ratio = one => { const own = light(one); return (Math.max(own, paper) + 0.05) / (Math.min(own, paper) + 0.05) };
-return [Math.min(...[...document.querySelectorAll("p, dt, dd, small, td:not(.none), th, li, summary, h2, text")].map(one =>
-    ratio(getComputedStyle(one)[one.tagName === "text" ? "fill" : "color"]))),
-  Math.min(...[...document.querySelectorAll("polyline")].map(one => ratio(getComputedStyle(one).stroke)))]"""
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory):
+def browser():
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def pages(browser, tmp_path_factory):
     """A page of a run on a dozen classes, and one of a sweep."""
-    pytest.importorskip("selenium.webdriver", reason='needs pip install "ssl_zoo[browser]"')
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("needs chromium and chromedriver: apt-get install chromium chromium-driver")
     top = tmp_path_factory.mktemp("pages")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_ZOO_CACHE", str(top / "cache"))
@@ -60,24 +50,10 @@ def pages(tmp_path_factory):
         return {name: write_report(top / name, top / f"{name}.html", device="cpu").path for name in ("run", "sweep")}
 
 
-@pytest.fixture(scope="module")
-def browser(pages):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    with webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))) as opened:
-        yield opened
-
-
 @pytest.mark.parametrize("name", ["run", "sweep"])
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark"), (390, "light"), (1280, "dark")])
 def test_a_page_is_right_on_a_screen(pages, browser, name, width, scheme):
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    screen(browser, width, scheme)
     browser.get(pages[name].as_uri())
     ask = browser.execute_script
     ask("document.querySelectorAll('details').forEach(one => one.open = true)")

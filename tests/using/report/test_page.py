@@ -19,7 +19,7 @@ from ssl_zoo.runs.model import read_model, write_again
 from ssl_zoo.using.report import evidence, page
 from ssl_zoo.using.report.evidence import folders_of, read_run
 from ssl_zoo.using.report.page import write_report
-from tests.using.report.test_markup import Read
+from tests.pages.test_markup import Read
 from tests.using.trained import photos, put, train
 
 QUICK = {"batch": {"labeled": 4, "unlabeled": 4}, "device": "cpu", "precision": "fp32", "net": "smallnet", "evaluation.batch": 4}

@@ -54,6 +54,11 @@ svg { display: block; width: 100%; height: auto } svg text { font-size: 11px; fi
   grid-template-columns: repeat(auto-fill, minmax(min(var(--card, 15rem), 100%), 1fr)) }
 .cards > div { break-inside: avoid; min-width: 0 } .cards h4 { font-size: .8rem; font-weight: 600; margin: .35rem 0 0 }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: .75rem } .pair .thumbs { grid-template-columns: 1fr }
+th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; text-align: inherit; cursor: pointer }
+th button::after { content: " \\2195"; color: var(--soft) } th[aria-sort=ascending] button::after { content: " \\2191" }
+th[aria-sort=descending] button::after { content: " \\2193" }
+tr.published > * { color: var(--soft) } tr.published > :first-child { white-space: normal; min-width: 12rem; max-width: 24rem;
+  font-size: .85rem }
 details { margin: .75rem 0 } summary { cursor: pointer; font-weight: 600 }
 footer { margin-top: 3rem; color: var(--soft); font-size: .85rem }
 @media (max-width: 40rem) { h1 { font-size: 1.3rem } dl > div { grid-template-columns: 6.5rem 1fr }

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from ssl_zoo.errors import one_line, printable
 
-EMPTY = ("img", "meta")  # elements without content
+EMPTY = ("img", "input", "meta")  # elements without content
 LONGEST = 40  # letters of a name
 
 

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ssl_zoo.errors import one_line
-from ssl_zoo.using.report.markup import Markup, counted, element, file_name, joined, listed, name, percent, shortened, table
+from ssl_zoo.pages.markup import Markup, counted, element, file_name, joined, listed, name, percent, shortened, table
 
 HOSTILE = [
     "<script>alert(1)</script>",
