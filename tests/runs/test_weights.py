@@ -213,7 +213,7 @@ def test_what_cannot_be_frozen_is_refused():
 def test_a_transformer_is_trained_loaded_and_resumed(options, capsys):
     words = ["--net", "timm:vit_tiny_patch16_224", "--set", f"nets.timm:vit_tiny_patch16_224={options}", *QUICK]
     words += ["--set", "datasets.digits.test_size=500", "--set", "optimizer.layer_decay=0.9"]
-    status, out, error = call(capsys, *words, "--out", "a")
+    status, _, error = call(capsys, *words, "--out", "a")
     assert status == 2 and "cannot take 8x8 images" in error
     status, _, error = call(capsys, "--data-root", photos(), "--image-size", 32, *words[:-4], "--out", "a")
     assert status == 0, error
