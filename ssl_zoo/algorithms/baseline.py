@@ -27,9 +27,11 @@ class Baseline(AlgorithmBase):
             that it can be asked with; pixels, the normalised values of the image, whatever the net.
 
     Attributes:
+        uses_unlabeled: Whether `fit` makes use of images without a label; otherwise it is given none.
         uses_class_weights: Whether `fit` weighs the classes by `class_weights`.
     """
 
+    uses_unlabeled = True
     uses_class_weights = False
 
     def __init__(self, net: nn.Module, facts: Facts, *, features: Features = "net"):

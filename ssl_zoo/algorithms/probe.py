@@ -28,5 +28,7 @@ class Probe(LinearBaseline):
         folds: Of the cross-validation, at most.
     """
 
+    uses_unlabeled = False
+
     def fitted(self, C: float, labeled: np.ndarray, labels: np.ndarray, unlabeled: np.ndarray) -> tuple[Any, Mapping[str, float]]:
         return self.line(C).fit(labeled, labels), {}

@@ -14,13 +14,13 @@ from ssl_zoo.data import room as place
 from ssl_zoo.data.archive import Archive
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.decode import Options, Pixels, Source, decode_all, read_file
-from ssl_zoo.data.image import BILINEAR, FILTERS, Size
+from ssl_zoo.data.image import BILINEAR, FILTERS, height_and_width
 from ssl_zoo.data.labels import TABLES, lay_out_table, read_table
 from ssl_zoo.data.layout import Layout, find_top, lay_out
 from ssl_zoo.data.names import is_hidden, is_image, part_of
 from ssl_zoo.data.pieces import MARK, Pieces
 from ssl_zoo.data.sources import looked_at
-from ssl_zoo.errors import InputError, between, one_of
+from ssl_zoo.errors import InputError, one_of
 from ssl_zoo.registry import DATASETS
 
 
@@ -59,10 +59,9 @@ def folder(
     is left out, and said to be. An archive (.zip, .tar, .tar.gz, .tgz, .tar.xz) is never unpacked to disk.
     A table is a CSV file with the columns path and label.
 
-    Sets larger than memory are decoded to the cache and read from there. The decoded arrays are kept in
-    `$SSL_ZOO_CACHE`, `$XDG_CACHE_HOME/ssl_zoo` or `~/.cache/ssl_zoo`, one file for each root and set of options. A file
-    that is added, removed or changed (its size or time) makes that file be written anew. Decoding that is interrupted
-    is gone on with the next time.
+    The decoded arrays are kept in `$SSL_ZOO_CACHE`, `$XDG_CACHE_HOME/ssl_zoo` or `~/.cache/ssl_zoo`, one file for each
+    root and set of options; sets larger than memory are read from there. A file that is added, removed or changed (its
+    size or time) makes that file be written anew. Decoding that is interrupted is gone on with the next time.
 
     Args:
         root: The folder, archive, or table of labels.
@@ -80,15 +79,14 @@ def folder(
             files are not there.
     """
     root = _absolute(root)
-    options = Options(_height_and_width(image_size), mode, skip_broken, one_of("interpolation", interpolation, *FILTERS))
-    if mode not in ("RGB", "L"):
-        raise InputError(f"mode = '{mode}' must be RGB or L")
+    one_of("mode", mode, "RGB", "L")
+    one_of("interpolation", interpolation, *FILTERS)
+    options = Options(height_and_width(image_size), mode, skip_broken, interpolation)
     source = source_of(root, labels_file)
     more = [labels_file] if labels_file else []
     more += [interpolation] if interpolation != BILINEAR else []  # so that what was kept before there was a choice serves on
     file = kept.cache_file(root, *options[:3], *more) if cache else None
-    dataset = None if file is None else kept.load(file, source.stamp)
-    if dataset is not None:
+    if file is not None and (dataset := kept.load(file, source.stamp)) is not None:
         return dataset
     # What was decoded serves with and without the broken images.
     return _decoded(source, options, file, Pieces(kept.cache_file(root, options.size, options.mode, *more) if cache else None))
@@ -142,14 +140,6 @@ def source_of(root: Path, labels_file: str | None) -> _Images:
 
 def _absolute(root: Path) -> Path:
     return Path(os.path.abspath(os.path.expanduser(root)))
-
-
-def _height_and_width(image_size: int | tuple[int, int] | None) -> Size:
-    """What a side, or two of them, mean."""
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size and tuple(image_size)
-    for side in size or ():
-        between("image_size", side, 1, 4096)  # a slip of the hand could take all memory
-    return size
 
 
 class _Files:

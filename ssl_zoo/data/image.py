@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
+from ssl_zoo.errors import between
+
 # What image files are; Pillow knows more formats, of which one runs a program to read a file.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 PIXELS = 89_478_485  # of an image: where Pillow begins to warn of a decompression bomb
@@ -46,6 +48,14 @@ class Decoded(NamedTuple):
     pixels: np.ndarray  # (H, W, C) uint8
     largest: int = 0  # value of a pixel, of grey images with 16 bits
     shaped: bool = False  # by its transparency alone, so that it was put on white, or on black if it is white
+
+
+def height_and_width(image_size: int | tuple[int, int] | None) -> Size:
+    """Return the height and width that a side, or two of them, mean."""
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size and tuple(image_size)
+    for side in size or ():
+        between("image_size", side, 1, 4096)  # a slip of the hand could take all memory
+    return size
 
 
 def decode(content: bytes, size: Size, mode: str, depth: int = 16, interpolation: str = BILINEAR) -> Decoded:

@@ -50,13 +50,13 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
         yield one_line(_classes(inputs))
         yield from _nearly_alike(data)
     validated = f"{len(inputs.held_out):,} held out for validation, " if len(inputs.held_out) else ""
-    fitted = isinstance(trainer, Fitter)
-    stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if trainer.algorithm.views or fitted else ""
+    uses = trainer.algorithm.uses_unlabeled if isinstance(trainer, Fitter) else trainer.algorithm.views
+    stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if uses else ""
     scored = "of them scored too" if data.fitted else "held out to be scored" if data.held_out else "test images"
     yield (
         f"{settings.alg} with {net_of(settings)[0]} ({parameters_of(trainer):,} parameters) on {named_data(settings)}: "
         f"{len(facts.labeled):,} labelled images, {validated}{stream}{len(data.test_labels):,} {scored}; "
-        f"{'fitted at once' if fitted else f'from step {trainer.start}'}, {trainer.machine.name}, {trainer.machine.precision}"
+        f"{_from(trainer)}, {trainer.machine.name}, {trainer.machine.precision}"
     )
     weight = presets.weight_in_words(
         settings.options,
@@ -84,6 +84,10 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
         by_weight = sorted(zip(facts.class_weights.tolist(), map(one_line, inputs.data.classes), strict=True))
         (low, least), (high, most) = by_weight[0], by_weight[-1]
         yield f"class weights: {settings.class_weights}, from {low:.3g} ('{least}') to {high:.3g} ('{most}')"
+
+
+def _from(trainer: Trainer | Fitter) -> str:
+    return "fitted at once" if isinstance(trainer, Fitter) else f"from step {trainer.start}"
 
 
 def _classes(inputs: Inputs) -> str:

@@ -31,7 +31,7 @@ def made_with(settings: RunSettings, plain: Mapping[str, Any], identity: Mapping
         "precision": trainer.machine.precision,
         "device": trainer.machine.name,
         "threads": trainer.machine.threads,
-        "batch_unlabeled": settings.unlabeled if trainer.algorithm.views else None,
+        **_unlabeled(settings, trainer),
         **({"history": trainer.history} if len(trainer.history) > 1 else {}),  # where it moved to something else
         "versions": provenance.versions(),
         "recipe_hash": provenance.recipe_hash({**plain, "initial": identity.get("initial")}),
@@ -41,6 +41,13 @@ def made_with(settings: RunSettings, plain: Mapping[str, Any], identity: Mapping
         "commit": provenance.commit(),
     }
     return known  # type: ignore[return-value]
+
+
+def _unlabeled(settings: RunSettings, trainer: Trainer | Fitter) -> dict[str, int | None]:
+    """Unlabelled images of a step; none of a method that uses none; nothing of one that has no steps and uses all."""
+    if isinstance(trainer, Fitter):
+        return {} if trainer.algorithm.uses_unlabeled else {"batch_unlabeled": None}
+    return {"batch_unlabeled": settings.unlabeled if trainer.algorithm.views else None}
 
 
 def scored(known: Known, settings: RunSettings, data: Dataset, trainer: Trainer | Fitter, outcome: Outcome, leaked: int) -> Row:

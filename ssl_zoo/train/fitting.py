@@ -61,7 +61,8 @@ class Fitter:
         self.history: list[dict[str, Any]] = []
         self.fit: dict[str, float] = {}  # what was found on the way
         facts = batches.facts
-        hidden = np.setdiff1d(facts.unlabeled.cpu().numpy(), facts.labeled.cpu().numpy())
+        stream = facts.unlabeled.cpu().numpy() if algorithm.uses_unlabeled else []
+        hidden = np.setdiff1d(stream, facts.labeled.cpu().numpy()).astype(np.int64)
         self._rows = {"labeled": facts.labeled.cpu(), "unlabeled": torch.from_numpy(hidden)}
 
     @property

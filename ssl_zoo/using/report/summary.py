@@ -33,8 +33,7 @@ def answer(run: Run, other: Row | None) -> Markup:
     labels = "all labels" if row["labels"] == "all" else counted(row["labels"], "label")
     said = joined(
         name(row["algorithm"]),
-        " with ",
-        name(row["net"]),
+        " on pixels" if _on_pixels(row) else joined(" with ", name(row["net"])),
         " learnt from ",
         labels,
         " of ",
@@ -82,9 +81,10 @@ def _tiles(run: Run, other: Row | None) -> Markup:
 def _doubts(row: Row) -> Iterator[str]:
     """What makes the score say little."""
     yield from one_class(row)
-    if row["steps"] < FEW:
+    if 0 < row["steps"] < FEW:
         yield f"it made {row['steps']:,} steps, which teach little: give more `steps` or `minutes`"
-    if row["config"].get("nets", {}).get(row["net"], {}).get("pretrained") is False and row["config"].get("initial") is None:
+    without = row["config"].get("nets", {}).get(row["net"], {}).get("pretrained") is False and not _on_pixels(row)
+    if without and row["config"].get("initial") is None:
         yield "the net began from random weights, as no pretrained ones were used; with few labels these would help most"
     if row.get("scored") == "training":
         yield "the scored images are those that it was trained on: the score says nothing of others"
@@ -104,7 +104,7 @@ def made_of(run: Run) -> Markup:
     return facts(
         [
             ("method", joined(name(row["algorithm"]), ", scored: its student" if made.get("net") == "student" else "")),
-            ("net", joined(name(row["net"]), f", {row['parameters']:,} parameters" if "parameters" in row else "")),
+            ("net", _net(row)),
             ("began from", _began_from(row)),
             ("data", joined(name(data_of(row)), f", {size['height']} x {size['width']} x {size['channels']}")),
             ("classes", f"{len(run.trained.classes):,}"),
@@ -112,7 +112,7 @@ def made_of(run: Run) -> Markup:
             ("for validation", f"{100 * kept:g} % of the labelled images, held out" if kept else ""),
             ("without a label", _unlabeled(run)),
             ("scored", f"{images_in(run.confusion):,} {images_scored(as_told(run))}{_fold(run)}"),
-            ("steps", f"{row['steps']:,}{' each' if run.folds else ''}, {counted(row['images_seen'], 'image')} seen"),
+            ("steps", f"{_steps(row)}{' each' if run.folds else ''}, {counted(row['images_seen'], 'image')} seen"),
             ("time", f"{_time(row['seconds'])}{f', for {run.folds} nets' if run.folds else ''}"),
             ("machine", joined(row["device"], f", {row['precision']}")),
             ("seed", f"{row['seed']}, of the label split {row['split_seed']}"),
@@ -123,12 +123,30 @@ def made_of(run: Run) -> Markup:
     )
 
 
+def _on_pixels(row: Row) -> bool:
+    """Whether it was fitted at once on the values of the images, without the net."""
+    return not row["steps"] and row["config"]["algorithms"][row["algorithm"]].get("features") == "pixels"
+
+
+def _net(row: Row) -> Markup:
+    count = f", {row['parameters']:,} parameters" if row.get("parameters") else ""
+    return joined("none" if _on_pixels(row) else name(row["net"]), count)
+
+
+def _steps(row: Row) -> str:
+    return f"{row['steps']:,}" if row["steps"] else "none, it was fitted at once"
+
+
 def _began_from(row: Row) -> str:
     """Which weights it began from, where there was a choice."""
     if row["config"].get("initial") is not None:
         return f"the trained net {row['config']['initial']}"
     options = row["config"].get("nets", {}).get(row["net"], {})
-    return "" if "pretrained" not in options else "pretrained weights" if options["pretrained"] else "random weights"
+    if "weights" in row:
+        return f"pretrained weights: {row['weights']['source']}; license: {row['weights']['license']}"
+    if _on_pixels(row) or "pretrained" not in options:
+        return ""
+    return "pretrained weights" if options["pretrained"] else "random weights"
 
 
 def _of_folds(run: Run) -> str:
