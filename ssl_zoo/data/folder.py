@@ -56,8 +56,8 @@ def folder(
     depth; hidden files and folders, and a system's own, are skipped; links are followed. Of EXIF the orientation is
     applied; transparency is dropped, but an image that has its shape there alone is put on white; 16 bits become 8; of
     an animation the first frame is taken. What a file is, its content tells; but one whose name ends as no image's does
-    is left out, and said to be. An archive (.zip, .tar, .tar.gz, .tgz, .tar.xz) is never unpacked to disk.
-    A table is a CSV file with the columns path and label.
+    is left out, and said to be. An archive (.zip, .tar, .tar.gz, .tgz, .tar.xz) is never unpacked to disk. A table is a
+    CSV file with the columns path and label.
 
     The decoded arrays are kept in `$SSL_ZOO_CACHE`, `$XDG_CACHE_HOME/ssl_zoo` or `~/.cache/ssl_zoo`, one file for each
     root and set of options; sets larger than memory are read from there. A file that is added, removed or changed (its
@@ -88,8 +88,8 @@ def folder(
     file = kept.cache_file(root, *options[:3], *more) if cache else None
     if file is not None and (dataset := kept.load(file, source.stamp)) is not None:
         return dataset
-    # What was decoded serves with and without the broken images.
-    return _decoded(source, options, file, Pieces(kept.cache_file(root, options.size, options.mode, *more) if cache else None))
+    serves = kept.cache_file(root, options.size, options.mode, *more) if cache else None  # with and without broken images
+    return _decoded(source, options, file, Pieces(serves))
 
 
 def _decoded(source: "_Images", options: Options, file: Path | None, pieces: Pieces) -> Dataset:

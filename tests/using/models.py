@@ -10,7 +10,7 @@ from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.normalisation import prepare
 from ssl_zoo.registry import NETS
 from ssl_zoo.runs.calibration import uncalibrated
-from ssl_zoo.runs.model import read_model, write_again, write_model
+from ssl_zoo.runs.model import NetPart, read_model, write_again, write_model
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
 STEPS = 10
@@ -62,7 +62,9 @@ def model_file(path: Path, net="smallnet", options=None, shape=(16, 16, 3), kind
     settings = {"nets": {net: options or {}}, "evaluation": {"batch": 16}, "dataset": "arrays", "datasets": {"arrays": {}}}
     row = {"net": net, "algorithm": "supervised", "dataset": "arrays", "config": settings}
     calibration = uncalibrated("") | {"temperature": temperature}
-    write_model(path, row, made.state_dict(), normalisation, data, calibration, np.arange(0))
+    height, width, channels = shape
+    part = NetPart(name=net, options=options or {}, channels=channels, height=height, width=width)
+    write_model(path, row, part, made.state_dict(), normalisation, data, calibration, np.arange(0))
     if config is not None:
         model = read_model(path)
         model.about["row"]["config"] |= {"data_root": "data", **config}
