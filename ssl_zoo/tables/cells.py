@@ -62,7 +62,8 @@ class Cell(NamedTuple):
     def cost(self) -> list[str]:
         """What a run cost, in words: steps, images seen, seconds, and that machines differ, where they do."""
         seconds = f"{self.seconds:,.{0 if self.seconds >= 10 else 1}f} s"  # some methods need no second
-        numbers = [f"{self.steps:,.0f} steps", f"{self.images:,.0f} images seen", seconds]
+        steps = f"{self.steps:,.0f} steps" if self.steps else "no steps"
+        numbers = [steps, f"{self.images:,.0f} images seen", seconds]
         return numbers + ([f"on {len(self.machines)} machines"] if len(self.machines) > 1 else [])
 
 

@@ -179,3 +179,10 @@ def test_published_numbers_have_no_cost(form):
     else:
         papers = re.findall('<tr class="published">.*?</tr>', text)
         assert papers and all(line.count("<td") == 5 for line in papers)
+
+
+def test_a_method_without_steps_costs_none():
+    (made,), _ = make_tables([*(row(seed=s) for s in range(2)), *(row("at_once", s, steps=0, images_seen=0) for s in range(2))])
+    assert "| no steps<br>0 images seen<br>1.0 s |" in render.markdown([made], False, True)
+    costs = list(csv.DictReader(io.StringIO(render.as_csv([made], False, True))))
+    assert [line["steps"] for line in costs] == ["5", "0"]

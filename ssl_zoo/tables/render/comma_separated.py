@@ -36,8 +36,8 @@ def _numbers(cell: Cell, oracle: bool, cost: bool) -> dict[str, Any]:
         [""] * 4 if cell.gain is None else ["" if number is None else f"{number:.4f}" for number in cell.gain[:3]] + [cell.gain.n]
     )
     numbers |= dict(zip(("gain_mean", "gain_low", "gain_high", "gain_n"), gain, strict=True))
-    spent = {"images_seen": f"{cell.images:.0f}", "machines": "; ".join(cell.machines)} if cost else {}  # steps are there
-    return {**numbers, "seconds": f"{cell.seconds:.1f}", **spent}
+    spent = {"steps": f"{cell.steps:.0f}", "images_seen": f"{cell.images:.0f}", "machines": "; ".join(cell.machines)}
+    return {**numbers, "seconds": f"{cell.seconds:.1f}", **(spent if cost else {})}
 
 
 def _papers(table: Table) -> Iterator[dict[str, Any]]:

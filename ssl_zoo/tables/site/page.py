@@ -101,11 +101,16 @@ def _file(source: Source, place: str) -> Markup:
     )
 
 
-def protocol(row: Row) -> str:
-    """Return what must be the same before numbers of two tables can be compared, in words."""
+def protocol(row: Row, steps: int) -> str:
+    """Return what must be the same before numbers of two tables can be compared, in words.
+
+    Args:
+        row: Of any run of a table.
+        steps: Of those of its methods that have steps.
+    """
     own = row["config"]
     chosen = "the last evaluation" if row.get("selection", "last") == "last" else "the evaluation that is best on held-out images"
-    parts = [f"{row['steps']:,} steps", f"{chosen} on {images_scored(row)}"]
+    parts = [f"{steps:,} steps", f"{chosen} on {images_scored(row)}"]
     parts += ["the student scored"] if own.get("evaluation", {}).get("net") == "student" else []
     parts += [f"labels drawn {own['draw']}"] if isinstance(own.get("draw"), str) else []  # which first rows do not say
     return "; ".join([*parts, row["precision"], f"recipe {recipe_name(row)}"])
@@ -120,7 +125,11 @@ def _in_order(table: Table) -> list[Row]:
 def _table(table: Table, place: str) -> Markup:
     rows = _in_order(table)
     made, places = commands_of(rows), cell_places(place, rows)
-    about = {"data_dataset": data_of(rows[0]), "data_net": rows[0]["net"], "data_protocol": protocol(table.rows[0])}
+    about = {
+        "data_dataset": data_of(rows[0]),
+        "data_net": rows[0]["net"],
+        "data_protocol": protocol(table.rows[0], table.csv["steps"]),
+    }
     uneven = any(cell is not None and cell.balanced for *_, cell, _ in table.places())
     heads = ["method", "labels", "error rate, %", "median", *["balanced accuracy, %"] * uneven, "runs", "points to supervised"]
     heads += ["steps", "images seen", "seconds a run"]

@@ -14,7 +14,7 @@ FACTS = (  # of a row, beside its settings and scores
     *("device", "history", "precision", "threads", "versions", "commit", "source", "code", "plugins", "recipe_hash"),
     *("data_hash", "split_hash", "initial", "scored", "selection", "selected_step", "batch_unlabeled", "labeled_in_unlabeled"),
     *("parameters", "classes", "peak_memory", "seconds_compiling", "seconds_training", "skipped_images", "skipped_steps"),
-    *("leaked_test_images", "warnings", "diverged"),
+    *("leaked_test_images", "weights", "fit", "warnings", "diverged"),
 )
 SCORES = {  # of a run; never the best on the test set
     "error_rate": "error rate, %",

@@ -33,8 +33,9 @@ def made_by(line):
             "digits",
             [
                 "ssl-zoo sweep --recipe digits --algs meanteacher,pimodel,supervised,tempens --nets wrn28_2 --labels 20 "
-                "--seeds 0-4",
-                "ssl-zoo sweep --recipe digits --algs supervised --nets wrn28_2 --labels all --seeds 0-4",
+                "--seeds 0-4 --set evaluation.every=150",
+                "ssl-zoo sweep --recipe digits --algs supervised --nets wrn28_2 --labels all --seeds 0-4 "
+                "--set evaluation.every=150",
             ],
         ),
         (
