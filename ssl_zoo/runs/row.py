@@ -64,6 +64,7 @@ class Known(TypedDict):
     versions: Versions
     commit: str | None
     config: dict[str, Any]
+    axes: NotRequired[list[str]]  # dotted keys of settings that a sweep varied, those that this run has
     batch_unlabeled: NotRequired[Annotated[int, Within(1)] | None]  # U; null for a method without unlabelled views
     code: NotRequired[str]
     initial: NotRequired[str]  # hash of the trained net that it began from
