@@ -11,7 +11,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.settings import RunSettings
 
 MISSING = object()
-LONGEST = 24  # characters of a value in a folder's name, beyond which a hash tells values apart
+LONGEST_KEY, LONGEST = 48, 24  # characters of a setting and of a value in a folder's name, before a hash
 SHAPE = "KEY=V1,V2,..., such as optimizer.lr=0.01,0.03"
 
 
@@ -88,7 +88,7 @@ def named_values(settings: RunSettings, keys: Sequence[str]) -> Iterator[str]:
         if value is not MISSING:
             own = key.removeprefix(f"algorithms.{settings.alg}.")
             own = f"nets.{own.removeprefix(f'nets.{settings.net}.')}" if own.startswith("nets.") else own
-            yield f"{_safe(own)}={_safe(shown_value(value))}"
+            yield f"{_safe(own, LONGEST_KEY)}={_safe(shown_value(value), LONGEST)}"
 
 
 def shown_value(value: Any) -> str:
@@ -99,9 +99,9 @@ def shown_value(value: Any) -> str:
     return short if short and float(short) == value else json.dumps(value, sort_keys=True)
 
 
-def _safe(text: str) -> str:
+def _safe(text: str, most: int) -> str:
     """A text as a part of a file's name. What is cut or replaced leaves a hash."""
     kept = re.sub(r"[^\w.+-]+", "_", text, flags=re.ASCII)
-    if kept == text and 0 < len(kept) <= LONGEST:
+    if kept == text and 0 < len(kept) <= most:
         return kept
-    return f"{kept[:LONGEST].strip('_')}~{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+    return f"{kept[:most].strip('_')}~{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"

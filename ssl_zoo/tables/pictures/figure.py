@@ -24,7 +24,7 @@ def open_pyplot() -> Any:
     return pyplot
 
 
-def open_panels(down: int, across: int, width: float, height: float, share_y: bool = False) -> tuple[Any, Any]:
+def open_panels(down: int, across: int, width: float, height: float, share_y: bool | str = False) -> tuple[Any, Any]:
     """Return a figure, and its panels as an array of `down` by `across`.
 
     Args:
@@ -32,7 +32,7 @@ def open_panels(down: int, across: int, width: float, height: float, share_y: bo
         across: Panels in a row.
         width: Of the figure, in inches.
         height: Of the figure, in inches.
-        share_y: Whether all panels have one scale upwards.
+        share_y: Whether all panels have one scale upwards; row: those of a row.
     """
     size = (width, height)
     return open_pyplot().subplots(down, across, figsize=size, layout="constrained", squeeze=False, sharey=share_y)
