@@ -1,13 +1,21 @@
 """A sweep over any setting: which cells it has, what they are called, and what is refused."""
 
+import csv
+import io
+import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from ssl_zoo.cli import run, sweep
+from ssl_zoo.cli import plot, run, sweep, table
 from ssl_zoo.sweeps.cells import named
 
+ROOT = Path(__file__).parent.parent.parent
 WEIGHT, LR = "algorithms.meanteacher.weight", "optimizer.lr"
 BASE = ["--nets", "smallnet", "--steps", "20", "--device", "cpu"]
 
@@ -117,3 +125,41 @@ def test_a_run_names_the_sweep(capsys):
 def test_the_plan_names_the_axes(capsys):
     assert sweep.main([*BASE, "--grid", f"{LR}=0.01,0.03", "--dry-run"]) == 0
     assert "2 cells: 1 method x 1 net x 1 number of labels x 1 seed\noptimizer.lr: 0.01, 0.03\n" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_grid_that_a_signal_ended_goes_on_and_is_shown(capsys):
+    """Two settings and two methods, ended by a real signal, gone on with, grown, tabled and drawn."""
+    words = ["--algs", "supervised,meanteacher", "--grid", f"{WEIGHT}=10,100", "--grid", f"{LR}=0.01,0.003", "--seeds", "0-1"]
+    command = [sys.executable, str(ROOT / "benchmarks/sweep.py"), *BASE, *words, "--out", "grid"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(Path("grid").glob("*/result.json")):
+        time.sleep(0.02)
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert "ended by SIGTERM; the same command goes on" in process.communicate(timeout=60)[1] and process.returncode == 143
+    before = {path: path.read_bytes() for path in Path("grid").glob("*/result.json")}
+    assert 0 < len(before) < 12
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "12 of 12 cells are finished" in done.stdout and f"{len(before)} finished" in done.stdout
+    assert all(path.read_bytes() == text for path, text in before.items())
+    row = json.loads(Path("grid/meanteacher-smallnet-20-weight=10-optimizer.lr=0.01-s0/result.json").read_text())
+    assert row["axes"] == [WEIGHT, LR] and row["config"]["optimizer"]["lr"] == 0.01
+    command[command.index(f"{LR}=0.01,0.003")] = f"{LR}=0.003,0.01,0.03"
+    grown = subprocess.run(command, capture_output=True, text=True)
+    assert grown.returncode == 0 and "12 finished, 6 to run" in grown.stdout
+    assert table.main(["grid", "--format", "csv"]) == 0
+    out, err = capsys.readouterr()
+    lines = list(csv.DictReader(io.StringIO(out)))
+    assert err == "" and [line["method"] for line in lines[:3]] == [f"supervised, lr {lr}" for lr in ("0.003", "0.01", "0.03")]
+    assert {line["method"] for line in lines[3:]} == {
+        f"meanteacher, weight {weight}, lr {lr}" for weight in (10, 100) for lr in ("0.003", "0.01", "0.03")
+    }
+    assert all(line["n"] == "2" for line in lines) and [bool(line["gain_mean"]) for line in lines] == [False] * 3 + [True] * 6
+    accuracy = {path.parent.name: json.loads(path.read_text())["accuracy"] for path in Path("grid").glob("*/result.json")}
+    last = next(line for line in lines if line["method"] == "meanteacher, weight 100, lr 0.01")
+    names = ("meanteacher-smallnet-20-weight=100-optimizer.lr=0.01", "supervised-smallnet-20-optimizer.lr=0.01")
+    pairs = [100 * (accuracy[f"{names[0]}-s{s}"] - accuracy[f"{names[1]}-s{s}"]) for s in (0, 1)]
+    assert float(last["gain_mean"]) == pytest.approx(sum(pairs) / 2, abs=1e-4), "to supervised of the same lr"
+    assert plot.main(["grid", "--out", "curves.svg", "--algs", "meanteacher"]) == 0 and capsys.readouterr().err == ""
+    assert Path("curves.svg").stat().st_size > 10_000
