@@ -8,7 +8,7 @@ from ssl_zoo.runs.confusion import images_in, majority, sizes, unequal, wilson
 from ssl_zoo.settings import OWN_BATCH
 from ssl_zoo.tables.cells import ALONE, difference, reference_of
 from ssl_zoo.tables.rows import Row, by_cell, data_of, grouped, machines_of, recipe_name
-from ssl_zoo.tables.variants import OPTIONS, called, differing, shared_of
+from ssl_zoo.tables.variants import OPTIONS, called, differing, listed_names, shared_of
 
 
 def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = ()) -> list[str]:
@@ -111,9 +111,11 @@ def _paired(cells: Mapping[tuple[str, Any], Sequence[Row]]) -> str:
 
 
 def _of_each(rows: Sequence[Row], name: str) -> str:
-    """Return the median of each method, or the one number that all have."""
-    values = {alg: statistics.median(row[name] for row in group) for alg, group in grouped(rows, called).items()}
-    shown = {alg: f"{value:,.0f}" for alg, value in values.items()}
+    """Return the median of each method, or the one number that all have; of variants, from the least to the most."""
+    shown = {}
+    for alg, of_method in grouped(rows, lambda row: row["algorithm"]).items():
+        medians = sorted(statistics.median(row[name] for row in group) for group in grouped(of_method, called).values())
+        shown[alg] = " to ".join(dict.fromkeys(f"{value:,.0f}" for value in (medians[0], medians[-1])))
     return next(iter(shown.values())) if len({*shown.values()}) == 1 else ", ".join(f"{alg} {v}" for alg, v in shown.items())
 
 
@@ -180,7 +182,7 @@ def _own_batches(rows: Sequence[Row]) -> str:
         for row in rows
         if OWN_BATCH in row["config"]["algorithms"].get(row["algorithm"], {})
     }
-    listed = ", ".join(f"{alg} {count}" for alg, count in sorted(own.items()))
+    listed = listed_names(f"{alg} {count}" for alg, count in sorted(own.items()))
     return f"Unlabelled images a step, where a method has its own number: {listed}." if own else ""
 
 
@@ -193,7 +195,9 @@ def _unpaired(rows: Sequence[Row]) -> str:
     if not others:
         return ""
     same = " with the same settings" if any(shared_of(row) != "{}" for row in rows) else ""
-    return f"Without a run of supervised on the same split{same}, so without a pair, some runs of: {', '.join(sorted(others))}."
+    return (
+        f"Without a run of supervised on the same split{same}, so without a pair, some runs of: {listed_names(sorted(others))}."
+    )
 
 
 def _moved(rows: Sequence[Row]) -> str:
@@ -205,11 +209,11 @@ def _warned(rows: Sequence[Row]) -> str:
     warned = sorted({f"{called(row)} with seed {row['seed']}" for row in rows if row.get("warnings")})
     if not warned:
         return ""
-    return f"Warned while they ran that a loss term trained nothing (see their result.json): {', '.join(warned)}."
+    return f"Warned while they ran that a loss term trained nothing (see their result.json): {listed_names(warned)}."
 
 
 def _diverged(lost: Sequence[Row]) -> str:
-    gone = ", ".join(
+    gone = listed_names(
         f"{method} with {count} labels (seed{'s' * (len(group) > 1)} {', '.join(str(row['seed']) for row in group)})"
         for (method, count), group in by_cell(lost).items()
     )

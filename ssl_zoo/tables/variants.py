@@ -5,6 +5,7 @@ variants, each with its own name and its own runs. Of what nobody varied, a diff
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -85,6 +86,12 @@ def shown(value: Any) -> str:
 def called(row: Row) -> str:
     """Return what a row is called wherever it is shown: its method, with the settings that tell it from variants."""
     return row.get(CALLED, row["algorithm"])
+
+
+def listed_names(names: Iterable[str]) -> str:
+    """Return names, or what begins with one, as a list of which each end is seen: variants have commas of their own."""
+    found = list(names)
+    return ("; " if any(", " in re.sub(r"\(.*?\)", "", name) for name in found) else ", ").join(found)
 
 
 def variant_of(row: Row) -> Mapping[str, Any]:

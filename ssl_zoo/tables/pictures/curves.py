@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.tables.pictures.figure import open_panels, plain
+from ssl_zoo.tables.pictures.figure import add_legend, open_panels, plain, room_below
 from ssl_zoo.tables.rows import Row
 from ssl_zoo.tables.styles import Style
 from ssl_zoo.tables.table import Table, make_table, styles_in
@@ -22,7 +22,8 @@ def picture_curves(groups: Sequence[Sequence[Row]]) -> Any:
     """
     tables = [make_table(rows, [], []) for rows in groups]
     across = max(len(table.labels) for table in tables)
-    figure, panels = open_panels(len(tables), across, 7 if across == 1 else 4.2 * across, 4 * len(tables), share_y="row")
+    height = 4 + room_below(max(len(table.cells) for table in tables))
+    figure, panels = open_panels(len(tables), across, 7 if across == 1 else 4.2 * across, height * len(tables), share_y="row")
     styles = styles_in(tables)
     for table, row in zip(tables, panels, strict=True):
         draw_curves(table, row[: len(table.labels)], styles, alone=len(tables) == 1)
@@ -59,5 +60,5 @@ def draw_curves(table: Table, panels: Sequence[Any], styles: Mapping[str, Style]
         title = f"{labels} labels" if alone else f"{plain(table.title, 50)}\n{labels} labels"
         axes.set(xlabel="step", title=title, xlim=(0, None))
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, loc="lower right", fontsize="small")
+        add_legend(axes, "lower right", fontsize="small")
     panels[0].set(ylabel="test accuracy, %")

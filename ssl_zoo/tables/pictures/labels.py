@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.tables.pictures.figure import open_panels, plain
+from ssl_zoo.tables.pictures.figure import add_legend, open_panels, plain, room_below
 from ssl_zoo.tables.rows import Row
 from ssl_zoo.tables.styles import Style
 from ssl_zoo.tables.table import Table, make_table, styles_in
@@ -21,7 +21,8 @@ def picture_labels(groups: Sequence[Sequence[Row]]) -> Any:
     tables = [make_table(rows, [], []) for rows in groups]
     across = min(len(tables), MOST_ACROSS)
     down = -(-len(tables) // across)
-    figure, panels = open_panels(down, across, 7 if across == 1 else 5 * across, 4 * down)
+    height = 4 + room_below(max(len(table.cells) + sum("all" in cells for cells in table.cells.values()) for table in tables))
+    figure, panels = open_panels(down, across, 7 if across == 1 else 5 * across, height * down)
     styles = styles_in(tables)
     for table, axes in zip(tables, panels.flat, strict=False):
         draw_labels(table, axes, styles)
@@ -56,4 +57,4 @@ def draw_labels(table: Table, axes: Any, styles: Mapping[str, Style]) -> None:
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    add_legend(axes, "best")
