@@ -62,15 +62,15 @@ def _varies(key: str, rows: Sequence[Row], taken: Mapping[int, Mapping[str, Any]
 
 def _short(key: str, varied: Sequence[str]) -> str:
     """The last parts of a key that none of the others ends in which can stand beside it."""
-    owner = _owner(key)
-    others = [other for other in varied if other != key and (owner is None or _owner(other) in (None, owner))]
+    owner = owner_of(key)
+    others = [other for other in varied if other != key and (owner is None or owner_of(other) in (None, owner))]
     parts = key.split(".")
     ends = (".".join(parts[-count:]) for count in range(1, len(parts)))
     return next((end for end in ends if not any(f".{other}".endswith(f".{end}") for other in others)), key)
 
 
-def _owner(key: str) -> str | None:
-    """The method whose option it is."""
+def owner_of(key: str) -> str | None:
+    """Return the method whose option a dotted key is; None of what all methods share."""
     section, _, rest = key.partition(".")
     return rest.partition(".")[0] if section == OPTIONS else None
 
@@ -101,7 +101,7 @@ def variant_of(row: Row) -> Mapping[str, Any]:
 
 def shared_of(row: Row) -> str:
     """Return what of its variant a row shares with those of other methods, as a text to compare."""
-    return json.dumps({key: value for key, value in variant_of(row).items() if _owner(key) is None}, sort_keys=True)
+    return json.dumps({key: value for key, value in variant_of(row).items() if owner_of(key) is None}, sort_keys=True)
 
 
 def splitting_of(row: Row) -> str:
