@@ -93,6 +93,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "sweeps": {
         "sweeps",
         "config",
+        "recipes",
         "runs",
         "train.evaluate",
         "train.trainer",

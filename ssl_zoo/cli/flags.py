@@ -3,7 +3,7 @@
 import argparse
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ssl_zoo import config, presets, recipes
@@ -120,8 +120,12 @@ def images_of_ones_own(flags: argparse.Namespace) -> bool:
     return getattr(flags, "data_root", None) is not None and getattr(flags, "dataset", None) is None
 
 
-def gathered(flags: argparse.Namespace) -> dict[str, Any]:
+def gathered(flags: argparse.Namespace, more: Sequence[str] = ()) -> dict[str, Any]:
     """Return the settings below the flags: recipes, then the preset, then --set; not checked yet.
+
+    Args:
+        flags: As parsed.
+        more: KEY=VALUE, on top of --set.
 
     Raises:
         InputError: As `config.gather`; or something is given by a flag and by --set.
@@ -133,7 +137,7 @@ def gathered(flags: argparse.Namespace) -> dict[str, Any]:
     config.one_length({*keys, *(key for key in config.LENGTHS if getattr(flags, key, None) is not None)})
     own = images_of_ones_own(flags) and "dataset" not in keys
     names = flags.recipe or ([OWN] if own else [config.recipe_of(dataset_of(flags))])
-    return config.gather(names, preset=flags.preset, budget=flags.budget, assignments=flags.set)
+    return config.gather(names, preset=flags.preset, budget=flags.budget, assignments=[*flags.set, *more])
 
 
 def at_hand(flags: argparse.Namespace) -> Mapping[str, Any]:

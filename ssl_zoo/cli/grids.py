@@ -17,6 +17,7 @@ from ssl_zoo.cli.flags import add_data, add_machine, add_settings
 from ssl_zoo.cli.parser import GRID, Parser, command, in_words, warn
 from ssl_zoo.errors import FolderError, InputError, StaleError, one_of, shown
 from ssl_zoo.settings import RunSettings
+from ssl_zoo.sweeps.axes import MISSING, value_of
 from ssl_zoo.sweeps.cells import Cell, sort
 from ssl_zoo.sweeps.clock import Clock
 from ssl_zoo.sweeps.drive import Drive, plan
@@ -85,10 +86,19 @@ def seeds(text: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def cell_of(flags: argparse.Namespace, name: str, settings: RunSettings, out: Path) -> Cell:
-    """Return a cell of that name below a folder, as flags ask for it."""
-    plugins_named = tuple(flags.plugin)
-    return Cell(name, settings, out / name, out / "logs" / f"{name}.txt", plugins_named, flags.rerun_stale, flags.fresh)
+def cell_of(flags: argparse.Namespace, name: str, settings: RunSettings, out: Path, axes: Sequence[str] = ()) -> Cell:
+    """Return a cell of that name below a folder, as flags ask for it.
+
+    Args:
+        flags: As parsed.
+        name: Of the cell.
+        settings: Of its run.
+        out: The folder.
+        axes: Dotted keys of the settings in which cells differ, beside method, net, labels and seed.
+    """
+    own = tuple(key for key in axes if value_of(settings, key) is not MISSING)
+    log, plugins_named = out / "logs" / f"{name}.txt", tuple(flags.plugin)
+    return Cell(name, settings, out / name, log, plugins_named, flags.rerun_stale, flags.fresh, own)
 
 
 def check_out(out: Path) -> None:
@@ -124,7 +134,7 @@ def _made(cell: Cell, threads: int) -> int:
     from ssl_zoo.runs.report import summary
 
     plugins.load(cell.plugins)
-    make = functools.partial(execute, cell.settings, cell.path, threads=threads, say=_say, warn=_warn)
+    make = functools.partial(execute, cell.settings, cell.path, axes=cell.axes, threads=threads, say=_say, warn=_warn)
     anew = cell.rerun_stale or cell.fresh
     try:
         row = make(fresh=anew and cell.stale, in_place=not cell.fresh)

@@ -57,12 +57,14 @@ def parse(argv: Sequence[str], prog: str = "run.py") -> argparse.Namespace:
     Raises:
         InputError: They are wrong, or ask for many runs; the message names the sweep that is meant.
     """
-    flags = parser(prog).parse_args([_one(word) for word in argv])
+    asked = [word for word in argv if word.partition("=")[0] == "--grid"]
+    flags = None if asked else parser(prog).parse_args([_one(word) for word in argv])
     for key in (*MANY.values(), "labels"):
-        text = getattr(flags, key) or ""
-        if "," in text or (key == "seed" and re.fullmatch(r"\d+-\d+", text)):
-            words = shlex.join(word for word in argv if word not in ("--help", "-h", "--list", "--print-config"))
-            raise InputError(f"--{key} {text} is many runs, and this is one; for all of them: {called(prog, 'sweep')} {words}")
+        text = getattr(flags, key, None) or ""
+        asked += [f"--{key} {text}"] * ("," in text or (key == "seed" and re.fullmatch(r"\d+-\d+", text) is not None))
+    if asked:
+        words = shlex.join(word for word in argv if word not in ("--help", "-h", "--list", "--print-config"))
+        raise InputError(f"{asked[0]} is many runs, and this is one; for all of them: {called(prog, 'sweep')} {words}")
     return flags
 
 

@@ -1,31 +1,37 @@
 """A grid of runs, resumable: ssl-zoo sweep --recipe digits --algs supervised,meanteacher --labels 20,50 --seeds 0-4
 
-Every cell (method, net, number of labels, seed) is a run's folder under --out. Finished cells are skipped, half-done
-ones resume from their checkpoint, failed ones are tried once more, unless their loss was not finite, which is an
-outcome. Several sweeps, on one machine or many, may share an --out. A seed is also the seed of the label split, so at
-one seed every method gets the same labels, batches and first view.
+Any other setting takes many values by --grid optimizer.lr=0.01,0.03, once for each setting, and all combinations are
+run. Every cell (method, net, number of labels, such values, seed) is a run's folder under --out. Finished cells are
+skipped, half-done ones resume from their checkpoint, failed ones are tried once more, unless their loss was not finite,
+which is an outcome. Several sweeps, on one machine or many, may share an --out. A seed is also the seed of the label
+split, so at one seed every method gets the same labels, batches and first view.
 """
 
 import argparse
 import contextlib
 import copy
+import itertools
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ssl_zoo import config, plugins, recipes
+from ssl_zoo import config, near, plugins, recipes
 from ssl_zoo.cli.flags import add_sources, at_hand, dataset_of, gathered, values
 from ssl_zoo.cli.grids import add_engine_flags, cell_of, check_out, listed, many, run_cells, say_missing, seeds
-from ssl_zoo.cli.parser import Parser, called, description, path
+from ssl_zoo.cli.parser import Parser, called, description, flag_of, path
 from ssl_zoo.errors import InputError, shown
+from ssl_zoo.registry import close
 from ssl_zoo.runs.inputs import look_at_data, look_at_place
 from ssl_zoo.runs.naming import named_sweep
-from ssl_zoo.settings import RunSettings
+from ssl_zoo.settings import NO_OTHER_RUN, RunSettings
+from ssl_zoo.sweeps.axes import MISSING, Axis, check_apart, read_axis, value_of, within
 from ssl_zoo.sweeps.cells import Cell, grid, named
 from ssl_zoo.sweeps.drive import outcomes
 
 SWEPT = {"alg": "--algs", "net": "--nets", "labels": "--labels", "seed": "--seeds", "split_seed": "--split-seed"}
+LISTS = {"alg": "algs", "net": "nets", "labels": "counts", "seed": "seeds"}  # of these, where a flag's list is kept
 
 
 def parser(prog: str = "sweep.py") -> Parser:
@@ -44,9 +50,17 @@ def parser(prog: str = "sweep.py") -> Parser:
         dest="counts",
         help="numbers of labelled images, or `all`; the recipe's unless said otherwise",
     )
-    p.add_argument("--seeds", "--seed", default="0", metavar="S,A-B,...", help="seeds, each also that of the label split")
+    p.add_argument("--seeds", "--seed", metavar="S,A-B,...", help="seeds, each also that of the label split; 0 if not given")
     p.add_argument("--split-seed", metavar="N", help="of the label split of all runs, in place of each run's own seed")
     p.add_argument("--steps", metavar="N", help="updates of the net")
+    p.add_argument(
+        "--grid",
+        metavar="KEY=V1,V2,...",
+        action="append",
+        default=[],
+        help="values of any other setting, such as optimizer.lr=0.01,0.03, as in a list of YAML; repeatable: all combinations "
+        "are run. An option of one method, such as algorithms.meanteacher.weight=10,100, makes no more cells of the others",
+    )
     add_sources(p)
     add_engine_flags(p)
     p.add_argument(
@@ -64,15 +78,31 @@ class Grid(NamedTuple):
 
     flags: argparse.Namespace
     given: Mapping[str, Any]
+    axes: Sequence[Axis] = ()  # but for those that have flags of their own
 
-    def settings(self, own: Mapping[str, Any]) -> RunSettings:
-        """Return those of a cell, checked."""
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Of the axes."""
+        return tuple(axis.key for axis in self.axes)
+
+    def settings(self, own: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> RunSettings:
+        """Return those of a cell, checked.
+
+        Args:
+            own: What the cell sets, by dotted key.
+            given: Settings below that, in place of those that all cells share.
+        """
         on_top = dict(values(self.flags, self.given))
-        return config.settle(copy.deepcopy(dict(self.given)), {**own, **on_top})
+        return config.settle(copy.deepcopy(dict(given or self.given)), {**own, **on_top})
+
+    def combinations(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the settings below a cell's own, with each combination of the axes' values."""
+        for texts in itertools.product(*(axis.assignments() for axis in self.axes)):
+            yield gathered(self.flags, texts)
 
 
 def grid_of(flags: argparse.Namespace) -> Grid:
-    """Read what cells share.
+    """Read what cells share, and the axes of the others.
 
     Raises:
         InputError: Something is set that the grid sets.
@@ -81,7 +111,56 @@ def grid_of(flags: argparse.Namespace) -> Grid:
         key = assignment.partition("=")[0].strip()
         if key in SWEPT:
             raise InputError(f"--set {key} would be overridden by the grid; give {SWEPT[key]}")
-    return Grid(flags, gathered(flags))
+    given, axes = gathered(flags), []
+    for text in flags.grid:
+        axis = _known(text, given)
+        if axis.key in LISTS:
+            _put_into_list(flags, axis)
+        else:
+            axes.append(axis)
+    check_apart(axes)
+    _check_against_flags(flags, given, axes)
+    return Grid(flags, given, axes)
+
+
+def _known(text: str, given: Mapping[str, Any]) -> Axis:
+    """Return the axis that a word stands for, of a setting that there is."""
+    axis = read_axis(text)
+    first, listed_values = axis.key.partition(".")[0], text.partition("=")[2].strip()
+    if first not in RunSettings.__dataclass_fields__:
+        rest = axis.key.removeprefix(first)
+        firsts = [f"--grid {name}{rest}={listed_values}" for name in close(first, RunSettings.__dataclass_fields__) if rest]
+        meant = near.setting(axis.key, listed_values, given) or near.misspelt(axis.key, listed_values, given)
+        meant = f"did you mean {' or '.join(firsts)}? " if firsts else re.sub(r"`([\w.:-]+=[^`]*)`", r"--grid \1", meant)
+        raise InputError(f"--grid {axis.key}: there is no such setting; {meant}`run --help` shows all")
+    if axis.key == "split_seed":
+        raise InputError("--grid split_seed: a seed is also that of the label split; give --seeds, or one --split-seed for all")
+    if axis.key in ("fold", "folds", "minutes", *NO_OTHER_RUN):
+        raise InputError(
+            f"--grid {axis.key}: runs of a sweep do not differ in it; give each value a sweep and an --out of its own"
+        )
+    return axis
+
+
+def _put_into_list(flags: argparse.Namespace, axis: Axis) -> None:
+    """Let --grid net=a,b be --nets a,b."""
+    if getattr(flags, LISTS[axis.key]) is not None:
+        raise InputError(f"{axis.key} is given twice, by {SWEPT[axis.key]} and by --grid; keep one")
+    setattr(flags, LISTS[axis.key], ",".join(map(str, axis.values)))
+
+
+def _check_against_flags(flags: argparse.Namespace, given: Mapping[str, Any], axes: Sequence[Axis]) -> None:
+    """Refuse what an axis would undo, or what would undo it."""
+    on_top = dict(values(flags, given))
+    of_set = [recipes.canonical_key(text.partition("=")[0].strip()) for text in flags.set]
+    config.one_length({*on_top, *of_set, *(axis.key for axis in axes)})
+    for axis in axes:
+        for key in on_top:
+            if within(axis.key, key) or within(key, axis.key):
+                raise InputError(f"{key} is given twice, by {flag_of(key.rpartition('.')[2])} and by --grid; keep one")
+        for key in of_set:
+            if within(key, axis.key):
+                raise InputError(f"{key} is given twice, by --set and by --grid {axis.key}; keep one")
 
 
 def cells_of(flags: argparse.Namespace, out: Path) -> list[Cell]:
@@ -98,12 +177,25 @@ def _cells(asked: Grid, out: Path) -> list[Cell]:
     algs = listed(flags.algs, "--algs") if flags.algs is not None else [default.alg]
     nets = listed(flags.nets, "--nets") if flags.nets is not None else [default.net]
     counts = listed(flags.counts, "--labels") if flags.counts is not None else [str(default.labels)]
+    numbers = seeds("0" if flags.seeds is None else flags.seeds)
     cells: dict[Path, Cell] = {}
-    for own in grid(algs, nets, counts, seeds(flags.seeds)):
-        made = asked.settings({**own, "labels": recipes.parse_yaml(str(own["labels"]), "--labels")})
-        name = named(made)
-        cells[out / name] = cell_of(flags, name, made, out)
+    combinations = list(asked.combinations())
+    for own in grid(algs, nets, counts, numbers):
+        for given in combinations:
+            made = asked.settings({**own, "labels": recipes.parse_yaml(str(own["labels"]), "--labels")}, given)
+            name = named(made, asked.keys)
+            cells[out / name] = cell_of(flags, name, made, out, asked.keys)
+    for key in asked.keys:
+        if not any(value_of(cell.settings, key) is not MISSING for cell in cells.values()):
+            raise InputError(f"--grid {key}: no run here has that setting{_way_out(key)}")
     return list(cells.values())
+
+
+def _way_out(key: str) -> str:
+    """What to do about an axis that is of no run."""
+    section, _, name = key.rpartition(".")[0].partition(".")
+    flag = {"algorithms": "--algs", "nets": "--nets", "datasets": "--dataset"}.get(section)
+    return f"; name {name} in {flag} too, or leave it out" if flag else "; leave it out"
 
 
 def out_of(asked: Grid) -> Path:

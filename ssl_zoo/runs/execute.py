@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def execute(
     fresh: bool = False,
     in_place: bool = False,
     threads: int | None = None,
+    axes: Sequence[str] = (),
     quiet: bool = False,
     say: Callable[[str], None] = lambda line: print(shown(line), flush=True),
     warn: Callable[[str], None] = warn_on_screen,
@@ -62,6 +63,7 @@ def execute(
         fresh: Begin anew. The folder of a run that is there, whichever, is renamed, once the new one is about to write.
         in_place: With `fresh`, train anew what is there, if it is this run, and remove the old one.
         threads: In place of those of the settings, where these are auto.
+        axes: Dotted keys of settings in which this run differs from others on purpose, which its row keeps.
         quiet: Say nothing but warnings, and show no bar.
         say: Is told what happens, unless `quiet`.
         warn: Is told what may be wrong.
@@ -86,7 +88,7 @@ def execute(
         stack.enter_context(deterministic(settings.deterministic))
         stack.enter_context(_threads_given_back())
         stack.enter_context(_in_words(settings, fresh))
-        return _Run(settings, plain, folder, here, fresh, in_place, threads, quiet, say, warn).row(data, began)
+        return _Run(settings, plain, folder, here, fresh, in_place, threads, axes, quiet, say, warn).row(data, began)
 
 
 @contextlib.contextmanager
@@ -139,12 +141,13 @@ class _Run:
         fresh: bool,
         in_place: bool,
         threads: int | None,
+        axes: Sequence[str],
         quiet: bool,
         say: Callable[[str], None],
         warn: Callable[[str], None],
     ):
         self.settings, self.folder, self.machine, self.fresh, self.quiet = settings, folder, here, fresh, quiet
-        self.plain, self.in_place, self.say, self.warn = plain, in_place, say, warn
+        self.plain, self.in_place, self.axes, self.say, self.warn = plain, in_place, [*axes], say, warn
         self.threads = threads if threads is not None and settings.threads == "auto" else settings.threads
 
     def row(self, data: Dataset | None, began: float) -> Row:
@@ -173,6 +176,7 @@ class _Run:
         trainer = self._trainer(assembly, identity)
         from_first(lambda: self._begin(inputs, trainer))
         known = made_with(self.settings, self.plain, identity, trainer)
+        known |= {"axes": self.axes} if self.axes else {}
         try:
             outcome = trainer.run()
         except DivergedError as error:

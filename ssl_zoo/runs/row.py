@@ -64,6 +64,7 @@ class Known(TypedDict):
     versions: Versions
     commit: str | None
     config: dict[str, Any]
+    axes: NotRequired[list[str]]  # settings that a sweep varied, of those that this run has, by dotted key
     batch_unlabeled: NotRequired[Annotated[int, Within(1)] | None]  # U; null for a method without unlabelled views
     code: NotRequired[str]
     initial: NotRequired[str]  # hash of the trained net that it began from
@@ -144,9 +145,7 @@ def write_json(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def read_rows(paths: Sequence[Path]) -> list[Row]:
-    """Return the rows of finished runs, from run folders, those below them too, and files with a row per line.
-
-    Those of runs that diverged are left out.
+    """Return the rows of finished runs, not diverged ones, from run folders, those below too, and files of rows.
 
     Raises:
         InputError: Nothing there, or something that is not a row.

@@ -16,6 +16,7 @@ from ssl_zoo.runs.inputs import Inputs, choose_labels, load_data
 from ssl_zoo.runs.row import Row
 from ssl_zoo.runs.settled import as_begun
 from ssl_zoo.settings import RunSettings
+from ssl_zoo.sweeps.axes import named_values
 
 
 class Cell(NamedTuple):
@@ -28,6 +29,7 @@ class Cell(NamedTuple):
     plugins: tuple[str, ...] = ()  # to be loaded first
     rerun_stale: bool = False  # whether what other code has made, or half made, is trained anew, in its place
     fresh: bool = False  # whether what is there and is another run, or of other code, is moved aside
+    axes: tuple[str, ...] = ()  # dotted keys of its settings in which cells differ, beside method, net, labels and seed
 
     @property
     def folder(self) -> RunFolder:
@@ -69,9 +71,10 @@ class Sorted(NamedTuple):
     aside: list[Cell]  # of those to be run, for which another run is moved aside
 
 
-def named(settings: RunSettings) -> str:
-    """Return the name of a cell."""
-    return f"{settings.alg}-{settings.net}-{settings.labels}-s{settings.seed}".replace(":", "_")
+def named(settings: RunSettings, axes: Sequence[str] = ()) -> str:
+    """Return the name of a cell, with its values of axes, by their dotted keys."""
+    parts = (f"{settings.alg}-{settings.net}-{settings.labels}", *named_values(settings, axes), f"s{settings.seed}")
+    return "-".join(parts).replace(":", "_")
 
 
 def grid(

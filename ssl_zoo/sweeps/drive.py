@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from ssl_zoo.errors import BusyError, InputError, RunError
+from ssl_zoo.sweeps.axes import shown_value, value_of
 from ssl_zoo.sweeps.cells import Cell, Sorted
 from ssl_zoo.sweeps.clock import Clock, shown
 from ssl_zoo.sweeps.engines import Ended, Engine
@@ -121,6 +122,9 @@ def plan(cells: Sequence[Cell], found: Sorted, clock: Clock, slots: int) -> Iter
     kinds = {name: len({getattr(cell.settings, name) for cell in cells}) for name in WORDS}
     many = "s" * (len(cells) != 1)
     yield f"{len(cells)} cell{many}: {' x '.join(f'{count} {WORDS[name][count != 1]}' for name, count in kinds.items())}"
+    for key in sorted({key for cell in cells for key in cell.axes}):
+        taken = dict.fromkeys(shown_value(value_of(cell.settings, key)) for cell in cells if key in cell.axes)
+        yield f"{key}: {', '.join(taken)}"
     begun = sum(cell.steps_done > 0 for cell in found.todo if cell not in found.aside)
     lost = [cell for cell in found.done if cell.diverged is not None]
     if found.aside:

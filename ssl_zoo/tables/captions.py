@@ -6,8 +6,9 @@ from typing import Any
 
 from ssl_zoo.runs.confusion import images_in, majority, sizes, unequal, wilson
 from ssl_zoo.settings import OWN_BATCH
-from ssl_zoo.tables.cells import difference
+from ssl_zoo.tables.cells import ALONE, difference, reference_of
 from ssl_zoo.tables.rows import Row, by_cell, data_of, grouped, machines_of, recipe_name
+from ssl_zoo.tables.variants import OPTIONS, called, differing, listed_names, shared_of
 
 
 def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = ()) -> list[str]:
@@ -21,6 +22,7 @@ def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = ())
     partial = f"Partial: {'; '.join(notes)}." if notes else ""
     lines = [_measured(rows)]
     said = (
+        _varied(rows, lost),
         _at_once(rows),
         _finite(rows),
         flattered(rows[0]),
@@ -53,13 +55,29 @@ def _measured(rows: Sequence[Row]) -> str:
     last = row.get("accuracy_median_of", 1)
     median = f"the last {last} evaluations" if last > 1 else "the last evaluation alone"
     over = "mean ± standard deviation over n runs" if any(len(group) > 1 for group in cells.values()) else "of one run each"
-    steps = max(row["steps"] for row in rows)
     return (
-        f"{data_of(row)}, {row['net']}, {steps} steps; error rate{scored} of {chosen} on {tested} "
+        f"{data_of(row)}, {row['net']}, {steps_of(rows)}; error rate{scored} of {chosen} on {tested} "
         f"{images_scored(row)}, {over} ({_seeds_and_splits(rows)}); median: of {median}{_paired(cells)}. "
         f"Seconds a run: {_of_each(rows, 'seconds')}; images seen: {_of_each(rows, 'images_seen')}. {row['device']}; "
         f"{versions}; commit {commits(rows)}; recipe {recipe_name(row)}."
     )
+
+
+def steps_of(rows: Sequence[Row]) -> str:
+    """Return how many steps runs have, in words: where that was varied, from the fewest to the most."""
+    counts = sorted({row["steps"] for row in rows} - {0}) or [0]  # some methods are fitted at once
+    return f"{counts[0]} steps" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} steps"
+
+
+def _varied(rows: Sequence[Row], lost: Sequence[Row]) -> str:
+    """Say in which settings the variants of methods differ, and with what each is compared."""
+    found = differing((*rows, *lost))
+    if not found:
+        return ""
+    listed = "; ".join(f"{key}: {', '.join(values)}" for key, values in found.items())
+    shared = [key for key in found if not key.startswith(f"{OPTIONS}.")]
+    alike = f" A pair has the same {' and '.join(shared)}." if shared else ""
+    return f"Varied, and named by their values: {listed}. All other settings of a method are the same in its rows.{alike}"
 
 
 def _seeds_and_splits(rows: Sequence[Row]) -> str:
@@ -83,7 +101,7 @@ def _seeds_and_splits(rows: Sequence[Row]) -> str:
 
 def _paired(cells: Mapping[tuple[str, Any], Sequence[Row]]) -> str:
     """Return what points are, if there are any."""
-    others = [(group, cells.get(("supervised", count), [])) for (method, count), group in cells.items() if method != "supervised"]
+    others = [(group, reference_of(group[0], cells)) for group in cells.values() if group[0]["algorithm"] != ALONE]
     gains = [gain for group, alone in others if (gain := difference(group, alone)) is not None]
     if not gains:
         return ""
@@ -93,11 +111,11 @@ def _paired(cells: Mapping[tuple[str, Any], Sequence[Row]]) -> str:
 
 
 def _of_each(rows: Sequence[Row], name: str) -> str:
-    """Return the median of each method, or the one number that all have."""
-    values = {
-        alg: statistics.median(row[name] for row in group) for alg, group in grouped(rows, lambda r: r["algorithm"]).items()
-    }
-    shown = {alg: f"{value:,.0f}" for alg, value in values.items()}
+    """Return the median of each method, or the one number that all have; of variants, from the least to the most."""
+    shown = {}
+    for alg, of_method in grouped(rows, lambda row: row["algorithm"]).items():
+        medians = sorted(statistics.median(row[name] for row in group) for group in grouped(of_method, called).values())
+        shown[alg] = " to ".join(dict.fromkeys(f"{value:,.0f}" for value in (medians[0], medians[-1])))
     return next(iter(shown.values())) if len({*shown.values()}) == 1 else ", ".join(f"{alg} {v}" for alg, v in shown.items())
 
 
@@ -160,20 +178,26 @@ def flattered(row: Row) -> str:
 def _own_batches(rows: Sequence[Row]) -> str:
     """Name methods that see another number of unlabelled images a step than the others, as their papers have it."""
     own = {
-        row["algorithm"]: row["config"]["algorithms"][row["algorithm"]][OWN_BATCH]["unlabeled"]
+        called(row): row["config"]["algorithms"][row["algorithm"]][OWN_BATCH]["unlabeled"]
         for row in rows
         if OWN_BATCH in row["config"]["algorithms"].get(row["algorithm"], {})
     }
-    listed = ", ".join(f"{alg} {count}" for alg, count in sorted(own.items()))
+    listed = listed_names(f"{alg} {count}" for alg, count in sorted(own.items()))
     return f"Unlabelled images a step, where a method has its own number: {listed}." if own else ""
 
 
 def _unpaired(rows: Sequence[Row]) -> str:
-    alone = {(row["labels"], row["seed"]) for row in rows if row["algorithm"] == "supervised"}
-    others = {row["algorithm"] for row in rows if (row["labels"], row["seed"]) not in alone and row["algorithm"] != "supervised"}
+    cells = by_cell(rows)
+    others = set()
+    for (method, _), group in cells.items():
+        alone = {row["seed"] for row in reference_of(group[0], cells)}
+        others |= {method for row in group if row["seed"] not in alone and row["algorithm"] != ALONE}
     if not others:
         return ""
-    return f"Without a run of supervised on the same split, so without a pair, some runs of: {', '.join(sorted(others))}."
+    same = " with the same settings" if any(shared_of(row) != "{}" for row in rows) else ""
+    return (
+        f"Without a run of supervised on the same split{same}, so without a pair, some runs of: {listed_names(sorted(others))}."
+    )
 
 
 def _moved(rows: Sequence[Row]) -> str:
@@ -182,14 +206,14 @@ def _moved(rows: Sequence[Row]) -> str:
 
 
 def _warned(rows: Sequence[Row]) -> str:
-    warned = sorted({f"{row['algorithm']} with seed {row['seed']}" for row in rows if row.get("warnings")})
+    warned = sorted({f"{called(row)} with seed {row['seed']}" for row in rows if row.get("warnings")})
     if not warned:
         return ""
-    return f"Warned while they ran that a loss term trained nothing (see their result.json): {', '.join(warned)}."
+    return f"Warned while they ran that a loss term trained nothing (see their result.json): {listed_names(warned)}."
 
 
 def _diverged(lost: Sequence[Row]) -> str:
-    gone = ", ".join(
+    gone = listed_names(
         f"{method} with {count} labels (seed{'s' * (len(group) > 1)} {', '.join(str(row['seed']) for row in group)})"
         for (method, count), group in by_cell(lost).items()
     )

@@ -1,13 +1,14 @@
 """The numbers of one method at one number of labels: scores over seeds, paired differences, learning curves."""
 
 import statistics
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from scipy.special import stdtrit
 
 from ssl_zoo.runs.confusion import unequal
 from ssl_zoo.tables.rows import Row, machines_of
+from ssl_zoo.tables.variants import shared_of
 
 
 class Score(NamedTuple):
@@ -20,6 +21,7 @@ class Score(NamedTuple):
         return f"{self.mean:.1f}" if self.std is None else f"{self.mean:.1f} ± {self.std:.1f}"
 
 
+ALONE = "supervised"  # the method that learns from labels alone, to which others are compared
 FEWEST = 3  # pairs of an interval: Student's t of two is thirteen deviations wide, and says nothing
 
 
@@ -93,6 +95,23 @@ def difference(rows: Sequence[Row], reference: Sequence[Row]) -> Gain | None:
     return Gain(mean, mean - half, mean + half, len(pairs))
 
 
+def reference_of(row: Row, cells: Mapping[tuple[str, Any], Sequence[Row]]) -> Sequence[Row]:
+    """Return the runs of `supervised` that a run is compared with: of the same variant, where settings were varied.
+
+    There are none where several variants of `supervised` would do.
+
+    Args:
+        row: Of the run.
+        cells: Rows by method, as its variant is called, and number of labels.
+    """
+    found = [
+        group
+        for (_, labels), group in cells.items()
+        if labels == row["labels"] and group[0]["algorithm"] == ALONE and shared_of(group[0]) == shared_of(row)
+    ]
+    return found[0] if len(found) == 1 else []
+
+
 def curve(rows: Sequence[Row]) -> list[tuple[int, float, float]]:
     """Return step, mean accuracy and its standard deviation, in percent, at the evaluations that all rows have."""
     scores = [{point["step"]: 100 * point["accuracy"] for point in row["evaluations"]} for row in rows]
@@ -106,7 +125,7 @@ def make_cell(rows: Sequence[Row], reference: Sequence[Row]) -> Cell:
 
     Args:
         rows: Of its runs.
-        reference: Of the runs of `supervised` at the same number of labels.
+        reference: Of the runs of `supervised` at the same number of labels, as `reference_of` has them.
     """
 
     def errors(name: str) -> list[float]:
@@ -118,7 +137,7 @@ def make_cell(rows: Sequence[Row], reference: Sequence[Row]) -> Cell:
         score(errors("accuracy_median")),
         score(errors("accuracy_student")),
         score(errors("accuracy_oracle")),
-        None if rows[0]["algorithm"] == "supervised" else difference(rows, reference),
+        None if rows[0]["algorithm"] == ALONE else difference(rows, reference),
         *(statistics.median(row[name] for row in rows) for name in ("steps", "images_seen", "seconds")),
         tuple(dict.fromkeys(machine for row in rows for machine in machines_of(row))),
         curve(rows),

@@ -5,6 +5,7 @@ from typing import Any
 
 from ssl_zoo import recipes
 from ssl_zoo.tables.rows import Row
+from ssl_zoo.tables.variants import called, told_apart, variant_of
 
 SAME = ("split_hash", "data_hash", "plugins", "commit", "source", "code", "history", "precision", "device")
 SCORES = ("accuracy", "accuracy_median", "accuracy_student", "balanced_accuracy", "macro_f1")
@@ -13,8 +14,11 @@ SCORES = ("accuracy", "accuracy_median", "accuracy_student", "balanced_accuracy"
 def differences(a: Row, b: Row) -> Iterator[str]:
     """Yield lines about settings, split and data, code and versions, scores and curves.
 
-    Of each kind they say what differs, or that nothing does.
+    Of each kind they say what differs, or that nothing does. Variants of what a sweep varied are named first.
     """
+    (told,) = told_apart((a, b))
+    if any(map(variant_of, told)):
+        yield f"runs: {called(told[0])}; and {called(told[1])}"
     yield from _differing("settings", recipes.flatten(a["config"]), recipes.flatten(b["config"]))
     yield from _differing("split, data, code, device", {k: a.get(k) for k in SAME}, {k: b.get(k) for k in SAME})
     yield from _differing("versions", a["versions"], b["versions"])

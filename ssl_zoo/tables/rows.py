@@ -14,6 +14,7 @@ from ssl_zoo import recipes
 from ssl_zoo.provenance import recipe_hash
 from ssl_zoo.runs.row import is_lost
 from ssl_zoo.settings import NO_OTHER_RUN
+from ssl_zoo.tables.variants import VARIANT, called, pruned, splitting_of, unvaried, variant_of
 
 # settings that may differ in a table
 OWN = (*NO_OTHER_RUN, "alg", "algorithms", "labels", "seed", "split_seed", "split_file", "initial")
@@ -32,7 +33,7 @@ class Sorted(NamedTuple):
 
 def name_of(row: Row) -> str:
     """Return a run in words."""
-    return f"{row['algorithm']} with {row['labels']} labels and seed {row['seed']}"
+    return f"{called(row)} with {row['labels']} labels and seed {row['seed']}"
 
 
 def data_of(row: Row) -> str:
@@ -61,12 +62,12 @@ def grouped(rows: Sequence[Row], key: Callable[[Row], Key]) -> dict[Key, list[Ro
 
 
 def by_cell(rows: Sequence[Row]) -> dict[tuple[str, Any], list[Row]]:
-    """Return rows by (method, labels)."""
-    return grouped(rows, lambda row: (row["algorithm"], row["labels"]))
+    """Return rows by (method, labels), of which a method is what its variant is called."""
+    return grouped(rows, lambda row: (called(row), row["labels"]))
 
 
 def recipe_of(row: Row) -> dict[str, Any]:
-    """Return what all runs of a table must share."""
+    """Return what all runs of a table must share: of variants, all but what tells them apart."""
     flat = {k: v for k, v in recipes.flatten(row["config"]).items() if k not in LOOKS}
     settings = {f"setting {k}": v for k, v in flat.items() if k.split(".")[0] not in OWN}
     plugins = [part for part in row.get("plugins", "").split("; ") if part and not part.startswith("algorithm ")]
@@ -74,38 +75,47 @@ def recipe_of(row: Row) -> dict[str, Any]:
     same |= {"initial": row.get("initial", "none")}  # the net that it began from, wherever it was
     # the hash of the sources, where the row has one: commits may differ in a text, and a dirty one says nothing
     code = {"source": row["source"]} if "source" in row else {"commit": row["commit"]}
-    return {**settings, **same, **code, **{name: row["versions"][name] for name in ("ssl_zoo", "torch")}, "plugins": plugins}
+    versions = {name: row["versions"][name] for name in ("ssl_zoo", "torch")}
+    return unvaried(row, {**settings, **same, **code, **versions, "plugins": plugins})
 
 
 def recipe_name(row: Row) -> str:
     """Return 12 hex digits over the settings that all runs of a table share."""
-    shared = {k: v for k, v in row["config"].items() if k not in OWN}
+    shared = {k: v for k, v in pruned(row, row["config"]).items() if k not in OWN}
     return recipe_hash(shared | {k: row[k] for k in ("initial",) if k in row})
 
 
 def method_of(row: Row) -> dict[str, Any]:
-    """Return what all runs of one method must share besides."""
+    """Return what all runs of one method must share besides: of variants, all but what tells them apart."""
     plugins = [part for part in row.get("plugins", "").split("; ") if part.startswith("algorithm ")]
     options = {f"option {k}": v for k, v in recipes.flatten(row["config"]["algorithms"]).items()}
-    return {**options, "plugins": plugins, "code": row.get("code", "")}
+    return {**unvaried(row, options), "plugins": plugins, "code": row.get("code", "")}
+
+
+def variants_share(row: Row) -> dict[str, Any]:
+    """Return what all runs of one variant must share."""
+    whole = {**row, VARIANT: {}}
+    return {**recipe_of(whole), **method_of(whole)}
 
 
 def sound(rows: Sequence[Row]) -> Sorted:
     """Return the rows that belong together.
 
-    They have the recipe that most of them have. Those of one method have its usual options. Those at one number of
-    labels and one seed have one label split, and no seed is there twice. The others are named, with what they disagree
-    on.
+    They have the recipe that most of them have. Those of one method have its usual options. Variants may differ in what
+    was varied, and those of one variant in nothing. Those at one number of labels and one seed have one label split,
+    and no seed is there twice. The others are named, with what they disagree on.
     """
     said = Sorted([], [], [])
     kept = agreeing(rows, recipe_of, said)
     kept = [row for group in grouped(kept, lambda row: row["algorithm"]).values() for row in agreeing(group, method_of, said)]
-    by_place = grouped(kept, lambda row: (row["labels"], row["seed"])).values()
+    if any(map(variant_of, kept)):
+        kept = [row for group in grouped(kept, called).values() for row in agreeing(group, variants_share, said)]
+    by_place = grouped(kept, lambda row: (row["labels"], row["seed"], splitting_of(row))).values()
     kept = [row for group in by_place for row in agreeing(group, lambda row: {"split_hash": row["split_hash"]}, said)]
     seen: dict[Hashable, Row] = {}
     twice = []
     for row in kept:
-        if seen.setdefault((row["algorithm"], row["labels"], row["seed"]), row) is not row:
+        if seen.setdefault(place_of(row), row) is not row:
             twice.append(row)
     if twice:
         said.lines.append(f"{_and_more(twice)} there twice; the first is shown")
@@ -113,6 +123,11 @@ def sound(rows: Sequence[Row]) -> Sorted:
     left = set(map(id, rows)) - {id(row) for row in seen.values()}
     said.kept.extend(row for row in rows if id(row) not in left)
     return said
+
+
+def place_of(row: Row) -> tuple[str, Any, int]:
+    """Return where a run belongs in a table, where there is one of each kind."""
+    return called(row), row["labels"], row["seed"]
 
 
 def agreeing(rows: Sequence[Row], what: Callable[[Row], dict[str, Any]], said: Sorted) -> list[Row]:
@@ -159,13 +174,15 @@ def lost_beside(rows: Sequence[Row], lost: Sequence[Row], said: Sorted) -> list[
     """
     recipe = json.dumps(recipe_of(rows[0]), sort_keys=True)
     methods = {row["algorithm"]: json.dumps(method_of(row), sort_keys=True) for row in reversed(rows)}
-    taken = {(row["algorithm"], row["labels"], row["seed"]) for row in rows}
-    splits = {(row["labels"], row["seed"]): row["split_hash"] for row in rows}
+    whole = {called(row): json.dumps(variants_share(row), sort_keys=True) for row in reversed(rows)}
+    taken = set(map(place_of, rows))
+    splits = {(*place_of(row)[1:], splitting_of(row)): row["split_hash"] for row in rows}
     kept, others = [], 0
     for row in lost:
-        method, place = json.dumps(method_of(row), sort_keys=True), (row["algorithm"], row["labels"], row["seed"])
-        same_split = splits.setdefault(place[1:], row["split_hash"]) == row["split_hash"]
-        same_recipe = json.dumps(recipe_of(row), sort_keys=True) == recipe
+        method, place = json.dumps(method_of(row), sort_keys=True), place_of(row)
+        same_split = splits.setdefault((*place[1:], splitting_of(row)), row["split_hash"]) == row["split_hash"]
+        own = json.dumps(variants_share(row), sort_keys=True)
+        same_recipe = json.dumps(recipe_of(row), sort_keys=True) == recipe and whole.setdefault(called(row), own) == own
         if not same_split or not same_recipe or methods.setdefault(row["algorithm"], method) != method:
             said.lines.append(
                 f"{name_of(row)}, which diverged, is left out: other settings, data, labels or code than {name_of(rows[0])}"

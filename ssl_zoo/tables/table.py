@@ -1,6 +1,7 @@
-"""Tables of rows: methods down, numbers of labels across, one for each data set and net.
+"""Tables of rows: methods and their variants down, numbers of labels across, one for each data set and net.
 
-Runs that differ in anything but method, seed and number of labels are never put in one table.
+Runs that differ in anything but method, seed, number of labels and what was varied on purpose are never put in one
+table.
 """
 
 import collections
@@ -8,11 +9,13 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ssl_zoo.tables.captions import caption
-from ssl_zoo.tables.cells import Cell, make_cell
+from ssl_zoo.tables.captions import caption, steps_of
+from ssl_zoo.tables.cells import ALONE, Cell, make_cell, reference_of
 from ssl_zoo.tables.folds import pool_folds
 from ssl_zoo.tables.published import Published, read_published
 from ssl_zoo.tables.rows import Row, by_cell, counted, data_of, grouped, lost_beside, recipe_name, sound
+from ssl_zoo.tables.styles import Style, styles_of
+from ssl_zoo.tables.variants import called, in_order, told_apart, variant_of
 
 
 class Table(NamedTuple):
@@ -20,13 +23,15 @@ class Table(NamedTuple):
 
     title: str
     labels: list[str]
-    cells: dict[str, dict[str, Cell]]  # method -> labels -> cell
+    cells: dict[str, dict[str, Cell]]  # method, as its variant is called -> labels -> cell
     caption: list[str]  # what it was measured on; what was left out
     csv: dict[str, Any]  # what every line of the CSV repeats
     published: list[Published]
     lost: dict[tuple[str, str], int]  # (method, labels) -> how many runs diverged, which are in no cell
     rows: list[Row]  # of the runs that are in cells
     diverged: list[Row]
+    algorithms: dict[str, str]  # method, as its variant is called -> its registered name
+    variants: dict[str, dict[str, Any]]  # the same -> settings that tell it from others, by dotted key
 
     def heads(self, cost: bool) -> list[str]:
         """Return what stands above the columns: a number of labels, and after it the cost where that is shown."""
@@ -59,6 +64,11 @@ class Table(NamedTuple):
         return [[name, *(str(numbers.get(labels, "")) for labels in self.labels)] for name, numbers in rows]
 
 
+def styles_in(tables: Sequence[Table]) -> dict[str, Style]:
+    """Return how each method of tables, or variant of one, is drawn in all of them."""
+    return styles_of({name: method for table in tables for name, method in table.algorithms.items()})
+
+
 def runs_in(cell: Cell | None, lost: int) -> str:
     """Return how many runs are in a cell, and how many are not because they diverged."""
     return f"n = {0 if cell is None else cell.n}" + (f", {lost} diverged" if lost else "")
@@ -76,6 +86,7 @@ def make_tables(
         lost: Of runs that diverged.
     """
     rows, gaps = pool_folds(rows)
+    rows, lost = told_apart(rows, lost)
     groups = grouped(rows, lambda row: (data_of(row), row["net"]))
     tables, said = [], [*problems, *gaps]
     alone = collections.Counter(place for row in lost if (place := (data_of(row), row["net"])) not in groups)
@@ -101,31 +112,48 @@ def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Pu
     """Return one table of rows that belong together, and of runs beside them that diverged."""
     cells, gone = by_cell(rows), by_cell(lost)
     labels = sorted({row["labels"] for row in (*rows, *lost)}, key=lambda count: float("inf") if count == "all" else count)
-    first = {row["algorithm"]: cells.get((row["algorithm"], labels[0]), [row]) for row in rows}
-
-    def order(method: str) -> tuple[bool, float]:  # labels alone first, then from the largest error to the smallest
-        return method != "supervised", statistics.mean(row["accuracy"] for row in first[method])
-
+    each = {called(row): row for row in (*lost, *rows)}
     made = {
         method: {
-            str(count): make_cell(cells[method, count], cells.get(("supervised", count), []))
+            str(count): make_cell(cells[method, count], reference_of(cells[method, count][0], cells))
             for count in labels
             if (method, count) in cells
         }
-        for method in sorted(first, key=order)
+        for method in in_rows(rows, labels[0])
     }
     made |= {method: {} for method, _ in gone if method not in made}
     row = rows[0]
     repeated = {
         "dataset": data_of(row),
         "net": row["net"],
-        "steps": max(row["steps"] for row in rows),
+        "steps": max(row["steps"] for row in rows) if len({row["steps"] for row in rows} - {0}) <= 1 else "",
         "recipe": recipe_name(row),
         "commit": row["commit"],
         "device": row["device"],
         "torch": row["versions"]["torch"],
     }
-    title = f"{data_of(row)}, {row['net']}, {repeated['steps']} steps"
+    title = f"{data_of(row)}, {row['net']}, {steps_of(rows)}"
     counts = {(method, str(count)): len(group) for (method, count), group in gone.items()}
     named, said = [str(count) for count in labels], caption(rows, notes, lost)
-    return Table(title, named, made, said, repeated, list(published), counts, [*rows], [*lost])
+    algorithms = {method: each[method]["algorithm"] for method in made}
+    variants = {method: dict(variant_of(each[method])) for method in made}
+    return Table(title, named, made, said, repeated, list(published), counts, [*rows], [*lost], algorithms, variants)
+
+
+def in_rows(rows: Sequence[Row], labels: Any) -> list[str]:
+    """Return methods in the order of a table's rows.
+
+    Labels alone come first, then methods from the largest error to the smallest. The variants of one stay together.
+
+    Args:
+        rows: Of runs.
+        labels: Whose errors count, where a method has them.
+    """
+    of_method = grouped(rows, lambda row: row["algorithm"])
+
+    def order(method: str) -> tuple[bool, float, str]:
+        first = [row for row in of_method[method] if row["labels"] == labels] or of_method[method][:1]
+        return method != ALONE, statistics.mean(row["accuracy"] for row in first), method
+
+    sorted_rows = [row for method in sorted(of_method, key=order) for row in sorted(of_method[method], key=in_order)]
+    return list(dict.fromkeys(map(called, sorted_rows)))

@@ -48,7 +48,7 @@ def test_a_thousand_runs_make_one_page(tmp_path):
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     assert main([str(tmp_path / "rows.jsonl"), "--format", "html", "--out", str(tmp_path / "t.html")]) == 0
     text = (tmp_path / "t.html").read_text()
-    assert text.count("<tr>") == 11 and text.count("<svg") == 10 and not re.search("https?:|src=|@import|url\\(", text)
+    assert text.count("<tr>") == 11 and text.count("<figure>") == 10 and not re.search("https?:|src=|@import|url\\(", text)
 
 
 def test_the_command(tmp_path, capsys):

@@ -11,6 +11,7 @@ from ssl_zoo.runs.restore import restore
 from ssl_zoo.tables.pictures import confusion, moons
 from ssl_zoo.tables.pictures.figure import plain
 from ssl_zoo.tables.pictures.labels import draw_labels
+from ssl_zoo.tables.table import make_table, styles_in
 from tests.tables.rows import row
 
 
@@ -18,7 +19,8 @@ def test_labels_shows_errors_and_the_bound():
     from matplotlib import pyplot
 
     axes = pyplot.figure().subplots()
-    draw_labels([row(labels=n, accuracy=a) for n, a in ((20, 0.7), (50, 0.8), ("all", 0.99))], axes)
+    table = make_table([row(labels=n, accuracy=a) for n, a in ((20, 0.7), (50, 0.8), ("all", 0.99))], [], [])
+    draw_labels(table, axes, styles_in([table]))
     line = axes.containers[0].lines[0]
     assert line.get_xdata().tolist() == [20, 50] and line.get_ydata().tolist() == pytest.approx([30, 20])
     assert axes.lines[-1].get_ydata() == pytest.approx([1, 1])
@@ -44,7 +46,7 @@ def test_moons_restores_the_trained_nets(tmp_path, monkeypatch, capsys):
     for alg in ("supervised", "meanteacher"):
         assert run.main(["--dataset", "moons", "--alg", alg, "--steps", "60", "--out", f"runs/{alg}"]) == 0
     folders, _ = moons.moons_of([tmp_path / "runs"], 0)
-    assert [folder.name for folder in folders] == ["supervised", "meanteacher"]
+    assert [folder.name for folder in folders.values()] == [*folders] == ["supervised", "meanteacher"]
     _, inputs, trainer = restore(tmp_path / "runs/supervised")
     data, facts = inputs.data, inputs.facts
     assert trainer.start == 60 and len(facts.labeled) == 6 and data.images.shape == (1000, 1, 1, 2)
@@ -61,7 +63,7 @@ def test_of_many_classes_those_that_are_confused_most_are_shown():
     assert confusion.most_confused(rows, 2) == [7, 9] and confusion.most_confused(rows, 4) == [7, 9, 40, 2999]
     assert confusion.shares(rows, [7, 9, 50]).tolist() == [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 1]]
     assert confusion.shares(rows, [9, 2999]).tolist() == [[1, 0], [0, 0]], "no image of a class is no share"
-    figure = confusion.picture_confusion(rows)
+    figure = confusion.picture_confusion([rows])
     (axes,) = figure.axes
     names = [label.get_text() for label in axes.get_xticklabels()]
     assert len(names) == 30 and names[-1] == "c2999" and {"c7", "c9", "c40"} < {*names}
@@ -74,7 +76,7 @@ def test_both_forms_give_one_picture():
     for form in (matrix, pairs):
         assert confusion.shares([row(confusion=form), row(confusion=matrix)], [0, 1]).tolist() == [[0.75, 0.25], [0, 1]]
     with pytest.raises(InputError, match="different numbers of classes: 2, 3"):
-        confusion.picture_confusion([row(confusion=pairs), row(seed=1, confusion={**pairs, "classes": 3})])
+        confusion.picture_confusion([[row(confusion=pairs), row(seed=1, confusion={**pairs, "classes": 3})]])
 
 
 ODD = ["$x^2$", "$\\frac$", "a$b$ $", "bad\udcff", "two\nlines\tand a tab", "x" * 200, "_under", "\\", "caf\u00e9 \u732b", ""]

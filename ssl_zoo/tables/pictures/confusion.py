@@ -1,4 +1,7 @@
-"""What is taken for what: a confusion matrix for each method and number of labels, summed over its runs."""
+"""What is taken for what: a confusion matrix for each method and number of labels, summed over its runs.
+
+Each data set and net has panels of its own.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +11,7 @@ import numpy as np
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.confusion import pairs_of
 from ssl_zoo.tables.pictures.figure import open_panels, plain
-from ssl_zoo.tables.rows import Row, by_cell
+from ssl_zoo.tables.rows import Row, by_cell, data_of
 
 MOST_ACROSS = 4  # panels beside each other
 MOST_NUMBERED = 20  # classes, in whose matrix a number can be read
@@ -16,22 +19,35 @@ MOST_CLASSES = 30  # whose names can be read
 LONGEST_NAME = 24  # letters of a class
 
 
-def picture_confusion(rows: Sequence[Row]) -> Any:
-    """Return a figure with a panel for each method and number of labels."""
-    count = len(by_cell(rows))
-    down, across = -(-count // MOST_ACROSS), min(count, MOST_ACROSS)
-    more = max(0, min(_classes(rows), MOST_CLASSES) - 10)  # names on two sides, and the title
-    figure, panels = open_panels(down, across, (4.2 + 0.1 * more) * across, (4.4 + 0.14 * more) * down)
-    draw_confusion(rows, panels.flat[:count])
-    for axes in panels.flat[count:]:
-        axes.remove()
+def picture_confusion(groups: Sequence[Sequence[Row]]) -> Any:
+    """Return a figure with a panel for each data set, net, method and number of labels.
+
+    Args:
+        groups: Rows that belong together, of each data set and net.
+    """
+    counts = [len(by_cell(rows)) for rows in groups]
+    across = min(max(counts), MOST_ACROSS)
+    lines = [-(-count // across) for count in counts]
+    most = max(map(_classes, groups))
+    more = max(0, min(most, MOST_CLASSES) - 10)  # names on two sides, and the title
+    figure, panels = open_panels(sum(lines), across, (4.2 + 0.1 * more) * across, (4.4 + 0.14 * more) * sum(lines))
+    for place, (rows, count) in enumerate(zip(groups, counts, strict=True)):
+        own = panels[sum(lines[:place]) : sum(lines[: place + 1])].flat
+        draw_confusion(rows, own[:count], alone=len(groups) == 1)
+        for axes in own[count:]:
+            axes.remove()
     return figure
 
 
-def draw_confusion(rows: Sequence[Row], panels: Sequence[Any]) -> None:
+def draw_confusion(rows: Sequence[Row], panels: Sequence[Any], alone: bool) -> None:
     """Draw the share of each true class (row) that was given each class (column).
 
-    Of many classes, those that are confused most: the same ones in every panel.
+    Of many classes, those that are confused most: the same ones in every panel of a data set and net.
+
+    Args:
+        rows: Of one data set and net.
+        panels: One for each method and number of labels.
+        alone: Whether no other data set and net is in the picture, so that titles need not name them.
 
     Raises:
         InputError: The runs have different numbers of classes.
@@ -39,10 +55,11 @@ def draw_confusion(rows: Sequence[Row], panels: Sequence[Any]) -> None:
     classes, shown = _classes(rows), most_confused(rows, MOST_CLASSES)
     names = rows[0].get("classes", ())
     labels_of = [plain(names[k] if len(names) == classes else str(k), LONGEST_NAME) for k in shown]
-    if len(shown) < classes:
-        said = f"the {len(shown)} of {classes:,} classes that are confused most"
+    said = f"the {len(shown)} of {classes:,} classes that are confused most" if len(shown) < classes else ""
+    if said and alone:
         panels[0].figure.suptitle(said, fontsize="medium")
-    for axes, ((algorithm, labels), cell) in zip(panels, sorted(by_cell(rows).items(), key=str), strict=True):
+    above = "" if alone else f"{plain(data_of(rows[0]), 30)}, {plain(rows[0]['net'], 30)}{said and f': {said}'}\n"
+    for axes, ((method, labels), cell) in zip(panels, sorted(by_cell(rows).items(), key=str), strict=True):
         matrix = shares(cell, shown)
         axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
         for (i, j), share in np.ndenumerate(matrix):
@@ -52,7 +69,7 @@ def draw_confusion(rows: Sequence[Row], panels: Sequence[Any]) -> None:
                 )
         axes.set_xticks(range(len(shown)), labels_of, rotation=90, fontsize=7)
         axes.set_yticks(range(len(shown)), labels_of, fontsize=7)
-        title = f"{plain(algorithm, 30)}, {labels} labels (n = {len(cell)})"
+        title = f"{above}{plain(method, 60)}, {labels} labels (n = {len(cell)})"
         axes.set(title=title, xlabel="given, % of the true class", ylabel="true")
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from ssl_zoo.errors import InputError, one_line
 
+MOST_WITHIN = 5  # names of curves within a panel
+LABELED = 0.45  # inches that ticks and the label of an axis take
+
 
 def open_pyplot() -> Any:
     """Return matplotlib's pyplot, which draws into files alone.
@@ -24,7 +27,7 @@ def open_pyplot() -> Any:
     return pyplot
 
 
-def open_panels(down: int, across: int, width: float, height: float, share_y: bool = False) -> tuple[Any, Any]:
+def open_panels(down: int, across: int, width: float, height: float, share_y: bool | str = False) -> tuple[Any, Any]:
     """Return a figure, and its panels as an array of `down` by `across`.
 
     Args:
@@ -32,10 +35,32 @@ def open_panels(down: int, across: int, width: float, height: float, share_y: bo
         across: Panels in a row.
         width: Of the figure, in inches.
         height: Of the figure, in inches.
-        share_y: Whether all panels have one scale upwards.
+        share_y: Whether all panels have one scale upwards; row: those of a row.
     """
     size = (width, height)
     return open_pyplot().subplots(down, across, figsize=size, layout="constrained", squeeze=False, sharey=share_y)
+
+
+def add_legend(axes: Any, place: str, **style: Any) -> None:
+    """Name the curves of a panel: within it, or below where there are so many that they would hide the curves.
+
+    Args:
+        axes: The panel.
+        place: Where within it, in matplotlib's words.
+        style: Of matplotlib.
+    """
+    where: dict[str, Any] = {"loc": place}
+    if room_below(len(axes.get_legend_handles_labels()[1])):
+        from matplotlib.transforms import ScaledTranslation
+
+        below = axes.transAxes + ScaledTranslation(0, -LABELED, axes.figure.dpi_scale_trans)
+        where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below}
+    axes.legend(frameon=False, handlelength=3.4, **where, **style)  # long enough for every kind of dashes
+
+
+def room_below(count: int) -> float:
+    """Return how many inches below a panel the names of so many curves take; 0 where they are within it."""
+    return 0.22 * count if count > MOST_WITHIN else 0.0
 
 
 def plain(text: str, most: int = 80) -> str:

@@ -3,7 +3,7 @@
 The one picture that asks a trained net.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,20 @@ import torch
 from ssl_zoo.data.sources import MOONS
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.row import read_rows, results_below
+from ssl_zoo.tables.cells import ALONE
 from ssl_zoo.tables.pictures.figure import open_panels, plain
 from ssl_zoo.tables.rows import sound
+from ssl_zoo.tables.variants import called, in_order, told_apart
 from ssl_zoo.train.evaluate import predict
 
 Restore = Callable[[Path], Any]  # a run's folder -> settings, inputs, trainer with the weights of its checkpoint
 
 
-def picture_moons(folders: Sequence[Path], restore: Restore) -> Any:
+def picture_moons(folders: Mapping[str, Path], restore: Restore) -> Any:
     """Return a figure with a panel for each run.
 
     Args:
-        folders: Of runs.
+        folders: Of runs, by what each is called.
         restore: Loads what a run has trained.
     """
     figure, panels = open_panels(1, len(folders), 3.2 * len(folders), 3)
@@ -32,13 +34,19 @@ def picture_moons(folders: Sequence[Path], restore: Restore) -> Any:
     return figure
 
 
-def draw_moons(folders: Sequence[Path], panels: Sequence[Any], restore: Restore) -> None:
-    """Draw the class regions of trained nets, with the labelled points large and the unlabelled ones small."""
+def draw_moons(folders: Mapping[str, Path], panels: Sequence[Any], restore: Restore) -> None:
+    """Draw the class regions of trained nets, with the labelled points large and the unlabelled ones small.
+
+    Args:
+        folders: Of runs, with what each is called.
+        panels: One for each.
+        restore: Loads what a run has trained.
+    """
     row, column = np.mgrid[0:256, 0:256].astype(np.uint8)  # every input there is
     plane = torch.from_numpy(np.stack((column, row), axis=-1).reshape(-1, 1, 1, 2).copy())
     low, high = (np.array(corner) for corner in MOONS)
-    for axes, folder in zip(panels, folders, strict=True):
-        settings, inputs, trainer = restore(folder)
+    for axes, (name, folder) in zip(panels, folders.items(), strict=True):
+        _, inputs, trainer = restore(folder)
         data, facts = inputs.data, inputs.facts
         context = torch.autocast("cpu", enabled=False)
         upper = predict(trainer.eval_net(), plane, trainer.evaluator.prepare, 4096, context)[:, 1].reshape(256, 256)
@@ -50,13 +58,20 @@ def draw_moons(folders: Sequence[Path], panels: Sequence[Any], restore: Restore)
         labeled = points[facts.labeled]
         axes.scatter(*labeled.T, s=70, c=facts.labels, cmap="coolwarm", edgecolors="black", vmin=0, vmax=1)
         (result,) = read_rows([folder])
-        axes.set(title=f"{plain(settings.alg)}: {100 * result['accuracy']:.1f} %", xticks=[], yticks=[])
+        axes.set(title=f"{plain(name)}: {100 * result['accuracy']:.1f} %", xticks=[], yticks=[])
 
 
-def moons_of(paths: Sequence[Path], seed: int) -> tuple[list[Path], list[str]]:
+def moons_of(
+    paths: Sequence[Path], seed: int, choose: Callable[[list[Any]], list[Any]] = list
+) -> tuple[dict[str, Path], list[str]]:
     """Return the folders at the given paths that hold a finished run on `moons` of one seed, and lines about others.
 
-    There is one folder for each method, and all are of one recipe.
+    There is one folder for each method and variant, by what it is called, and all are of one recipe.
+
+    Args:
+        paths: Of folders.
+        seed: Of the runs.
+        choose: Returns those of the rows that are wanted.
 
     Raises:
         InputError: There is none.
@@ -74,8 +89,10 @@ def moons_of(paths: Sequence[Path], seed: int) -> tuple[list[Path], list[str]]:
             folders[id(row)] = file.parent
     if not rows:
         raise InputError(f"no run's folder on the data set `moons` with seed {seed} is there; --kind moons needs the folders")
-    kept, left, _ = sound(rows)
+    (told,) = told_apart(rows)
+    places = {id(row): folders[id(known)] for row, known in zip(told, rows, strict=True)}
+    kept, left, _ = sound(choose(told))
     found: dict[str, Path] = {}
-    for row in sorted(kept, key=lambda row: (row["algorithm"] != "supervised", row["algorithm"])):
-        found.setdefault(row["algorithm"], folders[id(row)])
-    return list(found.values()), [*problems, *left]
+    for row in sorted(kept, key=lambda row: (row["algorithm"] != ALONE, row["algorithm"], in_order(row))):
+        found.setdefault(called(row), places[id(row)])
+    return found, [*problems, *left]

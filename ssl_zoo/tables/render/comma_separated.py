@@ -7,6 +7,7 @@ from typing import Any
 
 from ssl_zoo.tables.cells import Cell, Score
 from ssl_zoo.tables.table import Table
+from ssl_zoo.tables.variants import shown
 
 
 def as_csv(tables: Sequence[Table], oracle: bool, cost: bool = False) -> str:
@@ -22,6 +23,8 @@ def as_csv(tables: Sequence[Table], oracle: bool, cost: bool = False) -> str:
 def _ours(table: Table, oracle: bool, cost: bool) -> Iterator[dict[str, Any]]:
     for method, labels, cell, lost in table.places():
         place = {**table.csv, "method": method, "labels": labels, "n": 0 if cell is None else cell.n, "diverged": lost}
+        if any(table.variants.values()):
+            place |= {"algorithm": table.algorithms[method], **{k: shown(v) for k, v in table.variants[method].items()}}
         yield {**place, **({} if cell is None else _numbers(cell, oracle, cost)), "published": ""}
 
 

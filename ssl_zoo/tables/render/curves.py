@@ -4,12 +4,28 @@ import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from ssl_zoo.tables.styles import Style
 from ssl_zoo.tables.table import Table
 
+MARKS = 10  # of a curve, about
+DASHES = {"-": "", "--": "8 4", ":": "2 4", "-.": "8 4 2 4"}
+_ARM = 0.35  # half the width of a plus
+SHAPES = {  # of markers, as polygons around 0 of a size of about 1
+    "s": ((-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)),
+    "D": ((0, -1.1), (1.1, 0), (0, 1.1), (-1.1, 0)),
+    "^": ((0, -1), (1, 0.8), (-1, 0.8)),
+    "v": ((0, 1), (1, -0.8), (-1, -0.8)),
+    "<": ((-1, 0), (0.8, 1), (0.8, -1)),
+    ">": ((1, 0), (-0.8, 1), (-0.8, -1)),
+    "P": (
+        *((-_ARM, -1), (_ARM, -1), (_ARM, -_ARM), (1, -_ARM), (1, _ARM), (_ARM, _ARM)),
+        *((_ARM, 1), (-_ARM, 1), (-_ARM, _ARM), (-1, _ARM), (-1, -_ARM), (-_ARM, -_ARM)),
+    ),
+}
 At = Callable[[float, float], str]  # step and percent -> place in the picture
 
 
-def figure(table: Table, labels: str, colors: Mapping[str, str]) -> str:
+def figure(table: Table, labels: str, styles: Mapping[str, Style]) -> str:
     """Return the learning curves of every method at one number of labels.
 
     The mean with a band of one standard deviation.
@@ -28,10 +44,8 @@ def figure(table: Table, labels: str, colors: Mapping[str, str]) -> str:
 
     axes = "".join(_grid_line(at, value) for value in range(low, high + 1, unit))
     axes += "".join(f'<text x="{45 + 160 * k}" y="280" text-anchor="middle">{last * k // 4}</text>' for k in range(5))
-    drawn = "".join(_curve(at, method, curve, colors[method]) for method, curve in curves.items())
-    keys = "".join(
-        f'<span class="line"><i style="background:{colors[method]}"></i>{html.escape(method)}</span>' for method in curves
-    )
+    drawn = "".join(_curve(at, method, curve, styles[method]) for method, curve in curves.items())
+    keys = "".join(f'<span class="line">{_key(styles[method])}{html.escape(method)}</span>' for method in curves)
     what = f"Test accuracy in percent against step, {labels} labels"
     return (
         f"<figure><figcaption>{html.escape(what)}</figcaption>"
@@ -40,17 +54,34 @@ def figure(table: Table, labels: str, colors: Mapping[str, str]) -> str:
     )
 
 
-def _curve(at: At, method: str, curve: Sequence[tuple[int, float, float]], color: str) -> str:
+def _curve(at: At, method: str, curve: Sequence[tuple[int, float, float]], style: Style) -> str:
+    color = style.color
     band = [at(s, m + d) for s, m, d in curve] + [at(s, m - d) for s, m, d in reversed(curve)]
-    line = " ".join(at(s, m) for s, m, _ in curve)
+    places = [at(s, m) for s, m, _ in curve]
     drawn = f'<polygon points="{" ".join(band)}" fill="{color}" opacity=".15"/>'
-    drawn += (
-        f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"><title>{html.escape(method)}</title></polyline>'
-    )
-    if len(curve) < 10:  # a line through few points hides where they are, and through one it is none
-        dots = (at(s, m).split(",") for s, m, _ in curve)
-        drawn += "".join(f'<circle cx="{x}" cy="{y}" r="3" fill="{color}"/>' for x, y in dots)
-    return drawn
+    drawn += f"{_line(places, style)}<title>{html.escape(method)}</title></polyline>"
+    return drawn + "".join(_mark(place, style) for place in places[:: -(-len(places) // MARKS)])
+
+
+def _line(places: Sequence[str], style: Style) -> str:
+    """A line, without its end."""
+    dashes = f' stroke-dasharray="{DASHES[style.line]}"' if DASHES[style.line] else ""
+    return f'<polyline points="{" ".join(places)}" fill="none" stroke="{style.color}" stroke-width="2"{dashes}>'
+
+
+def _mark(place: str, style: Style) -> str:
+    """A marker at a place."""
+    x, y = map(float, place.split(","))
+    if style.marker == "o":
+        return f'<circle cx="{x}" cy="{y}" r="3.5" fill="{style.color}"/>'
+    points = " ".join(f"{x + 4 * across:.1f},{y + 4 * down:.1f}" for across, down in SHAPES[style.marker])
+    return f'<polygon points="{points}" fill="{style.color}"/>'
+
+
+def _key(style: Style) -> str:
+    """A piece of a curve, for the names below."""
+    drawn = f"{_line(('0,6', '36,6'), style)}</polyline>{_mark('18,6', style)}"
+    return f'<svg viewBox="0 0 36 12" aria-hidden="true">{drawn}</svg>'
 
 
 def _grid_line(at: At, value: float) -> str:

@@ -6,28 +6,26 @@ from ssl_zoo.pages.document import page as document
 from ssl_zoo.pages.markup import Markup, element, joined, paragraph, wide
 from ssl_zoo.pages.sorting import SORT
 from ssl_zoo.tables.render.curves import figure
-from ssl_zoo.tables.table import Table, runs_in
+from ssl_zoo.tables.table import Table, runs_in, styles_in
 
 STYLE = """
 figure svg { max-width: 44rem } figure svg text { font-size: 12px; fill: currentColor }
 .line { display: inline-block; margin-right: 1rem; white-space: nowrap }
-.line i { display: inline-block; width: 1.2em; height: .3em; margin-right: .4em; vertical-align: middle }
+figure .line svg { width: 2.2em; height: .8em; margin-right: .4em; vertical-align: middle }
 @media (max-width: 40rem) { figure svg text { font-size: 20px } }
 """
-COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#17becf")
 
 
 def page(tables: Sequence[Table], oracle: bool, cost: bool = False) -> str:
     """Return sortable tables, with a column of costs where that is asked for, and learning curves."""
-    methods = dict.fromkeys(method for table in tables for method in table.cells)  # each has one colour on the whole page
-    colors = dict(zip(methods, COLORS * len(methods), strict=False))
+    styles = styles_in(tables)
     parts = [element("h1", "Results")]
     for table in tables:
         heads = element("tr", *(element("th", name, scope="col") for name in ("method", *table.heads(cost))))
         rows = joined(*(_row(table, method, oracle, cost) for method in table.cells), *_papers(table, cost))
         made = element("table", element("thead", heads), element("tbody", rows), class_="sorts")
         said = [paragraph(line, kind="soft") for line in table.caption if line]
-        curves = [Markup(figure(table, labels, colors)) for labels in table.labels]
+        curves = [Markup(figure(table, labels, styles)) for labels in table.labels]
         parts += [element("h2", table.title), paragraph("Error rate in percent; click a column to sort.")]
         parts += [wide("error rates of methods", made), *said, *curves]
     return document("ssl_zoo: results", joined(*parts), STYLE, SORT)

@@ -6,6 +6,7 @@ with a few of them set on top. What is found is resolved again and compared befo
 
 import functools
 import json
+import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from ssl_zoo.runs.row import Row
 from ssl_zoo.settings import NO_OTHER_RUN
 from ssl_zoo.tables.captions import commits
 from ssl_zoo.tables.rows import counted, grouped
+from ssl_zoo.tables.variants import called, owner_of, variant_of
 
 MOST = 12  # settings on top of a recipe; with more it is another recipe
 MOST_GRIDS = 8
@@ -52,21 +54,24 @@ def commands_of(rows: Sequence[Row]) -> Made:
 
 def _commands(rows: Sequence[Row]) -> Made:
     _refuse(rows)
-    of_each = [group[0] for group in grouped(rows, lambda row: row["algorithm"]).values()]
+    varied = _varied(rows)
+    of_each = [group[0] for group in grouped(rows, called).values()]
     start = min(_starts(rows[0]), key=lambda one: len(_differing(one, of_each[0])))
     changed: dict[str, Any] = {}
     for row in of_each:
-        changed |= _differing(start, row)
+        changed |= {key: value for key, value in _differing(start, row).items() if key not in varied}
     if len(changed) > MOST:
         raise InputError(f"the recipe {start.recipe} differs from them in {len(changed)} settings, so it is another one")
     assignments = tuple(f"{key}={_as_yaml(value)}" for key, value in changed.items())
     for row in of_each:
-        left = _differing(start, row, assignments)
+        own = tuple(f"{key}={_as_yaml(value)}" for key, value in variant_of(row).items())
+        left = _differing(start, row, (*assignments, *own))
         if left:
             raise InputError(f"with what differs set, {', '.join(left)} would still differ from the recipe {start.recipe}")
     budget = [] if start.budget == recipes.SHORT else ["--budget", start.budget]
     words = ["ssl-zoo", "sweep", "--recipe", start.recipe, *budget]
-    lines = [shlex.join([*words, *grid, *_flags(assignments), *_split(rows)]) for grid in _grids(rows)]
+    rest = [*_flags(assignments), *_split(rows)]
+    lines = [shlex.join([*words, *grid, *_axes(varied, grid), *rest]) for grid in _grids(rows)]
     wanted = _resolved(start, rows[0]["algorithm"], rows[0]["net"], assignments)
     younger = [key for key in wanted if key not in _flat(rows[0]["config"]) and key not in APART]
     more = f" and {counted(len(younger), 'setting')} younger than the rows, which the recipe decides" if younger else ""
@@ -75,6 +80,32 @@ def _commands(rows: Sequence[Row]) -> Made:
         f"same settings. Not compared: {', '.join(sorted(APART & {*NO_OTHER_RUN}))}{more}. Commit of the runs: {commits(rows)}."
     )
     return Made(lines, said)
+
+
+def _varied(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """The settings that were varied, by dotted key, with their values.
+
+    Raises:
+        InputError: No grid makes the variants that are there.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        for key, value in variant_of(row).items():
+            found.setdefault(key, {})[json.dumps(value)] = value
+    if any(key.startswith("views.") for key in found):
+        raise InputError("their views were varied, of which the rows tell the resolved options alone")
+    for group in grouped(rows, lambda row: (row["algorithm"], row["labels"])).values():
+        whole = math.prod(len(found[key]) for key in variant_of(group[0])) * len({row["seed"] for row in group})
+        if found and len({(called(row), row["seed"]) for row in group}) != whole:
+            raise InputError("they are not all combinations of the values that were varied")
+    return {key: list(values.values()) for key, values in found.items()}
+
+
+def _axes(varied: Mapping[str, list[Any]], grid: Sequence[str]) -> Iterator[str]:
+    """The flags of what was varied, in a grid of the methods that follow its first word."""
+    for key, values in varied.items():
+        if owner_of(key) in (None, *grid[1].split(",")):
+            yield from ("--grid", f"{key}={','.join(map(_in_list, values))}")
 
 
 def _refuse(rows: Sequence[Row]) -> None:
@@ -147,6 +178,12 @@ def _as_yaml(value: Any) -> str:
     """A value as one types it."""
     plain = isinstance(value, str) and value.strip() == value and recipes.parse_yaml(value, "a value") == value
     return value if plain else json.dumps(value)
+
+
+def _in_list(value: Any) -> str:
+    """A value as one types it among others."""
+    text = _as_yaml(value)
+    return json.dumps(value) if isinstance(value, str) and {*text} & {*",[]{}"} else text
 
 
 def _flags(assignments: Sequence[str]) -> Iterator[str]:

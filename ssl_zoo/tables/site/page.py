@@ -16,6 +16,7 @@ from ssl_zoo.tables.site.script import SCRIPT, STYLE
 from ssl_zoo.tables.site.settings import cell_places, runs_part
 from ssl_zoo.tables.site.sources import Source
 from ssl_zoo.tables.table import Table, runs_in
+from ssl_zoo.tables.variants import called, variant_of
 
 FILTERS = {"dataset": "Data set", "net": "Net", "labels": "Labels", "protocol": "Protocol"}
 MOST_SAID = 50  # lines about what is not in the tables of a file
@@ -110,7 +111,8 @@ def protocol(row: Row, steps: int) -> str:
     """
     own = row["config"]
     chosen = "the last evaluation" if row.get("selection", "last") == "last" else "the evaluation that is best on held-out images"
-    parts = [f"{steps:,} steps", f"{chosen} on {images_scored(row)}"]
+    length = "steps varied" if {"steps", "epochs"} & {*variant_of(row)} else f"{steps:,} steps"
+    parts = [length, f"{chosen} on {images_scored(row)}"]
     parts += ["the student scored"] if own.get("evaluation", {}).get("net") == "student" else []
     parts += [f"labels drawn {own['draw']}"] if isinstance(own.get("draw"), str) else []  # which first rows do not say
     return "; ".join([*parts, row["precision"], f"recipe {recipe_name(row)}"])
@@ -119,7 +121,7 @@ def protocol(row: Row, steps: int) -> str:
 def _in_order(table: Table) -> list[Row]:
     """The runs of a table, those that diverged too, in the order of its cells."""
     cells = {(method, labels): place for place, (method, labels, *_) in enumerate(table.places())}
-    return sorted([*table.rows, *table.diverged], key=lambda row: (cells[row["algorithm"], str(row["labels"])], row["seed"]))
+    return sorted([*table.rows, *table.diverged], key=lambda row: (cells[called(row), str(row["labels"])], row["seed"]))
 
 
 def _table(table: Table, place: str) -> Markup:

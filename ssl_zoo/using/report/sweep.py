@@ -13,6 +13,7 @@ from ssl_zoo.tables.cells import Cell
 from ssl_zoo.tables.folds import pool_folds
 from ssl_zoo.tables.rows import data_of, grouped, name_of
 from ssl_zoo.tables.table import Table, make_tables, runs_in
+from ssl_zoo.tables.variants import called, in_order, told_apart
 from ssl_zoo.using.report.comparison import ALONE
 from ssl_zoo.using.report.parts import accuracies, losses
 from ssl_zoo.using.report.svg import Series, line_chart
@@ -31,12 +32,13 @@ def sweep_parts(path: Path, found: Found) -> Markup:
     """
     tables, said = make_tables(found.rows, found.problems, lost=found.lost)
     rows, _ = pool_folds(found.rows)
+    rows, lost = told_apart(rows, found.lost)
     return joined(
         *(_answer(one) for one in tables),
         listed([*said, *found.remarks], kind="warn"),
         *(section(joined("Methods: ", one.title), _table(one)) for one in tables),
         section("Curves", _curves(path, rows)),
-        section("Runs", _runs(rows, found.lost)),
+        section("Runs", _runs(rows, lost)),
     )
 
 
@@ -58,20 +60,20 @@ def _answer(made: Table) -> Markup:
                 ": ",
                 joined(*(element("strong", name(method)) for method in best), between=", "),
                 f" {'have' if len(best) > 1 else 'has'} the lowest error rate, {cells[best[0]].error.mean:.1f} %.",
-                listed(_gains(cells)),
+                listed(_gains(made, cells)),
             )
         )
     return joined(paragraph(name(made.title, 80), kind="answer"), listed(lines))
 
 
-def _gains(cells: Mapping[str, Cell]) -> Iterator[Markup]:
+def _gains(made: Table, cells: Mapping[str, Cell]) -> Iterator[Markup]:
     """What each method adds to labels alone, in points, where the runs are paired."""
-    if ALONE not in cells:
+    if ALONE not in map(made.algorithms.get, cells):
         yield Markup(f"No run of labels alone ({ALONE}) is there, to which it could be compared.")
         return
     alone = True
     for method, cell in cells.items():
-        if method != ALONE and cell.gain is not None:
+        if cell.gain is not None:
             low, high = cell.gain.low, cell.gain.high
             few = low is None or high is None
             verdict = ", from too few runs to tell from none" if few else "" if low > 0 or high < 0 else UNTOLD
@@ -105,13 +107,13 @@ def _runs(rows: Sequence[Row], lost: Sequence[Any]) -> Markup:
     heads = ["method", "net", "data", "labels", "seed", "accuracy", "95 % interval", "images", "steps", "seconds"]
     uneven = any(unequal(row["confusion"]) for row in rows)
     heads[7:7] = ["balanced"] if uneven else []
-    order = sorted(rows, key=lambda row: (data_of(row), row["net"], str(row["labels"]).zfill(9), row["algorithm"], row["seed"]))
+    order = sorted(rows, key=lambda row: (data_of(row), row["net"], str(row["labels"]).zfill(9), called(row), row["seed"]))
     cells = []
     for row in order[:MOST_ROWS]:
         low, high = interval(row["confusion"])
         cells.append(
             [
-                joined(name(row["algorithm"], 24), element("small", "warned") if row.get("warnings") else ""),
+                joined(name(called(row), 60), element("small", "warned") if row.get("warnings") else ""),
                 name(row["net"], 24),
                 name(data_of(row), 24),
                 str(row["labels"]),
@@ -134,12 +136,12 @@ def _curves(path: Path, rows: Sequence[Row]) -> Markup:
     cells = grouped(rows, lambda row: (data_of(row), row["net"], row["labels"]))
     if not cells:
         return Markup("")
-    (data, net, labels), cell = max(cells.items(), key=lambda one: (len({row["algorithm"] for row in one[1]}), len(one[1])))
+    (data, net, labels), cell = max(cells.items(), key=lambda one: (len({*map(called, one[1])}), len(one[1])))
     seeds = grouped(cell, lambda row: row["seed"])
-    seed = max(sorted(seeds), key=lambda seed: len({row["algorithm"] for row in seeds[seed]}))
-    chosen: dict[str, Row] = {}
-    for row in sorted(seeds[seed], key=lambda row: (row["algorithm"] != ALONE, row["algorithm"])):
-        chosen.setdefault(row["algorithm"], row)
+    seed = max(sorted(seeds), key=lambda seed: len({*map(called, seeds[seed])}))
+    chosen: dict[str, Any] = {}
+    for row in sorted(seeds[seed], key=lambda row: (row["algorithm"] != ALONE, row["algorithm"], in_order(row))):
+        chosen.setdefault(called(row), row)
     more = f", the first {LINES} of {len(chosen)} methods" if len(chosen) > LINES else ""
     chosen = dict([*chosen.items()][:LINES])
     terms = [Series(method, losses(folder).get(TERM, [])) for method, folder in _folders(path, chosen).items()]
@@ -151,10 +153,10 @@ def _curves(path: Path, rows: Sequence[Row]) -> Markup:
     return joined(paragraph(said, name(data), ", ", name(net), f"{more}."), element("div", *charts, class_="charts"))
 
 
-def _folders(path: Path, chosen: Mapping[str, Row]) -> dict[str, RunFolder]:
-    """The folders that rows are from, by method; of folds, the first."""
+def _folders(path: Path, chosen: Mapping[str, Any]) -> dict[str, RunFolder]:
+    """The folders that rows are from, by method and variant; of folds, the first."""
     keys = ("algorithm", "net", "dataset", "labels", "seed", "split_seed", "steps", "recipe_hash")
-    wanted = {method: [row.get(key) for key in keys] for method, row in chosen.items()}
+    wanted = [([row.get(key) for key in keys], method) for method, row in chosen.items()]
     found: dict[str, RunFolder] = {}
     for file in results_below(path):
         if len(found) == len(wanted):
@@ -163,7 +165,8 @@ def _folders(path: Path, chosen: Mapping[str, Row]) -> dict[str, RunFolder]:
             (row,) = read_all_rows([file])
         except InputError:
             continue
-        method = row["algorithm"]
-        if method not in found and wanted.get(method) == [row.get(key) for key in keys]:
-            found[method] = RunFolder(file.parent)
+        mine = [row.get(key) for key in keys]
+        method = next((method for theirs, method in wanted if mine == theirs), None)
+        if method is not None:
+            found.setdefault(method, RunFolder(file.parent))
     return {method: found[method] for method in chosen if method in found}

@@ -10,6 +10,7 @@ from ssl_zoo import config, recipes
 from ssl_zoo.cli import sweep
 from ssl_zoo.runs.row import read_rows
 from ssl_zoo.tables.site.commands import APART, _ranges, commands_of
+from ssl_zoo.tables.variants import told_apart
 
 RESULTS = Path(__file__).parents[3] / "benchmarks/results"
 
@@ -18,12 +19,16 @@ def committed(name):
     return read_rows([RESULTS / f"{name}.jsonl"])
 
 
-def made_by(line):
-    """The settings of every run of a command, by method, labels and seed."""
+def cells_of(line):
+    """The cells of a command."""
     words = shlex.split(line)
     assert words[:2] == ["ssl-zoo", "sweep"]
-    cells = sweep.cells_of(sweep.parser().parse_args(words[2:]), Path("out"))
-    return {(s.alg, s.labels, s.seed): config.plain(s) for s in (cell.settings for cell in cells)}
+    return sweep.cells_of(sweep.parser().parse_args(words[2:]), Path("out"))
+
+
+def made_by(line):
+    """The settings of every run of a command, by method, labels and seed."""
+    return {(s.alg, s.labels, s.seed): config.plain(s) for s in (cell.settings for cell in cells_of(line))}
 
 
 @pytest.mark.parametrize(
@@ -88,6 +93,45 @@ def test_a_budget_is_found():
     assert made.lines == [
         f"ssl-zoo sweep --recipe digits --budget full --algs {row['algorithm']} --nets wrn28_2 --labels 20 --seeds {row['seed']}"
     ]
+
+
+def varied():
+    """The committed runs, as if their learning rate and Mean Teacher's weight had been varied."""
+    rows = []
+    for row in committed("digits"):
+        for lr in (0.003, 0.01):
+            one = {**changed(row, optimizer__lr=lr), "axes": ["optimizer.lr"]}
+            weights = (10.0, 100.0) if row["algorithm"] == "meanteacher" else ()
+            of_weight = [changed(one, algorithms__meanteacher__weight=w) for w in weights]
+            rows += [{**one, "axes": ["algorithms.meanteacher.weight", "optimizer.lr"]} for one in of_weight] or [one]
+    return told_apart(rows)[0]
+
+
+def test_what_was_varied_is_a_grid():
+    rows = varied()
+    made = commands_of(rows)
+    weight, lr = "--grid algorithms.meanteacher.weight=10.0,100.0", "--grid optimizer.lr=0.003,0.01"
+    assert [(weight in line, lr in line, " --set optimizer.lr" in line) for line in made.lines] == [
+        (True, True, False),
+        (False, True, False),
+    ]
+    found = sorted(varied_of(config.plain(cell.settings)) for line in made.lines for cell in cells_of(line))
+    assert found == sorted(varied_of(row["config"]) for row in rows), "these runs and no other"
+
+
+def varied_of(settings):
+    own = settings["algorithms"].get("meanteacher", {}).get("weight", "")
+    return str((settings["alg"], settings["labels"], settings["seed"], settings["optimizer"]["lr"], own))
+
+
+def test_what_no_grid_makes_has_no_command():
+    rows = varied()
+    gone = next(row for row in rows if row["algorithm"] == "meanteacher")
+    assert "not all combinations" in commands_of([row for row in rows if row is not gone]).said
+    views = [
+        changed(row, views__weak=view) | {"axes": ["views.weak"]} for row in committed("digits") for view in ({}, {"flip": {}})
+    ]
+    assert "their views were varied" in commands_of(told_apart(views)[0]).said
 
 
 @pytest.mark.parametrize(

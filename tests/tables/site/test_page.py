@@ -85,6 +85,21 @@ def test_what_must_be_the_same_is_the_protocol():
     assert said in protocol(more, 5) and protocol(row(), 5) != protocol(row(), 6)
 
 
+def test_variants_are_lines_of_their_own(tmp_path):
+    rows = []
+    for seed in (0, 1):
+        for lr in (0.1, 0.2):
+            one = row("m", seed, 0.5 + lr, axes=["optimizer.lr"])
+            rows.append({**one, "config": one["config"] | {"optimizer": {"lr": lr}}})
+    found = lines(page_of(tmp_path, *rows))
+    assert {key: cells[0] for key, cells in found.items()} == {
+        ("m, lr 0.1", "20"): "40.0 ± 0.0",
+        ("m, lr 0.2", "20"): "30.0 ± 0.0",
+    }
+    more = row(axes=["steps"]) | {"variant": {"steps": 5}}
+    assert protocol(more).startswith("steps varied; the last evaluation")
+
+
 def test_machines_that_differ_are_named(tmp_path):
     assert "Seconds are of 2 machines" not in Read(page_of(tmp_path, *ROWS)).text
     text = Read(page_of(tmp_path, *ROWS, row(net="other", device="a <big> one"))).text
