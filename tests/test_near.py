@@ -98,7 +98,7 @@ def test_from_python_and_in_a_recipe(tmp_path):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("weigth_decay", "did you mean `optimizer.weight_decay=3`? "),
+        ("weigth_decay", "did you mean `optimizer.weight_decay=3` or `optimizer.layer_decay=3`? "),
         ("learing_rate", "did you mean `optimizer.lr=3`? "),
         ("decai", "did you mean `algorithms.meanteacher.decay=3`? "),
         ("xyzzy", ""),

@@ -53,6 +53,7 @@ def parser(prog: str = "sweep.py") -> Parser:
     p.add_argument("--seeds", "--seed", metavar="S,A-B,...", help="seeds, each also that of the label split; 0 if not given")
     p.add_argument("--split-seed", metavar="N", help="of the label split of all runs, in place of each run's own seed")
     p.add_argument("--steps", metavar="N", help="updates of the net")
+    p.add_argument("--from", metavar="MODEL", dest="initial", help="begin each run from a trained net, as `run` does")
     p.add_argument(
         "--grid",
         metavar="KEY=V1,V2,...",

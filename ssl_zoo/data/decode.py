@@ -6,16 +6,16 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ssl_zoo.data.image import BILINEAR, Decoded, Size, decode, pixels_of
+from ssl_zoo.data.image import BILINEAR, FILTERS, Decoded, Size, decode, pixels_of
 from ssl_zoo.data.pieces import Pieces
 from ssl_zoo.device import cores
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, one_of
 
 LARGEST = 1 << 29  # bytes of a file
 CHUNK = 64  # images of one task of the thread pool, at most
@@ -39,6 +39,16 @@ class Options(NamedTuple):
     mode: str
     skip_broken: bool
     interpolation: str = BILINEAR
+
+    def checked(self) -> Self:
+        """Return them as they are.
+
+        Raises:
+            InputError: The mode or the interpolation is unknown.
+        """
+        one_of("mode", self.mode, "RGB", "L")
+        one_of("interpolation", self.interpolation, *FILTERS)
+        return self
 
 
 class Pixels(NamedTuple):

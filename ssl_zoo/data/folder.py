@@ -14,13 +14,13 @@ from ssl_zoo.data import room as place
 from ssl_zoo.data.archive import Archive
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.decode import Options, Pixels, Source, decode_all, read_file
-from ssl_zoo.data.image import BILINEAR, FILTERS, height_and_width
+from ssl_zoo.data.image import BILINEAR, height_and_width
 from ssl_zoo.data.labels import TABLES, lay_out_table, read_table
 from ssl_zoo.data.layout import Layout, find_top, lay_out
 from ssl_zoo.data.names import is_hidden, is_image, part_of
 from ssl_zoo.data.pieces import MARK, Pieces
 from ssl_zoo.data.sources import looked_at
-from ssl_zoo.errors import InputError, one_of
+from ssl_zoo.errors import InputError
 from ssl_zoo.registry import DATASETS
 
 
@@ -79,9 +79,7 @@ def folder(
             files are not there.
     """
     root = _absolute(root)
-    one_of("mode", mode, "RGB", "L")
-    one_of("interpolation", interpolation, *FILTERS)
-    options = Options(height_and_width(image_size), mode, skip_broken, interpolation)
+    options = Options(height_and_width(image_size), mode, skip_broken, interpolation).checked()
     source = source_of(root, labels_file)
     more = [labels_file] if labels_file else []
     more += [interpolation] if interpolation != BILINEAR else []  # so that what was kept before there was a choice serves on

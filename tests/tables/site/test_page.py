@@ -97,7 +97,7 @@ def test_variants_are_lines_of_their_own(tmp_path):
         ("m, lr 0.2", "20"): "30.0 ± 0.0",
     }
     more = row(axes=["steps"]) | {"variant": {"steps": 5}}
-    assert protocol(more).startswith("steps varied; the last evaluation")
+    assert protocol(more, 5).startswith("steps varied; the last evaluation")
 
 
 def test_machines_that_differ_are_named(tmp_path):
