@@ -175,7 +175,7 @@ class _Run:
         rehearse(self.settings, assembly, self.machine)
         trainer = self._trainer(assembly, identity)
         from_first(lambda: self._begin(inputs, trainer))
-        known = made_with(self.settings, self.plain, identity, trainer)
+        known = made_with(self.settings, self.plain, identity, trainer, self.initial)
         known |= {"axes": self.axes} if self.axes else {}
         try:
             outcome = trainer.run()

@@ -7,6 +7,7 @@ from typing import Any
 from ssl_zoo import provenance
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.device import peak_memory
+from ssl_zoo.runs.model import Model
 from ssl_zoo.runs.report import parameters_of
 from ssl_zoo.runs.row import Known, Row
 from ssl_zoo.runs.weights import known_of
@@ -15,7 +16,13 @@ from ssl_zoo.train.fitting import Fitter
 from ssl_zoo.train.trainer import Outcome, Trainer
 
 
-def made_with(settings: RunSettings, plain: Mapping[str, Any], identity: Mapping[str, str], trainer: Trainer | Fitter) -> Known:
+def made_with(
+    settings: RunSettings,
+    plain: Mapping[str, Any],
+    identity: Mapping[str, str],
+    trainer: Trainer | Fitter,
+    initial: Model | None = None,
+) -> Known:
     """Return what was run, and on what.
 
     Args:
@@ -23,7 +30,9 @@ def made_with(settings: RunSettings, plain: Mapping[str, Any], identity: Mapping
         plain: The same as mappings.
         identity: Of the run.
         trainer: At work or done.
+        initial: The trained net that it begins from.
     """
+    weights = known_of(settings, initial)
     known: dict[str, Any] = {
         "algorithm": settings.alg,
         **{name: getattr(settings, name) for name in ("net", "dataset", "labels", "seed", "split_seed")},
@@ -37,7 +46,7 @@ def made_with(settings: RunSettings, plain: Mapping[str, Any], identity: Mapping
         "recipe_hash": provenance.recipe_hash({**plain, "initial": identity.get("initial")}),
         "config": dict(plain),
         **{name: value for name, value in identity.items() if name != "settings"},  # they are all there
-        **({"weights": weights} if (weights := known_of(settings)) else {}),
+        **({"weights": weights} if weights else {}),
         "commit": provenance.commit(),
     }
     return known  # type: ignore[return-value]

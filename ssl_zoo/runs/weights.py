@@ -41,8 +41,13 @@ def hash_of(settings: RunSettings) -> str:
         return ""
 
 
-def known_of(settings: RunSettings) -> dict[str, str]:
-    """Return what a row says of the weights: source, license, and of a file its hash; nothing where there are none."""
+def known_of(settings: RunSettings, initial: Model | None = None) -> dict[str, str]:
+    """Return what a row says of the weights: source, license, and of a file its hash; nothing where there are none.
+
+    Of a run that begins from a trained net they are those that this one began from: a licence goes with them.
+    """
+    if initial is not None and net_of(settings)[0] == settings.net:
+        return dict(initial.about["row"].get("weights", {}))
     found = weights_of(settings)
     if found is None:
         return {}

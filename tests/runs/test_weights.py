@@ -101,6 +101,9 @@ def test_what_a_run_says_and_keeps(capsys):
     np.testing.assert_allclose([values["shift"], values["scale"]], torch.stack((MEAN, STD)), rtol=1e-6)
     status, out, error = call(capsys, *words, "--image-size", 32, "--out", "a")
     assert status == 0 and "finished already" in out, error
+    words = ["--data-root", "photos", "--net", "resnet18", *QUICK, "--image-size", 32, "--from", "a", "--out", "b"]
+    status, out, error = call(capsys, *words)  # a licence goes with the weights
+    assert status == 0 and json.loads(Path("b/result.json").read_text())["weights"] == row["weights"], error
 
 
 def test_other_values_than_the_weights_had_are_said(capsys):
