@@ -154,3 +154,32 @@ class EvaluationSettings:
             between(f"evaluation.{name}", getattr(self, name), 1, 2**31)
         between("evaluation.unlabeled", self.unlabeled, 0, 2**31)
         between("evaluation.mechanism", self.mechanism, 0, 2**31)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSettings:
+    """Which images without a label the unlabelled stream keeps. Without any of this it keeps them all.
+
+    The labelled images that batch.labeled_in_unlabeled puts beside them do not count here.
+
+    Args:
+        images: How many; null: as many as there are.
+        imbalance: How many times as many images the largest class has as the smallest, by their hidden labels, in a
+            long tail from the first class to the last; 1: all alike; null: as they come. Images of which nobody knows
+            the class are left out then.
+        order: Whether the first class is the largest (same) or the last (reversed), for imbalance.
+        mismatch: Share of the images that are of unlabeled_classes, from 0 to 1; null: as they come.
+    """
+
+    images: int | None = None
+    imbalance: float | None = None
+    order: Literal["same", "reversed"] = "same"
+    mismatch: float | None = None
+
+    def __post_init__(self):
+        if self.images is not None:
+            between("stream.images", self.images, 1)
+        if self.imbalance is not None:
+            between("stream.imbalance", self.imbalance, 1, 1_000_000)
+        if self.mismatch is not None:
+            between("stream.mismatch", self.mismatch, 0, 1)

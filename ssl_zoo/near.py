@@ -37,6 +37,8 @@ MEANT = {
     "num_threads": ("threads",),
     "from init init_from load_from from_pretrained finetune finetune_from": ("initial",),
     "img_size input_size resolution": ("image_size",),
+    "imb_factor imb_ratio imbalance_ratio imbalance_factor lb_imb_ratio gamma_l": ("imbalance",),
+    "ulb_imb_ratio imb_ratio_u gamma_u": ("stream.imbalance",),
     "test_size test_split test_ratio": ("test_fraction",),
     "val_size val_split val_ratio valid_size validation_split": ("val_fraction",),
     "dropout": ("drop_rate",),

@@ -24,8 +24,8 @@ EXECUTED = (
     *("batch", "device", "ema", "files", "heads", "losses", "provenance", "ranks", "registry", "schedules", "seeds"),
     *("groups", "settings"),
     *("algorithms/base", "algorithms/baseline"),
-    *("data/augment", "data/class_weights", "data/dataset", "data/holdout", "data/normalisation"),
-    *("data/pipeline", "data/randaugment", "data/split_file", "data/splits", "data/standard"),
+    *("data/augment", "data/class_weights", "data/dataset", "data/holdout", "data/longtail", "data/normalisation"),
+    *("data/open_set", "data/pipeline", "data/randaugment", "data/split_file", "data/splits", "data/standard", "data/stream"),
     *("runs/assembly", "runs/baselines", "runs/execute", "runs/freezing", "runs/identity", "runs/initial", "runs/inputs"),
     *("runs/layers", "runs/scores", "runs/threads", "runs/weights"),
     *("train/checkpoint", "train/compile", "train/evaluate", "train/fitting", "train/guard", "train/mechanism"),
@@ -38,6 +38,7 @@ APART = (
     *("data/form", "data/leakage", "data/names", "data/room"),
     *("runs/calibration", "runs/clock", "runs/confusion", "runs/fields", "runs/finished", "runs/folder"),
     *("runs/model", "runs/naming", "runs/rehearsal", "runs/report", "runs/row", "runs/settled"),
+    "runs/sound",
     *("train/clock", "train/logs"),
 )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ssl_zoo.errors import InputError, between
-from ssl_zoo.groups import BatchSettings, EvaluationSettings, OptimizerSettings, ScheduleSettings
+from ssl_zoo.groups import BatchSettings, EvaluationSettings, OptimizerSettings, ScheduleSettings, StreamSettings
 
 OWN_BATCH = "batch"  # in a method's section of a recipe: {unlabeled: U} in place of what all methods share
 
@@ -24,8 +24,12 @@ class RunSettings:
         data_root: Folder of the data, or an archive or a table of labels for the data set `folder`. In every path, `~`
             is the home folder.
         labels: How many labelled images, or `all`.
-        draw: How they are shared among the classes: an equal number of each (equal), or in proportion to the classes'
-            sizes, at least one of each (proportional).
+        draw: How they are shared among the classes: an equal number of each (equal), in proportion to the classes'
+            sizes, at least one of each (proportional), or in a long tail from the first class to the last (longtail).
+        imbalance: Of longtail: how many times as many labels the first class has as the last (arXiv:1901.05555).
+        unlabeled_classes: Classes, by name or number, whose images are only in the unlabelled stream: never labelled,
+            never scored, and none of those that the net tells apart (arXiv:1804.09170).
+        stream: Which images without a label the unlabelled stream keeps.
         test_fraction: Share of each class's labelled images that is held out and scored where the data have no test
             set; the same images for every seed. Where they have one, it is of no effect.
         folds: In place of test_fraction: parts of equal size of the labelled images, of which one is scored; null:
@@ -85,7 +89,10 @@ class RunSettings:
     dataset: str = "digits"
     data_root: str = "data"
     labels: int | Literal["all"] = 20
-    draw: Literal["equal", "proportional"] = "equal"
+    draw: Literal["equal", "proportional", "longtail"] = "equal"
+    imbalance: float = 100.0
+    unlabeled_classes: tuple[str | int, ...] = ()
+    stream: StreamSettings = field(default_factory=StreamSettings)
     test_fraction: float = 0.2
     folds: int | None = None
     fold: int = 0
@@ -151,6 +158,7 @@ class RunSettings:
             raise InputError("initial is empty; give a run's folder, or its model.safetensors")
         if self.labels != "all":
             between("labels", self.labels, 1)
+        between("imbalance", self.imbalance, 1, 1_000_000)
         between("test_fraction", self.test_fraction, 0.001, 0.999)
         if self.folds is not None:
             between("folds", self.folds, 2, 1000)

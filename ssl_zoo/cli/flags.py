@@ -80,7 +80,9 @@ def add_data(p: Parser) -> None:
     p.add_argument(
         "--strict", action="store_true", help="refuse data with test images that are trained on, or an image of two classes"
     )
-    p.add_argument("--draw", metavar="equal|proportional", help="an equal number of each class, or in proportion to their sizes")
+    p.add_argument(
+        "--draw", metavar="equal|proportional|longtail", help="labels of each class: equal, by its size, or a long tail"
+    )
     p.add_argument("--test-fraction", metavar="F", help="share of the labelled images that is scored where there is no test set")
     p.add_argument("--val-fraction", metavar="F", help="share of the labelled images that is held out for validation")
 

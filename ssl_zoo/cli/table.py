@@ -44,6 +44,7 @@ def parser(prog: str) -> Parser:
     p.add_argument("--published", action="store_true", help="numbers of papers beside ours, with protocol and source")
     p.add_argument("--oracle", action="store_true", help="also the best score on the test set, which is not a result")
     p.add_argument("--cost", action="store_true", help="also what a run cost: steps, images seen and seconds, medians over runs")
+    p.add_argument("--each-class", action="store_true", help="also the recall of each class, and their geometric mean")
     p.add_argument("--cite", action="store_true", help="BibTeX of ssl_zoo, the methods, nets and data sets, in place of a table")
     p.add_argument("--jsonl", type=path, metavar="FILE", help="also write the rows to a file, one a line")
     p.add_argument(
@@ -61,7 +62,7 @@ def table(flags: argparse.Namespace, prog: str) -> int:
     if flags.format == SITE:
         return site(flags, prog)
     rows, lost, problems, remarks = read_sound_rows(flags.paths)
-    tables, said = make_tables(rows, problems, flags.published, lost)
+    tables, said = make_tables(rows, problems, flags.published, lost, flags.each_class)
     say(prog, [*said, *remarks])
     made = citations([*rows, *lost]) if flags.cite else FORMATS[flags.format or "md"](tables, flags.oracle, flags.cost)
     made = printable(made)

@@ -13,9 +13,10 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from ssl_zoo.data.longtail import longest, longtail, steepest
 from ssl_zoo.errors import InputError, one_of
 
-Draw = Literal["equal", "proportional"]
+Draw = Literal["equal", "proportional", "longtail"]
 DRAWS = get_args(Draw)
 NONE = np.empty(0, np.int64)  # rows
 
@@ -28,7 +29,7 @@ class Split(NamedTuple):
     seed: int
     rows: np.ndarray  # (L,) int64, rows of the training set, ascending
     classes: np.ndarray  # (L,) int64, their classes
-    draw: str = "equal"  # how they were shared among the classes, or proportional
+    draw: str = "equal"  # how they were shared among the classes, or another of DRAWS
 
     @property
     def hash(self) -> str:
@@ -45,14 +46,14 @@ def draw_split(
     seed: int,
     class_names: Sequence[str] | None = None,
     draw: Draw = "equal",
+    imbalance: float = 100.0,
 ) -> Split:
-    """Draw labelled rows: the same number of each class, or in proportion to the classes' sizes.
+    """Draw labelled rows: the same number of each class, in proportion to the classes' sizes, or in a long tail.
 
-    Equal numbers are the field's convention (Oliver et al. 2018), also where classes are of unequal size. When `count`
-    is not a multiple of K, the classes that a hash ranks first get one more. Proportional numbers are those of the
-    largest remainder, and at least one a class. Within a class both take the rows that a hash ranks first, so of
-    classes of equal size they give the same split. Splits of different counts are independent draws, not one inside
-    the other.
+    Equal numbers are the field's convention (Oliver et al. 2018); when `count` is not a multiple of K, the classes that
+    a hash ranks first get one more. Proportional numbers are those of the largest remainder, and at least one a class.
+    A long tail has those of `longtail`. Within a class all take the rows that a hash ranks first, so of classes of
+    equal size the first two give the same split. Splits of different counts are independent draws.
 
     Args:
         dataset: Name of the data set, part of the draw.
@@ -61,32 +62,39 @@ def draw_split(
         count: Number of labelled rows, or "all": every row whose class is known.
         seed: The split seed; another seed is another draw (but "all" has only one).
         class_names: K names, for messages.
-        draw: equal or proportional; "all" is neither.
+        draw: equal, proportional or longtail; "all" is neither of the first two, and refused with the last.
+        imbalance: Of longtail: how many times as many labels class 0 has as class K - 1.
 
     Raises:
-        InputError: `count` is not positive, larger than the number of rows with a class or smaller than K; a class has
-            not enough images; a label is not from -1 to K - 1.
+        InputError: There are not so many labels, or fewer than K; a class has too few; a label is not from -1 to K - 1.
     """
     labels = np.asarray(labels)
-    if len(labels) and not -1 <= labels.min() <= labels.max() < num_classes:
-        wrong = labels.min() if labels.min() < -1 else labels.max()
-        raise InputError(f"{dataset} has a label {wrong}: labels must be from 0 to {num_classes - 1}, or -1 where unknown")
+    _check(dataset, labels, num_classes, count, draw)
     available = np.bincount(labels[labels >= 0], minlength=num_classes)  # (K,)
-    if isinstance(count, str) and count != "all":
-        raise InputError(f"labels = '{count}' is neither a number nor 'all'")
-    wanted = np.ones(num_classes, np.int64) if count == "all" else _per_class(dataset, count, seed, available, draw)
+    wanted = np.ones(num_classes, np.int64) if count == "all" else _per_class(dataset, count, seed, available, draw, imbalance)
     if (available < wanted).any():
         k = int((available < wanted).argmax())
         named = f"class {k} ('{class_names[k]}')" if class_names is not None else f"class {k}"
-        raise InputError(f"{named} of {dataset} has {available[k]} labelled images, {_way_out(count, wanted[k], available)}")
+        way_out = _way_out(count, wanted[k], available, imbalance if draw == "longtail" else None)
+        raise InputError(f"{named} of {dataset} has {available[k]} labelled images, {way_out}")
     if count == "all":
         rows = np.flatnonzero(labels >= 0)
     else:
-        rank = _hash(f"{dataset}/{count}/{seed}", len(labels))
+        rank = hashed(f"{dataset}/{count}/{seed}", len(labels))
         members = (np.flatnonzero(labels == k) for k in range(num_classes))
         rows = np.sort(np.concatenate([m[np.argsort(rank[m])[:n]] for m, n in zip(members, wanted, strict=True)]))
     how = "equal" if count == "all" else draw
     return Split(dataset, len(rows), int(seed), rows.astype(np.int64), labels[rows].astype(np.int64), how)
+
+
+def _check(dataset: str, labels: np.ndarray, num_classes: int, count: int | str, draw: str) -> None:
+    if len(labels) and not -1 <= labels.min() <= labels.max() < num_classes:
+        wrong = labels.min() if labels.min() < -1 else labels.max()
+        raise InputError(f"{dataset} has a label {wrong}: labels must be from 0 to {num_classes - 1}, or -1 where unknown")
+    if isinstance(count, str) and count != "all":
+        raise InputError(f"labels = '{count}' is neither a number nor 'all'")
+    if count == "all" and draw == "longtail":
+        raise InputError("labels = all takes every label, and draw = longtail some; give a number of labels, or `draw=equal`")
 
 
 def hold_out(split: Split, fraction: float, before: np.ndarray = NONE) -> np.ndarray:
@@ -117,7 +125,7 @@ def hold_out(split: Split, fraction: float, before: np.ndarray = NONE) -> np.nda
     sizes = np.array([len(rows) for rows in members])
     wanted = sizes * count // split.labels
     short = sizes * count / split.labels - wanted
-    order = np.lexsort((_hash(f"{split.hash}/validation/classes", len(classes)), -short))
+    order = np.lexsort((hashed(f"{split.hash}/validation/classes", len(classes)), -short))
     wanted[order[: count - wanted.sum()]] += 1
     if len(before) == count:
         wanted = np.array([np.isin(rows, before).sum() for rows in members])
@@ -128,11 +136,11 @@ def hold_out(split: Split, fraction: float, before: np.ndarray = NONE) -> np.nda
         )
     if len(before) == count:
         return np.sort(before)
-    rank = _hash(f"{split.hash}/validation", int(split.rows.max()) + 1)
+    rank = hashed(f"{split.hash}/validation", int(split.rows.max()) + 1)
     return np.sort(np.concatenate([rows[np.argsort(rank[rows])[:n]] for rows, n in zip(members, wanted, strict=True)]))
 
 
-def _per_class(dataset: str, count: int, seed: int, available: np.ndarray, draw: Draw) -> np.ndarray:
+def _per_class(dataset: str, count: int, seed: int, available: np.ndarray, draw: Draw, imbalance: float) -> np.ndarray:
     """(K,) how many rows of each class to draw, of the (K,) that are available."""
     num_classes, total = len(available), available.sum()
     if count <= 0:
@@ -141,8 +149,10 @@ def _per_class(dataset: str, count: int, seed: int, available: np.ndarray, draw:
         raise InputError(f"{count} labels were asked for and {dataset} has {total} labelled images; ask for fewer, or for 'all'")
     if count < num_classes:
         raise InputError(f"{count} labels are too few for the {num_classes} classes of {dataset}: one per class at least")
-    first = _hash(f"{dataset}/{count}/{seed}/classes", num_classes)
-    if one_of("draw", draw, *DRAWS) == "equal":
+    if one_of("draw", draw, *DRAWS) == "longtail":
+        return longtail(count, imbalance, num_classes)
+    first = hashed(f"{dataset}/{count}/{seed}/classes", num_classes)
+    if draw == "equal":
         wanted = np.full(num_classes, count // num_classes)
         wanted[np.argsort(first)[: count % num_classes]] += 1
         return wanted
@@ -154,18 +164,25 @@ def _per_class(dataset: str, count: int, seed: int, available: np.ndarray, draw:
     return wanted
 
 
-def _way_out(count: int | Literal["all"], wanted: int, available: np.ndarray) -> str:
+def _way_out(count: int | Literal["all"], wanted: int, available: np.ndarray, imbalance: float | None) -> str:
     """What was asked of a class that has fewer images, and what can be had instead."""
     least = int(available.min())
     if least == 0:
         return f"`labels={count}` needs {wanted}; give it some"
+    if imbalance is not None and count != "all":
+        found = steepest(count, imbalance, available)
+        flatter = "" if found is None else f"`imbalance={found:g}`, "
+        return (
+            f"`labels={count}` with `imbalance={imbalance:g}` needs {wanted}; give {flatter}"
+            f"`labels={longest(imbalance, available)}`, or `draw=proportional`"
+        )
     return (
         f"`labels={count}` needs {wanted}; with equal numbers a class, {least * len(available)} are the most: give "
         f"`labels={least * len(available)}`, `labels='all'`, or `draw='proportional'`"
     )
 
 
-def _hash(text: str, n: int) -> np.ndarray:
+def hashed(text: str, n: int) -> np.ndarray:
     """(n,) uint64: n outputs of splitmix64 (Steele, Lea & Flood 2014) from a base that the text gives.
 
     All different.

@@ -16,7 +16,10 @@ STEPS = 600  # of images, unless something says otherwise
 AUTO = "auto"
 LENGTHS = ("steps", "epochs", "minutes")
 PARAMETERS = {"alg": "method", "net": "net", "steps": "steps", "minutes": "minutes", "seed": "random_state", "device": "device"}
-OF_DATA = ("dataset", "datasets", "data_root", "labels", "draw", "split_seed", "split_file", "test_fraction", "folds", "fold")
+OF_DATA = (
+    *("dataset", "datasets", "data_root", "labels", "draw", "imbalance", "split_seed", "split_file", "test_fraction"),
+    *("unlabeled_classes", "folds", "fold"),
+)
 
 
 def settings_of(

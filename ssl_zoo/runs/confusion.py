@@ -106,6 +106,27 @@ def balanced(confusion: Confusion) -> float:
     return statistics.fmean(right / size for right, size in zip(_right(pairs), sizes(pairs), strict=True) if size)
 
 
+def recalls(confusion: Confusion) -> list[float | None]:
+    """Return of each class the share of its images that is right, (K,); None of a class without images."""
+    pairs = pairs_of(confusion)
+    return [right / size if size else None for right, size in zip(_right(pairs), sizes(pairs), strict=True)]
+
+
+def geometric_mean(confusion: Confusion) -> float:
+    """Return the geometric mean of the recalls of the K classes that have images.
+
+    A recall of 0 counts as 1/(100 K), so that one class does not hide what is said of the others, as in the code of
+    DARP (arXiv:2007.08844) and ABC (arXiv:2110.10368).
+    """
+    found = [recall for recall in recalls(confusion) if recall is not None]
+    return math.exp(statistics.fmean(math.log(recall or 1 / (100 * len(found))) for recall in found))
+
+
+def in_a_tail(row: Mapping[str, Any]) -> bool:
+    """Return whether a run learnt from a long tail of labelled or unlabelled images."""
+    return row["config"].get("draw") == "longtail" or (row["config"].get("stream", {}).get("imbalance") or 1) > 1
+
+
 def macro_f1(confusion: Confusion) -> float:
     """Return the mean F1 of the classes that have images."""
     pairs = pairs_of(confusion)

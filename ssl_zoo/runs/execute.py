@@ -183,7 +183,7 @@ class _Run:
             if rank() == 0:
                 self.folder.end({**known, "diverged": error.what})
             raise
-        row = scored(known, self.settings, inputs.data, trainer, outcome, leaked)
+        row = scored(known, self.settings, inputs.data, trainer, outcome, leaked, len(inputs.cut))
         from_first(lambda: self._end(row, trainer, assembly, inputs))
         return row
 

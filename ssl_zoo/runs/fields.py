@@ -4,7 +4,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 
 class Within(NamedTuple):
@@ -14,6 +14,7 @@ class Within(NamedTuple):
     high: float = math.inf
 
 
+Share = Annotated[float, Within(0, 1)]
 LARGEST = {int: 1 << 63, float: 1e300}  # no number of a result is beyond
 
 

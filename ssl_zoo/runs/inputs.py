@@ -1,5 +1,6 @@
 """What a run is made of, beside its settings: images, labelled rows, and what is held out."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +15,10 @@ from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.holdout import with_test_set
 from ssl_zoo.data.leakage import contradictions, hashes, leaks
 from ssl_zoo.data.names import TRAIN, part_of
+from ssl_zoo.data.open_set import hidden, with_open_set
 from ssl_zoo.data.split_file import read_split
 from ssl_zoo.data.splits import NONE, Split, draw_split, hold_out
+from ssl_zoo.data.stream import Wanted, cut_stream
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.registry import DATASETS
 from ssl_zoo.settings import RunSettings
@@ -32,6 +35,7 @@ class Inputs(NamedTuple):
     held_out: np.ndarray  # (V,) which of these are for validation
     facts: Facts
     replaced: tuple[str, ...] = ()  # labelled images whose pixels are not those that the split file knows
+    cut: np.ndarray = NONE  # rows without a label that the unlabelled stream leaves out, and so the run
 
 
 def look_at_data(settings: RunSettings) -> None:
@@ -80,11 +84,13 @@ def _of_root(settings: RunSettings, work: Callable[[Path], T]) -> T:
 
 
 def scorable(settings: RunSettings, data: Dataset) -> Dataset:
-    """Return the data with a test set: their own, or labelled images that are held out.
+    """Return the data with a test set, their own or labelled images that are held out, and without unlabelled classes.
 
     Raises:
-        InputError: They cannot be held out; or a share of them is asked for, and there is a test set.
+        InputError: There are no such classes; images cannot be held out; or a share of them is asked for, and there is
+            a test set.
     """
+    data = with_open_set(data, settings.unlabeled_classes)
     if len(data.test_images) and settings.test_fraction != RunSettings.test_fraction:
         own = f"{len(data.test_images):,} images"
         raise InputError(f"`test_fraction` is for data without a test set, and these have one of {own}; leave it out")
@@ -98,7 +104,7 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
         InputError: The data have no such split.
     """
     own = np.arange(*data.validation)  # rows that are there to validate by
-    labels = data.labels.copy()
+    labels = hidden(data.labels)
     labels[own] = -1
     before, replaced = NONE, ()
     if settings.split_file is not None:
@@ -110,7 +116,8 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
             )
     else:
         wanted = (settings.labels, settings.split_seed)
-        split = draw_split(data.name, labels, len(data.classes), *wanted, class_names=data.classes, draw=settings.draw)
+        how = {"draw": settings.draw, "imbalance": settings.imbalance}
+        split = draw_split(data.name, labels, len(data.classes), *wanted, class_names=data.classes, **how)
     rows = np.arange(len(data.images))
     if len(own) and settings.val_fraction:
         raise InputError("the data have images to validate by, and val_fraction asks for others; set `val_fraction=0`")
@@ -118,12 +125,15 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
     if settings.selection == "validation" and not len(held_out):
         raise InputError("selection = validation needs images to select by; set val_fraction, such as `val_fraction=0.2`")
     learnt = ~np.isin(split.rows, held_out)
-    stream = np.setdiff1d(rows, held_out if settings.batch.labeled_in_unlabeled else np.union1d(split.rows, held_out))
+    without = np.setdiff1d(rows, np.union1d(split.rows, held_out))
+    asked = Wanted(**dataclasses.asdict(settings.stream))
+    kept = cut_stream(data.name, data.labels, without, len(data.classes), settings.split_seed, asked)
+    stream = np.union1d(kept, split.rows[learnt]) if settings.batch.labeled_in_unlabeled else kept
     known = (split.rows[learnt], split.classes[learnt], stream)
     weights = class_weights(settings.class_weights, known[1], len(data.classes), settings.class_weights_beta)
     facts = Facts(len(data.classes), len(rows), *(torch.from_numpy(part.astype(np.int64)) for part in known))
     facts = facts if weights is None else facts._replace(class_weights=torch.from_numpy(weights))
-    return Inputs(data, split, held_out, facts, replaced)
+    return Inputs(data, split, held_out, facts, replaced, np.setdiff1d(without, kept))
 
 
 class Flaw(NamedTuple):
@@ -148,8 +158,9 @@ def find_flaws(inputs: Inputs) -> tuple[int, list[Flaw]]:
     def name(place: int) -> str:
         return data.names[place] if data.names else f"row {place}" if place < rows else f"test row {place - rows}"
 
-    of_test = [(rows + one, other) for one, other in leaks(trained, tested)]
-    learnt, scored = np.setdiff1d(np.arange(rows), held_out), [trained[row] for row in held_out] if trained else []
+    used = np.setdiff1d(np.arange(rows), inputs.cut)
+    of_test = [(rows + one, other) for one, other in leaks(trained, tested, used)]
+    learnt, scored = np.setdiff1d(used, held_out), [trained[row] for row in held_out] if trained else []
     of_held_out = [(held_out[one], other) for one, other in leaks(trained, scored, learnt)]
     by_heart = ("remove them from the training set", "the score counts what was learnt by heart")
     found = [

@@ -9,11 +9,26 @@ import numpy as np
 from ssl_zoo import presets
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.names import nearly_alike
+from ssl_zoo.data.open_set import OUTSIDE
 from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import one_line
 from ssl_zoo.runs.baselines import net_of
 from ssl_zoo.runs.calibration import FEWEST, held_out, way_out
-from ssl_zoo.runs.confusion import accuracy, balanced, given_to_all, images_in, interval, majority, pairs_of, pooled, unequal
+from ssl_zoo.runs.confusion import (
+    Confusion,
+    accuracy,
+    balanced,
+    geometric_mean,
+    given_to_all,
+    images_in,
+    in_a_tail,
+    interval,
+    majority,
+    pairs_of,
+    pooled,
+    recalls,
+    unequal,
+)
 from ssl_zoo.runs.initial import beginning_from
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.layers import in_fp32
@@ -25,6 +40,7 @@ from ssl_zoo.train.fitting import Fitter
 from ssl_zoo.train.trainer import Trainer
 
 SHOWN = 12  # classes in a line
+OTHERS = {OUTSIDE: "of classes that are only unlabelled", -1: "of which nobody knows the class"}
 SCORED = {"held-out": "labelled images held out and scored", "training": "training images scored: it says nothing of others"}
 STALE = 0.05  # share of a running average that may be what it began with when a run ends
 
@@ -46,9 +62,12 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
     """Yield lines about what is about to be trained, on what, and what a consistency weight means."""
     facts, data = inputs.facts, inputs.data
     yield from map(one_line, data.notes)
-    if data.names:
+    if data.names or settings.draw == "longtail":
         yield one_line(_classes(inputs))
+    if data.names:
         yield from _nearly_alike(data)
+    if len(inputs.cut):
+        yield one_line(_stream(inputs))
     validated = f"{len(inputs.held_out):,} held out for validation, " if len(inputs.held_out) else ""
     uses = trainer.algorithm.uses_unlabeled if isinstance(trainer, Fitter) else trainer.algorithm.views
     stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if uses else ""
@@ -98,6 +117,22 @@ def _classes(inputs: Inputs) -> str:
     return f"{len(shown)} classes, with the labelled images of each: {', '.join(shown[:SHOWN])}{more}"
 
 
+def _stream(inputs: Inputs) -> str:
+    """What was cut from the unlabelled stream, and what is left of each class."""
+    data, left_out = inputs.data, len(inputs.cut)
+    kept = np.setdiff1d(inputs.facts.unlabeled.numpy(), inputs.split.rows)
+    hidden = data.labels[kept]
+    count = np.bincount(hidden[hidden >= 0], minlength=len(data.classes))
+    shown = [f"{name} ({number:,})" for name, number in zip(data.classes, count, strict=True)][:SHOWN]
+    more = f" and {len(data.classes) - SHOWN} more" if len(data.classes) > SHOWN else ""
+    parts = [f"{', '.join(shown)}{more}"] if count.sum() else []
+    parts += [f"{number:,} {what}" for code, what in OTHERS.items() if (number := int((hidden == code).sum()))]
+    return (
+        f"of {len(kept) + left_out:,} images without a label {len(kept):,} stay in the unlabelled stream, by their hidden "
+        f"labels: {'; '.join(parts)}"
+    )
+
+
 def evened_twice(settings: RunSettings) -> Iterator[str]:
     """Yield a line where two settings correct for unequal classes at once."""
     if settings.batch.labeled_classes == "balanced" and settings.class_weights != "none":
@@ -135,6 +170,7 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
     matrix, shown = row["confusion"], one_line(str(out))
     low, high = interval(matrix)
     also = f", balanced accuracy {100 * row['balanced_accuracy']:.2f} %" if unequal(matrix) else ""
+    names = row.get("classes") or [str(k) for k in range(pairs_of(matrix)["classes"])]
     scored = SCORED.get(row.get("scored", "test"), "images scored")
     validated = f", validation accuracy {100 * row['validation_accuracy']:.2f} %" if "validation_accuracy" in row else ""
     student = "" if row["accuracy"] == row["accuracy_student"] else f", its student {100 * row['accuracy_student']:.2f} %"
@@ -143,6 +179,7 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
             *(f"WARNING: {warning}" for warning in (*row.get("warnings", ()), *one_class(row))),
             f"accuracy {100 * row['accuracy']:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
             f"{images_in(matrix):,} {scored}){student}{also}, error rate {100 * row['error_rate']:.2f} %{validated}",
+            *(_each_class(matrix, names) if unequal(matrix) or in_a_tail(row) else ()),
             f"trained net, result, settings, split, metrics and checkpoint: {shown}/",
             _took(row, shown),
         ]
@@ -154,6 +191,15 @@ def _took(row: Mapping[str, Any], shown: str) -> str:
         return f"curves of its {row['steps']:,} steps in {row['seconds']:.0f} s: tensorboard --logdir {shown}"
     found = "".join(f", {name} {value:g}" for name, value in row.get("fit", {}).items())
     return f"fitted at once, in {row['seconds']:.1f} s{found}"
+
+
+def _each_class(matrix: Confusion, names: Sequence[str]) -> Iterator[str]:
+    """Yield a line about the recalls of the classes; of many, the least."""
+    found = [(recall, k) for k, recall in enumerate(recalls(matrix)) if recall is not None]
+    shown = found if len(found) <= SHOWN else sorted(found)[:SHOWN]
+    which = "of each class" if len(found) <= SHOWN else f"of the {SHOWN} classes of {len(found)} where it is least"
+    listed = ", ".join(f"'{one_line(names[k])}' {100 * recall:.1f}" for recall, k in shown)
+    yield f"geometric mean of the recalls {100 * geometric_mean(matrix):.2f} %; recall {which}, %: {listed}"
 
 
 def one_class(row: Mapping[str, Any]) -> Iterator[str]:
@@ -181,7 +227,7 @@ def folds_summary(rows: Sequence[Mapping[str, Any]], out: Path) -> str:
     """
     matrix = pooled(rows)
     low, high = interval(matrix)
-    found = balanced(matrix)
+    found, names = balanced(matrix), rows[0].get("classes") or [str(k) for k in range(pairs_of(matrix)["classes"])]
     also = f", balanced accuracy {100 * found:.2f} %" if unequal(matrix) else ""
     right, each = accuracy(matrix), ", ".join(f"{100 * row['accuracy']:.1f}" for row in rows)
     which = f"labelled images, each scored once, by one of {len(rows)} nets that had not seen it"
@@ -189,6 +235,7 @@ def folds_summary(rows: Sequence[Mapping[str, Any]], out: Path) -> str:
         [
             f"accuracy {100 * right:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, {images_in(matrix):,} {which})"
             f"{also}, error rate {100 - 100 * right:.2f} %",
+            *(_each_class(matrix, names) if unequal(matrix) or in_a_tail(rows[0]) else ()),
             f"of each fold: {each} %",
             f"trained nets, results and settings: {one_line(str(out))}/fold-0/ to fold-{len(rows) - 1}/",
         ]

@@ -4,9 +4,7 @@ A row is a mapping, as it stands in `result.json` and in a file of rows. Its typ
 the reader checks it.
 """
 
-import functools
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,13 +13,12 @@ from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 from ssl_zoo import files
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import near_miss
-from ssl_zoo.runs.confusion import Confusion, is_sound
-from ssl_zoo.runs.fields import Within, declared, fits, missing_fields
-from ssl_zoo.settings import OWN_BATCH
+from ssl_zoo.runs.confusion import Confusion
+from ssl_zoo.runs.fields import Share, Within, declared, fits, missing_fields
+from ssl_zoo.runs.sound import ODD
 
 RESULT, LOST = "result.json", "diverged.json"  # files of a run's folder, each with one row
 OLD = ".old-"  # and a number, after the name of a run's folder that was moved aside
-Share = Annotated[float, Within(0, 1)]
 Seconds = Annotated[float, Within(0)]
 Count = Annotated[int, Within(0)]
 Step = Annotated[int, Within(1)]
@@ -109,10 +106,13 @@ class Row(Known):
     calibration_error: NotRequired[Share]
     fit: NotRequired[dict[str, float]]  # of a method without steps, what was found on the way
     classes: NotRequired[list[str]]
+    cut_images: NotRequired[Count]  # without a label, that the unlabelled stream left out
+    geometric_mean: NotRequired[Share]
     labeled_in_unlabeled: NotRequired[bool]
     leaked_test_images: NotRequired[Count]
     parameters: NotRequired[Count]
     peak_memory: NotRequired[Count | None]
+    recalls: NotRequired[list[Share | None]]  # (K,); null of a class without scored images
     scored: NotRequired[Literal["test", "held-out", "training"]]  # test set, labelled images held out, or trained on
     seconds_compiling: NotRequired[Seconds | None]
     seconds_training: NotRequired[Seconds]
@@ -260,40 +260,10 @@ def _problem(row: Any) -> str | None:
     if missing:
         return f"it lacks {', '.join(missing)}"
     wrong = next((name for name, hint in _HINTS[kind].items() if name in row and not fits(row[name], hint)), None)
-    wrong = wrong or next((name for name in _ODD if name in row and not _ODD[name](row[name])), None)
+    wrong = wrong or next((name for name in ODD if name in row and not ODD[name](row[name])), None)
     if wrong is not None:
         shown = json.dumps(row[wrong])
         return f"its {wrong} cannot be {shown if len(shown) <= 60 else f'{shown[:60]} ...'}"
     if not lost and abs(1 - row["accuracy"] - row["error_rate"]) > 1e-6:
         return "its error_rate is not 1 - accuracy"
     return None
-
-
-def _scores(evaluations: Sequence[Mapping[str, Any]]) -> bool:
-    return len(evaluations) > 0 and all(
-        fits(score, Share) for point in evaluations for name, score in point.items() if name != "step"
-    )
-
-
-def _numbers(points: Sequence[Mapping[str, Any]]) -> bool:
-    return all(fits(value, float) and math.isfinite(value) for point in points for value in point.values())
-
-
-def _settings(config: Mapping[str, Any]) -> bool:
-    """Whether what tables look at is there, and of its type."""
-    methods = config.get("algorithms")
-    own = [options.get(OWN_BATCH, {}) for options in methods.values()] if fits(methods, dict[str, dict[str, Any]]) else [None]
-    return (
-        all(fits(part, dict[str, int]) for part in own)
-        and fits(config.get("evaluation", {}), dict[str, Any])
-        and fits(config.get("val_fraction", 0), Share)
-    )
-
-
-_ODD = {  # what a type cannot say
-    "confusion": is_sound,
-    "evaluations": _scores,
-    "mechanism": _numbers,
-    "versions": functools.partial(fits, kind=dict[str, str]),
-    "config": _settings,
-}

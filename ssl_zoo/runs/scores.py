@@ -7,6 +7,7 @@ from typing import Any
 from ssl_zoo import provenance
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.device import peak_memory
+from ssl_zoo.runs.confusion import geometric_mean, recalls
 from ssl_zoo.runs.model import Model
 from ssl_zoo.runs.report import parameters_of
 from ssl_zoo.runs.row import Known, Row
@@ -59,7 +60,9 @@ def _unlabeled(settings: RunSettings, trainer: Trainer | Fitter) -> dict[str, in
     return {"batch_unlabeled": settings.unlabeled if trainer.algorithm.views else None}
 
 
-def scored(known: Known, settings: RunSettings, data: Dataset, trainer: Trainer | Fitter, outcome: Outcome, leaked: int) -> Row:
+def scored(
+    known: Known, settings: RunSettings, data: Dataset, trainer: Trainer | Fitter, outcome: Outcome, leaked: int, cut: int = 0
+) -> Row:
     """Return the row: what is known, how it scored, and what it took.
 
     Args:
@@ -69,6 +72,7 @@ def scored(known: Known, settings: RunSettings, data: Dataset, trainer: Trainer 
         trainer: Which is done.
         outcome: Of the trainer.
         leaked: Test images that were also trained on.
+        cut: Images without a label that the unlabelled stream left out.
     """
     fitted = isinstance(trainer, Fitter)
     images_seen = trainer.images_seen if fitted else settings.steps * sum(trainer.batches.sizes.values())
@@ -78,6 +82,9 @@ def scored(known: Known, settings: RunSettings, data: Dataset, trainer: Trainer 
         "scored": "training" if data.fitted else "held-out" if data.held_out else "test",
         "selection": settings.selection,
         "confusion": outcome.confusion,
+        "geometric_mean": geometric_mean(outcome.confusion),
+        "recalls": recalls(outcome.confusion),
+        **({"cut_images": cut} if cut else {}),
         "evaluations": outcome.evaluations,
         "classes": list(data.classes),
         "parameters": parameters_of(trainer),

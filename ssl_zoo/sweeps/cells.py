@@ -1,5 +1,6 @@
 """The cells of a grid: each is a run's settings and its folder."""
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -131,14 +132,14 @@ def _check_data(settings: RunSettings, known: dict[str, str | None]) -> None:
 
 def data_of(settings: RunSettings) -> str:
     """Return what of the settings decides the data and the labels, as text."""
-    labels = [settings.labels, settings.draw, settings.val_fraction, settings.split_file]
-    return json.dumps([*_images(settings), *labels], sort_keys=True, default=str)
+    labels = [settings.labels, settings.draw, settings.imbalance, settings.val_fraction, settings.split_file]
+    return json.dumps([*_images(settings), *labels, dataclasses.asdict(settings.stream)], sort_keys=True, default=str)
 
 
 def _images(settings: RunSettings) -> list[Any]:
     """What decides which images are trained on and scored, whatever their labels."""
     scored = (settings.test_fraction, settings.folds, settings.fold)
-    return [settings.dataset, settings.data_root, settings.datasets, *scored]
+    return [settings.dataset, settings.data_root, settings.datasets, settings.unlabeled_classes, *scored]
 
 
 def _problem_with_data(settings: RunSettings) -> str | None:

@@ -4,20 +4,21 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ssl_zoo.runs.confusion import images_in, majority, sizes, unequal, wilson
+from ssl_zoo.runs.confusion import images_in, in_a_tail, majority, sizes, unequal, wilson
 from ssl_zoo.settings import OWN_BATCH
-from ssl_zoo.tables.cells import ALONE, difference, reference_of
+from ssl_zoo.tables.cells import ALONE, MANY, difference, reference_of
 from ssl_zoo.tables.rows import Row, by_cell, data_of, grouped, machines_of, recipe_name
 from ssl_zoo.tables.variants import OPTIONS, called, differing, listed_names, shared_of
 
 
-def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = ()) -> list[str]:
+def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = (), each_class: bool = False) -> list[str]:
     """Return the lines below a table, with an empty one between any two.
 
     Args:
         rows: Of the runs in it.
         notes: Why others are left out.
         lost: Of runs that would be in it but diverged.
+        each_class: Whether the table says how each class was told.
     """
     partial = f"Partial: {'; '.join(notes)}." if notes else ""
     lines = [_measured(rows)]
@@ -25,7 +26,9 @@ def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = ())
         _varied(rows, lost),
         _at_once(rows),
         _finite(rows),
+        drawn(rows[0]),
         flattered(rows[0]),
+        _of_classes(rows[0], each_class),
         _own_batches(rows),
         _plugins(rows),
         _unpaired(rows),
@@ -173,6 +176,40 @@ def flattered(row: Row) -> str:
         f"given to all of them, has an error rate of {100 * (1 - alone):.1f} %. Balanced accuracy is the mean of the classes' "
         f"recalls; one class for all images has {100 / sum(map(bool, count)):.1f} %."
     )
+
+
+def drawn(row: Row) -> str:
+    """Say which classes the labelled and unlabelled images are of, where it is not as many of each."""
+    config, stream = row["config"], row["config"].get("stream", {})
+    said = []
+    if config.get("draw") == "longtail" and config.get("split_file") is None:
+        said.append(f"The labels are a long tail: the first class has {config['imbalance']:g} times as many as the last.")
+    if stream.get("imbalance") is not None:
+        largest, smallest = ("last", "first") if stream.get("order") == "reversed" else ("first", "last")
+        said.append(
+            "The unlabelled images are as many of each class."
+            if stream["imbalance"] == 1
+            else f"The unlabelled images are a long tail: {stream['imbalance']:g} times as many of the {largest} class as of the "
+            f"{smallest}."
+        )
+    if stream.get("images") is not None:
+        said.append(f"Of those without a label, {stream['images']:,} are used.")
+    if outside := config.get("unlabeled_classes"):
+        share = "" if stream.get("mismatch") is None else f", {100 * stream['mismatch']:g} % of these"
+        said.append(f"Classes that are only among the unlabelled images{share}, and not scored: {', '.join(map(str, outside))}.")
+    return " ".join(said)
+
+
+def _of_classes(row: Row, each_class: bool) -> str:
+    """Say what is shown of the classes."""
+    matrix = row["confusion"]
+    if not each_class and not unequal(matrix) and not in_a_tail(row):
+        return ""
+    mean = "The geometric mean is of the classes' recalls, of which one of 0 counts as 1/(100 K) with K classes."
+    names = row.get("classes") or []
+    order = f" in the order of the classes ({', '.join(names)})" if names else ""
+    each = f" Recalls are means over the runs, in percent{order if len(names) <= MANY else ': the least, the median, the most'}."
+    return mean + (each if each_class else "")
 
 
 def _own_batches(rows: Sequence[Row]) -> str:

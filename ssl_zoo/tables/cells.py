@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from scipy.special import stdtrit
 
-from ssl_zoo.runs.confusion import unequal
+from ssl_zoo.runs.confusion import geometric_mean, in_a_tail, recalls, unequal
 from ssl_zoo.tables.rows import Row, machines_of
 from ssl_zoo.tables.variants import shared_of
 
@@ -22,6 +22,7 @@ class Score(NamedTuple):
 
 
 ALONE = "supervised"  # the method that learns from labels alone, to which others are compared
+MANY = 20  # classes, of more than which a cell has not each recall
 FEWEST = 3  # pairs of an interval: Student's t of two is thirteen deviations wide, and says nothing
 
 
@@ -59,6 +60,15 @@ class Cell(NamedTuple):
     machines: tuple[str, ...]  # where the runs were made
     curve: list[tuple[int, float, float]]  # step, mean accuracy in percent, standard deviation
     balanced: Score | None = None  # balanced accuracy, where the classes of the scored images are unequal
+    geometric: Score | None = None  # geometric mean of the recalls; where these are, or what was learnt from, or it is asked for
+    recalls: list[float | None] | None = None  # (K,) means over runs, percent, where it is asked for
+
+    @property
+    def of_classes(self) -> list[str]:
+        """What is said of the classes, in words, a line each."""
+        lines = [f"balanced accuracy {self.balanced}"] if self.balanced else []
+        lines += [f"geometric mean {self.geometric}"] if self.geometric else []
+        return lines + ([f"recalls {in_words(self.recalls)}"] if self.recalls else [])
 
     @property
     def cost(self) -> list[str]:
@@ -77,6 +87,27 @@ def score(errors: Sequence[float]) -> Score:
 def balanced(rows: Sequence[Row]) -> Score | None:
     """Return the balanced accuracy, the mean of the classes' recalls, where the scored classes are unequal."""
     return score([row["balanced_accuracy"] for row in rows]) if unequal(rows[0]["confusion"]) else None
+
+
+def geometric(rows: Sequence[Row], asked: bool) -> Score | None:
+    """Return the geometric mean of the classes' recalls, where classes are unequal or it is asked for."""
+    if not asked and not unequal(rows[0]["confusion"]) and not in_a_tail(rows[0]):
+        return None
+    return score([geometric_mean(row["confusion"]) for row in rows])
+
+
+def mean_recalls(rows: Sequence[Row]) -> list[float | None]:
+    """Return of each class the mean of its recalls over runs, in percent; None of a class without scored images."""
+    found = zip(*(recalls(row["confusion"]) for row in rows), strict=True)
+    return [None if None in of_class else 100 * statistics.fmean(of_class) for of_class in found]
+
+
+def in_words(recalls: Sequence[float | None]) -> str:
+    """Return recalls in the order of the classes, or, of many, three of them in the order of their size."""
+    if len(recalls) <= MANY:
+        return " ".join("-" if one is None else f"{one:.0f}" for one in recalls)
+    known = sorted(one for one in recalls if one is not None)
+    return f"from {known[0]:.0f} over {statistics.median(known):.0f} to {known[-1]:.0f}"
 
 
 def difference(rows: Sequence[Row], reference: Sequence[Row]) -> Gain | None:
@@ -120,12 +151,13 @@ def curve(rows: Sequence[Row]) -> list[tuple[int, float, float]]:
     return [(s, statistics.mean(v), statistics.stdev(v) if len(v) > 1 else 0.0) for s, v in points.items()]
 
 
-def make_cell(rows: Sequence[Row], reference: Sequence[Row]) -> Cell:
+def make_cell(rows: Sequence[Row], reference: Sequence[Row], each_class: bool = False) -> Cell:
     """Return the numbers of one method at one number of labels.
 
     Args:
         rows: Of its runs.
         reference: Of the runs of `supervised` at the same number of labels, as `reference_of` has them.
+        each_class: Whether to say how each class was told.
     """
 
     def errors(name: str) -> list[float]:
@@ -142,4 +174,6 @@ def make_cell(rows: Sequence[Row], reference: Sequence[Row]) -> Cell:
         tuple(dict.fromkeys(machine for row in rows for machine in machines_of(row))),
         curve(rows),
         balanced(rows),
+        geometric(rows, each_class),
+        mean_recalls(rows) if each_class else None,
     )

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from ssl_zoo.runs.confusion import accuracy, balanced, images_in, macro_f1, pooled
+from ssl_zoo.runs.confusion import accuracy, balanced, geometric_mean, images_in, macro_f1, pooled, recalls
 from ssl_zoo.tables.rows import Row, counted, grouped, name_of
 
 
@@ -69,6 +69,8 @@ def _one(folds: Sequence[Row]) -> dict[str, Any]:
         "error_rate": 1 - right,
         "balanced_accuracy": balanced(pairs),
         "macro_f1": macro_f1(pairs),
+        "geometric_mean": geometric_mean(pairs),
+        "recalls": recalls(pairs),
         **{name: mean([row[name] for row in folds]) for name in ("accuracy_median", "accuracy_student", "accuracy_oracle")},
         "evaluations": [{"step": step, "accuracy": mean([of[step] for of in scores])} for step in steps],
         **{name: _joined([row[name] for row in folds]) for name in ("split_hash", "data_hash")},

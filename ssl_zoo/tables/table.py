@@ -75,7 +75,11 @@ def runs_in(cell: Cell | None, lost: int) -> str:
 
 
 def make_tables(
-    rows: Sequence[Row], problems: Sequence[str] = (), published: bool = False, lost: Sequence[Row] = ()
+    rows: Sequence[Row],
+    problems: Sequence[str] = (),
+    published: bool = False,
+    lost: Sequence[Row] = (),
+    each_class: bool = False,
 ) -> tuple[list[Table], list[str]]:
     """Return a table for each data set and net, and every line about what is not in them.
 
@@ -84,6 +88,7 @@ def make_tables(
         problems: Lines about results that could not be read.
         published: Whether to set numbers of papers beside them.
         lost: Of runs that diverged.
+        each_class: Whether to say how each class was told.
     """
     rows, gaps = pool_folds(rows)
     rows, lost = told_apart(rows, lost)
@@ -104,18 +109,24 @@ def make_tables(
         said += [f"no published number is known for {dataset} with {net} and these methods and numbers of labels"] * (
             published and not numbers
         )
-        tables.append(make_table(kept, notes, numbers, gone))
+        tables.append(make_table(kept, notes, numbers, gone, each_class))
     return tables, said
 
 
-def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Published], lost: Sequence[Row] = ()) -> Table:
+def make_table(
+    rows: Sequence[Row],
+    notes: Sequence[str],
+    published: Sequence[Published],
+    lost: Sequence[Row] = (),
+    each_class: bool = False,
+) -> Table:
     """Return one table of rows that belong together, and of runs beside them that diverged."""
     cells, gone = by_cell(rows), by_cell(lost)
     labels = sorted({row["labels"] for row in (*rows, *lost)}, key=lambda count: float("inf") if count == "all" else count)
     each = {called(row): row for row in (*lost, *rows)}
     made = {
         method: {
-            str(count): make_cell(cells[method, count], reference_of(cells[method, count][0], cells))
+            str(count): make_cell(cells[method, count], reference_of(cells[method, count][0], cells), each_class)
             for count in labels
             if (method, count) in cells
         }
@@ -134,7 +145,7 @@ def make_table(rows: Sequence[Row], notes: Sequence[str], published: Sequence[Pu
     }
     title = f"{data_of(row)}, {row['net']}, {steps_of(rows)}"
     counts = {(method, str(count)): len(group) for (method, count), group in gone.items()}
-    named, said = [str(count) for count in labels], caption(rows, notes, lost)
+    named, said = [str(count) for count in labels], caption(rows, notes, lost, each_class)
     algorithms = {method: each[method]["algorithm"] for method in made}
     variants = {method: dict(variant_of(each[method])) for method in made}
     return Table(title, named, made, said, repeated, list(published), counts, [*rows], [*lost], algorithms, variants)

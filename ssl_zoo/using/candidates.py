@@ -34,12 +34,14 @@ class Candidates(NamedTuple):
 def of_run(trained: Trained, inputs: Inputs, entries: Sequence[Entry]) -> Candidates:
     """Return the images of a run without a label: those whose class is not known, or, if there are none, was not used.
 
+    Those of classes that are only unlabelled are none: their label would be none of the net's classes.
+
     Args:
         trained: Its net.
         inputs: Its data.
         entries: Its images.
     """
-    without = [entry for entry in entries if not entry.label]
+    without = [entry for entry in entries if not entry.label and not entry.outside]
     chosen = [entry for entry in without if not entry.hidden] or without
     rows = np.array([entry.row for entry in chosen], dtype=np.int64)
     images, size = inputs.data.images, max(CHUNK, trained.about["batch"])
@@ -84,7 +86,7 @@ def of_files(
 
 def _is_new(item: Item, known: Mapping[str, Entry], found: Collection[str], labeled: set[str]) -> bool:
     path = os.path.abspath(item.path)
-    if item.label is not None or (path in known and known[path].label):
+    if item.label is not None or (path in known and (known[path].label or known[path].outside)):
         labeled.add(path)
         return False
     return path not in found

@@ -14,7 +14,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.runs.inputs import Inputs, choose_labels, load_data, look_at_data
 from ssl_zoo.runs.model import NetPart
 from ssl_zoo.runs.trained import MODES
-from ssl_zoo.settings import RunSettings
+from ssl_zoo.settings import RunSettings, StreamSettings
 
 FILES = "folder"  # the data set whose images are files
 
@@ -41,6 +41,7 @@ def recipe_for(settings: RunSettings, net: NetPart) -> str:
         net: What the run trained, and on images of which size.
     """
     none: dict[str, Any] = {"labels": "all", "folds": None, "fold": 0, "split_file": None, "initial": None}
+    none |= {"draw": "equal", "unlabeled_classes": (), "stream": StreamSettings()}  # of classes that the table does not tell
     if settings.dataset == FILES:  # of which the table says what is scored
         none |= {name: getattr(RunSettings, name) for name in ("test_fraction", "val_fraction")}
         options = {**settings.datasets[FILES], "labels_file": None}

@@ -11,6 +11,7 @@ import numpy as np
 
 from ssl_zoo.data.labels import FORMULA, Line, find_file, guarded, read_label, read_table
 from ssl_zoo.data.names import TEST, TRAIN, VALIDATION, spelled
+from ssl_zoo.data.open_set import OUTSIDE
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.runs.inputs import Inputs
 
@@ -26,6 +27,7 @@ class Entry(NamedTuple):
     part: str = ""  # train, validation or test; empty where there is no label
     row: int = -1  # of the run's training set, or -1
     hidden: bool = False  # whether its class is known in the data, but the run did not use it
+    outside: bool = False  # whether it is known to be of none of the classes
     guess: str = ""  # of the net
     confidence: float | None = None
 
@@ -42,7 +44,8 @@ def entries_of(inputs: Inputs, paths: Sequence[str]) -> list[Entry]:
     found = []
     for row, (path, label) in enumerate(zip(paths, np.concatenate((data.labels, data.test_labels)).tolist(), strict=True)):
         part = TEST if row >= rows else parts.get(row, "")
-        found.append(Entry(path, data.classes[label] if part else "", part, row if row < rows else -1, not part and label >= 0))
+        name, place = data.classes[label] if part else "", row if row < rows else -1
+        found.append(Entry(path, name, part, place, not part and label >= 0, label == OUTSIDE))
     return found
 
 

@@ -14,12 +14,14 @@ from ssl_zoo.runs import row as results
 from ssl_zoo.runs.confusion import (
     accuracy,
     balanced,
+    geometric_mean,
     given_to_all,
     images_in,
     interval,
     majority,
     pairs_of,
     pooled,
+    recalls,
     sizes,
     unequal,
 )
@@ -86,6 +88,7 @@ def test_result_and_checkpoint_grow_with_the_images_and_not_with_the_square_of_t
 
 def test_numbers_done_by_hand():
     assert (accuracy(PAIRS), sizes(PAIRS)) == (0.7, [5, 0, 5]) and balanced(PAIRS) == pytest.approx((4 / 5 + 3 / 5) / 2)
+    assert recalls(PAIRS) == [0.8, None, 0.6] and geometric_mean(PAIRS) == pytest.approx((0.8 * 0.6) ** 0.5)
     both = pooled([{"confusion": MATRIX}, {"confusion": PAIRS}, {"confusion": [[0, 0, 0], [0, 1, 0], [0, 0, 0]]}])
     assert both == {"classes": 3, "true": [0, 0, 1, 2, 2], "predicted": [0, 2, 1, 0, 2], "count": [8, 2, 1, 4, 6]}
 
@@ -127,6 +130,16 @@ def made(matrix, **more):
     return row(accuracy=accuracy, confusion=matrix, steps=20, seconds=3.2, classes=["healthy", "ill"]) | more
 
 
+def test_a_recall_of_0_counts_as_a_hundredth_of_a_class_in_the_geometric_mean():
+    """As the field has it: 0.001 of ten classes."""
+    ten = np.diag([9] * 10)
+    ten[3] = [0, 9, *[0] * 8]
+    assert geometric_mean(ten.tolist()) == pytest.approx(0.001 ** (1 / 10))
+    assert geometric_mean([[0, 1], [1, 0]]) == pytest.approx(1 / 200)
+    assert geometric_mean([[5, 5, 0], [0, 2, 0], [0, 0, 0]]) == pytest.approx(0.5**0.5)  # of two classes: the third has no image
+    assert geometric_mean([[4, 0], [0, 1]]) == 1
+
+
 def test_the_last_lines_of_a_run(tmp_path):
     lines = summary(made([[233, 17], [18, 232]], accuracy_student=0.928), tmp_path).splitlines()
     assert lines[0] == (
@@ -150,6 +163,18 @@ def test_the_last_lines_where_classes_are_unequal_and_one_is_given_to_all(tmp_pa
     assert "to 200 of the 200 scored images; any one class given to all of them would score 50.00 %" in even
     found = summary(made([[185, 5], [2, 8]], balanced_accuracy=0.887), tmp_path)
     assert "WARNING" not in found and "balanced accuracy 88.70 %" in found
+    mean = 100 * (185 / 190 * 0.8) ** 0.5
+    assert f"\ngeometric mean of the recalls {mean:.2f} %; recall of each class, %: 'healthy' 97.4, 'ill' 80.0\n" in found
+
+
+def test_of_many_classes_the_least_recalls_are_shown(tmp_path):
+    many = np.diag([10] * 20)
+    many[7, 7:9] = (4, 6)
+    tail = made(many.tolist(), classes=[f"c{k}" for k in range(20)])
+    assert "geometric" not in summary(tail, tmp_path)
+    tail["config"] = {**tail["config"], "draw": "longtail", "imbalance": 10}
+    (line,) = (line for line in summary(tail, tmp_path).splitlines() if line.startswith("geometric"))
+    assert "; recall of the 12 classes of 20 where it is least, %: 'c7' 40.0, 'c0' 100.0, " in line and line.count("'") == 24
 
 
 def test_classes_without_names_are_numbers(tmp_path):

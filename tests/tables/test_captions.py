@@ -93,3 +93,33 @@ def test_machines_are_named_where_runs_moved_between_them():
     assert "Seconds are of runs on more than one machine: here; there." in said(row(history=moved), row(seed=1, history=moved))
     torch_alone = [{"step": 0, "torch": "2", "device": "here"}, {"step": 3, "torch": "3", "device": "here"}]
     assert "machine" not in said(row()) and "machine" not in said(row(history=torch_alone))
+
+
+def with_settings(**settings):
+    return row(config=row()["config"] | settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"draw": "longtail", "imbalance": 50.0},
+            "The labels are a long tail: the first class has 50 times as many as the last.",
+        ),
+        ({"stream": {"imbalance": 10.0, "order": "same"}}, "a long tail: 10 times as many of the first class as of the last."),
+        ({"stream": {"imbalance": 10.0, "order": "reversed"}}, "10 times as many of the last class as of the first."),
+        ({"stream": {"imbalance": 1.0}}, "The unlabelled images are as many of each class."),
+        ({"stream": {"images": 3000}}, "Of those without a label, 3,000 are used."),
+        ({"unlabeled_classes": ["cat", 3]}, "Classes that are only among the unlabelled images, and not scored: cat, 3."),
+        (
+            {"unlabeled_classes": [3], "stream": {"mismatch": 0.25}},
+            "only among the unlabelled images, 25 % of these, and not scored: 3.",
+        ),
+    ],
+)
+def test_which_classes_images_are_of(settings, words):
+    assert words in said(with_settings(**settings)) and words not in said(row())
+
+
+def test_a_split_of_a_file_is_no_tail_that_was_drawn():
+    assert "tail" not in said(with_settings(draw="longtail", imbalance=50.0, split_file="a.json"))

@@ -186,3 +186,31 @@ def test_a_method_without_steps_costs_none():
     assert "| no steps<br>0 images seen<br>1.0 s |" in render.markdown([made], False, True)
     costs = list(csv.DictReader(io.StringIO(render.as_csv([made], False, True))))
     assert [line["steps"] for line in costs] == ["5", "0"]
+
+
+RECALLS = [row(seed=s, confusion=[[9, 1, 0], [2, 8, 0], [0, 0, 0]]) for s in range(2)]
+
+
+@pytest.mark.parametrize("form", render.FORMATS)
+def test_each_class_where_it_is_asked_for(form):
+    """Recalls are 90 % and 80 %, and of one class without images there is none."""
+    (made,), _ = make_tables(RECALLS, each_class=True)
+    (plain,), _ = make_tables([row(seed=s) for s in range(2)])
+    text = render.FORMATS[form]([made], False)
+    assert "geometric" not in render.FORMATS[form]([plain], False) and "recall" not in render.FORMATS[form]([plain], False)
+    if form == "csv":
+        (line,) = csv.DictReader(io.StringIO(text))
+        assert (line["recall_0"], line["recall_1"], line["recall_2"]) == ("90.0000", "80.0000", "")
+        assert line["geometric_mean_mean"] == f"{100 * 0.72**0.5:.4f}" and line["geometric_mean_std"] == "0.0000"
+        return
+    shown = {"md": "<br>geometric mean 84.9 ± 0.0<br>recalls 90 80 -", "html": "<small>recalls 90 80 -</small>"}
+    shown |= {"tex": "\\quad\\small recalls & \\small 90 80 - \\\\"}
+    assert shown[form] in text and "one of 0 counts as 1/(100 K)" in text
+
+
+def test_of_many_classes_three_recalls_are_shown():
+    matrix = [[10 * (i == j) for j in range(25)] for i in range(25)]
+    matrix[4][4:6], matrix[9][9:11] = [2, 8], [6, 4]
+    (made,), _ = make_tables([row(confusion=matrix)], each_class=True)
+    text = render.markdown([made], False)
+    assert "recalls from 20 over 100 to 100" in text and "in percent: the least, the median, the most." in text

@@ -31,10 +31,12 @@ def _ours(table: Table, oracle: bool, cost: bool) -> Iterator[dict[str, Any]]:
 def _numbers(cell: Cell, oracle: bool, cost: bool) -> dict[str, Any]:
     scores = {"error": cell.error, "median": cell.median, "student": cell.student}
     scores |= {"balanced_accuracy": cell.balanced} if cell.balanced else {}
+    scores |= {"geometric_mean": cell.geometric} if cell.geometric else {}
     scores |= {"oracle": cell.oracle} if oracle else {}
     numbers: dict[str, Any] = {}
     for name, score in scores.items():
         numbers |= {f"{name}_mean": f"{score.mean:.4f}", f"{name}_std": "" if score.std is None else f"{score.std:.4f}"}
+    numbers |= {f"recall_{k}": "" if one is None else f"{one:.4f}" for k, one in enumerate(cell.recalls or ())}
     gain = (
         [""] * 4 if cell.gain is None else ["" if number is None else f"{number:.4f}" for number in cell.gain[:3]] + [cell.gain.n]
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from ssl_zoo.errors import printable
-from ssl_zoo.tables.cells import Cell, Score
+from ssl_zoo.tables.cells import Cell, Score, in_words
 from ssl_zoo.tables.table import Table
 
 
@@ -11,7 +11,7 @@ def latex(tables: Sequence[Table], oracle: bool, cost: bool = False) -> str:
     """Return a tabular for each table.
 
     A column after those of each number of labels has what a run cost, where that is asked for. Below a method, in a
-    smaller size, its median, number of runs, balanced accuracy where classes are unequal, and paired differences.
+    smaller size, its median, number of runs, what is said of the classes, and paired differences.
     """
     blocks = []
     for table in tables:
@@ -40,6 +40,10 @@ def _method(table: Table, method: str, oracle: bool, cost: bool) -> list[str]:
     lines.append(line(r"\quad\small median", lambda cell: rf"\small {cell.median.mean:.1f}, $n$ = {cell.n}"))
     if any(cell is not None and cell.balanced is not None for cell in found):
         lines.append(line(r"\quad\small balanced accuracy", lambda c: rf"\small {_score(c.balanced)}" if c.balanced else ""))
+    if any(cell is not None and cell.geometric is not None for cell in found):
+        lines.append(line(r"\quad\small geometric mean", lambda c: rf"\small {_score(c.geometric)}" if c.geometric else ""))
+    if any(cell is not None and cell.recalls for cell in found):
+        lines.append(line(r"\quad\small recalls", lambda c: rf"\small {in_words(c.recalls)}" if c.recalls else ""))
     if any(lost):
         shown = [text for n in lost for text in (rf"\small {n}" if n else "", "")[: 1 + cost]]
         lines.append(" & ".join([r"\quad\small diverged", *shown]) + r" \\")

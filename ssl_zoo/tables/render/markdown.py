@@ -36,8 +36,7 @@ def _cell(cell: Cell | None, lost: int, oracle: bool) -> str:
     if cell is None:
         return runs_in(cell, lost) if lost else ""
     parts = [f"**{cell.error}**", f"median {cell.median.mean:.1f}, {runs_in(cell, lost)}"]
-    if cell.balanced is not None:
-        parts.append(f"balanced accuracy {cell.balanced}")
+    parts += cell.of_classes
     if cell.gain is not None:
         parts.append(cell.gain.shown(cell.n))
     if oracle:

@@ -40,7 +40,7 @@ def _row(table: Table, method: str, oracle: bool, cost: bool) -> Markup:
             made += [element("td")] * cost
             continue
         more = [f"median {cell.median.mean:.1f}, {runs_in(cell, lost)}"]
-        more += [f"balanced accuracy {cell.balanced}"] if cell.balanced else []
+        more += cell.of_classes
         more += [cell.gain.shown(cell.n)] if cell.gain else []
         more += [f"oracle {cell.oracle}, not a result"] if oracle else []
         made.append(element("td", str(cell.error), *_small(more), data_value=f"{cell.error.mean:.6f}"))

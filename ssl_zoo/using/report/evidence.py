@@ -117,7 +117,8 @@ def read_run(folders: Sequence[RunFolder], path: Path, device: str, data_root: s
         try:
             data = _data(folder, data_root)
             looks.append(_scored(data, own, net, seen, missing))
-            without = int((data.labels < 0).sum()) if own["labels"] == "all" else len(data.labels) - int(own["labels"])
+            unknown = int((data.labels < 0).sum()) if own["labels"] == "all" else len(data.labels) - int(own["labels"])
+            without = unknown - own.get("cut_images", 0)
             labeled = None if folded else _labeled(folder, data, net, seen, missing)
         except InputError as error:
             missing.append(f"No image is shown: {error}.")

@@ -8,12 +8,12 @@ import numpy as np
 from ssl_zoo import config, recipes
 from ssl_zoo.errors import InputError
 from ssl_zoo.pages.markup import Markup, counted, element, facts, folded, joined, listed, name, paragraph, percent
-from ssl_zoo.runs.confusion import balanced, images_in, interval, unequal
+from ssl_zoo.runs.confusion import balanced, geometric_mean, images_in, in_a_tail, interval, unequal
 from ssl_zoo.runs.report import one_class
 from ssl_zoo.runs.row import Row
 from ssl_zoo.runs.settled import FEW
 from ssl_zoo.settings import NO_OTHER_RUN
-from ssl_zoo.tables.captions import commits, flattered, images_scored
+from ssl_zoo.tables.captions import commits, drawn, flattered, images_scored
 from ssl_zoo.tables.rows import data_of
 from ssl_zoo.using.report.evidence import Run
 
@@ -65,10 +65,12 @@ def _tiles(run: Run, other: Row | None) -> Markup:
     """The numbers, large."""
     row, (low, high) = run.row, interval(run.confusion)
     own = {} if run.folds else row  # a pooled row has these of the first fold
+    shown = unequal(run.confusion) or in_a_tail(row)
     gain = None if other is None else 100 * (row["accuracy"] - other["accuracy"])
     found = [
         (percent(row["accuracy"]), f"accuracy; {100 * low:.1f} to {100 * high:.1f} %"),
         (percent(balanced(run.confusion)) if unequal(run.confusion) else "", "balanced accuracy, as classes are unequal"),
+        (percent(geometric_mean(run.confusion)) if shown else "", "geometric mean of the classes' shares right"),
         ("" if gain is None else f"{gain:+.1f}", "points against labels alone, one run of each"),
         (percent(own["validation_accuracy"]) if "validation_accuracy" in own else "", "validation accuracy"),
         (percent(row["accuracy_student"]) if row["accuracy_student"] != row["accuracy"] else "", "accuracy of its student"),
@@ -109,6 +111,7 @@ def made_of(run: Run) -> Markup:
             ("data", joined(name(data_of(row)), f", {size['height']} x {size['width']} x {size['channels']}")),
             ("classes", f"{len(run.trained.classes):,}"),
             ("labels", "" if total is None else f"{total:,}{_of_folds(run)}"),
+            ("which images", drawn(row)),
             ("for validation", f"{100 * kept:g} % of the labelled images, held out" if kept else ""),
             ("without a label", _unlabeled(run)),
             ("scored", f"{images_in(run.confusion):,} {images_scored(as_told(run))}{_fold(run)}"),
