@@ -124,7 +124,8 @@ def geometric_mean(confusion: Confusion) -> float:
 
 def in_a_tail(row: Mapping[str, Any]) -> bool:
     """Return whether a run learnt from a long tail of labelled or unlabelled images."""
-    return row["config"].get("draw") == "longtail" or (row["config"].get("stream", {}).get("imbalance") or 1) > 1
+    config = row.get("config", {})
+    return config.get("draw") == "longtail" or (config.get("stream", {}).get("imbalance") or 1) > 1
 
 
 def macro_f1(confusion: Confusion) -> float:

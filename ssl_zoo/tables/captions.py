@@ -208,7 +208,8 @@ def _of_classes(row: Row, each_class: bool) -> str:
     mean = "The geometric mean is of the classes' recalls, of which one of 0 counts as 1/(100 K) with K classes."
     names = row.get("classes") or []
     order = f" in the order of the classes ({', '.join(names)})" if names else ""
-    each = f" Recalls are means over the runs, in percent{order if len(names) <= MANY else ': the least, the median, the most'}."
+    many = len(sizes(matrix)) > MANY
+    each = f" Recalls are means over the runs, in percent{': the least, the median, the most' if many else order}."
     return mean + (each if each_class else "")
 
 

@@ -1,6 +1,7 @@
 """Numbers of images in a long tail: those of the papers, and what can be had."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,16 @@ from ssl_zoo.errors import InputError
 )
 def test_the_papers_numbers(total, gamma, numbers):
     assert longtail(total, gamma, 10).tolist() == numbers and sum(numbers) == total
+
+
+def test_the_totals_that_a_page_gives():
+    page = (Path(__file__).parent.parent.parent / "docs/settings.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
+    assert len(rows) == 4
+    for first, gamma, total in rows:
+        assert longtail(int(total), int(gamma), 10)[0] == int(first) > longtail(int(total) - 1, int(gamma), 10)[0] - 1
+        assert longtail(int(total), int(gamma), 10)[-1] == int(first) // int(gamma)
+    assert longtail(7443, 100, 10).tolist() == [3000, 1798, 1078, 646, 387, 232, 139, 83, 50, 30]
 
 
 def test_numbers_by_hand():
