@@ -5,6 +5,22 @@ from typing import Literal
 
 from ssl_zoo.errors import InputError, between
 
+LOGGERS = ("tensorboard", "wandb", "mlflow", "trackio")
+
+
+def loggers_of(text: str) -> list[str]:
+    """Return the names of loggers that a text gives, with commas between them; of `none`, no name.
+
+    Raises:
+        InputError: There is no such logger, or it is there twice.
+    """
+    names = [] if text.strip() == "none" else [name.strip() for name in text.split(",")]
+    if wrong := [name for name in names if name not in LOGGERS]:
+        raise InputError(f"logger = '{wrong[0]}' is unknown: it must be some of {', '.join(LOGGERS)}, with commas, or none")
+    if len({*names}) < len(names):
+        raise InputError(f"logger = '{text}' names one twice; name each once")
+    return names
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSettings:

@@ -39,6 +39,7 @@ MEANT = {
     "img_size input_size resolution": ("image_size",),
     "imb_factor imb_ratio imbalance_ratio imbalance_factor lb_imb_ratio gamma_l": ("imbalance",),
     "ulb_imb_ratio imb_ratio_u gamma_u": ("stream.imbalance",),
+    "log tracker report_to loggers use_wandb": ("logger",),
     "test_size test_split test_ratio": ("test_fraction",),
     "val_size val_split val_ratio valid_size validation_split": ("val_fraction",),
     "dropout": ("drop_rate",),

@@ -39,7 +39,7 @@ APART = (
     *("runs/calibration", "runs/clock", "runs/confusion", "runs/fields", "runs/finished", "runs/folder"),
     *("runs/model", "runs/naming", "runs/rehearsal", "runs/report", "runs/row", "runs/settled"),
     "runs/sound",
-    *("train/clock", "train/logs"),
+    *("train/clock", "train/loggers", "train/logs"),
 )
 
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ssl_zoo.errors import InputError, between
-from ssl_zoo.groups import BatchSettings, EvaluationSettings, OptimizerSettings, ScheduleSettings, StreamSettings
+from ssl_zoo.groups import BatchSettings, EvaluationSettings, OptimizerSettings, ScheduleSettings, StreamSettings, loggers_of
 
 OWN_BATCH = "batch"  # in a method's section of a recipe: {unlabeled: U} in place of what all methods share
 
 # Settings that make no other run: it may resume with others of them. Of two rows a table compares what stands there:
 # the hash of the data, and the device with its number of threads.
-NO_OTHER_RUN = ("device", "threads", "data_root", "checkpoint_seconds", "strict")
+NO_OTHER_RUN = ("device", "threads", "data_root", "checkpoint_seconds", "strict", "logger")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +71,8 @@ class RunSettings:
         on_nan: What a loss that is not finite does: stop the run, or skip the step, undo what it wrote and count it,
             which waits for the device in every step.
         checkpoint_seconds: Between checkpoints, beside those before evaluations.
+        logger: Where numbers are shown beside metrics.jsonl: tensorboard, wandb, mlflow or trackio, several with commas,
+            or none. All write on this machine alone, unless their environment variables say otherwise.
         eval_ema: Decay of an average of the net's weights that is scored instead of the net, for every method that has
             no teacher; null: none.
         batch: Images of a step.
@@ -116,6 +118,7 @@ class RunSettings:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     on_nan: Literal["stop", "skip"] = "stop"
     checkpoint_seconds: float = 60.0
+    logger: str = "tensorboard"
     eval_ema: float | None = None
     batch: BatchSettings = field(default_factory=BatchSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
@@ -166,6 +169,7 @@ class RunSettings:
         between("val_fraction", self.val_fraction, 0, 1)
         if self.threads != "auto":
             between("threads", self.threads, 1, 1024)
+        loggers_of(self.logger)
         between("checkpoint_seconds", self.checkpoint_seconds, 0)
         between("class_weights_beta", self.class_weights_beta, 0, 0.9999999)
         if self.eval_ema is not None:

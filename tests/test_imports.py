@@ -147,7 +147,7 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "algorithms": {"torch", "numpy", "sklearn"},
     "nets": {"torch", "torchvision", "timm", "peft", "huggingface_hub", "safetensors"},
     "data": {"torch", "torchvision", "numpy", "PIL", "sklearn", "tqdm", "scipy", "filelock", "pillow_heif"},
-    "train": {"torch", "numpy", "sklearn", "tensorboard", "tqdm", "timm"},
+    "train": {"torch", "numpy", "sklearn", "tensorboard", "tqdm", "timm", "wandb", "mlflow", "trackio"},
     "recipes": {"yaml"},
     "near": set(),
     "config": {"jsonargparse", "docstring_parser"},

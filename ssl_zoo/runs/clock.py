@@ -45,7 +45,7 @@ def costs(settings: RunSettings, inputs: Inputs, make: Make) -> Costs:
     few = data._replace(test_images=data.test_images[:64], test_labels=data.test_labels[:64])
     for steps in (1, 3):
         rarely = dataclasses.replace(settings.evaluation, every=steps, unlabeled=64)
-        short = dataclasses.replace(settings, steps=steps, evaluation=rarely)
+        short = dataclasses.replace(settings, steps=steps, evaluation=rarely, logger="none")
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
             outcome = make(short, inputs._replace(data=few), Path(folder)).run()
     scored = (len(data.test_images) + settings.evaluation.unlabeled) / (len(few.test_images) + 64)

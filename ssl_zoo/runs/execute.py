@@ -33,6 +33,7 @@ from ssl_zoo.settings import RunSettings
 from ssl_zoo.train import resume
 from ssl_zoo.train.checkpoint import Checkpoints
 from ssl_zoo.train.fitting import Fitter
+from ssl_zoo.train.loggers import look_for_loggers
 from ssl_zoo.train.parallel import from_first, one_after_the_others, own_device
 from ssl_zoo.train.trainer import Trainer
 
@@ -160,6 +161,8 @@ class _Run:
         done = None if self.fresh else from_first(self.folder.row)
         if done is not None and of_this_data(self.settings, done):
             return self._finished(done, {"plugins": plugins_of(self.settings)})
+        if done is None:
+            look_for_loggers(self.settings.logger)
         provenance.commit()  # as it is now, not when the run ends
         begun = None if self.fresh else self.folder
         self.initial = None if done is not None else from_first(lambda: initial_of(self.settings, begun))

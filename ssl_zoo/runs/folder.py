@@ -17,7 +17,7 @@ from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.row import LOST, OLD, RESULT, LostRow, Row, is_lost, read_all_rows, write_json
 from ssl_zoo.settings import NO_OTHER_RUN
 from ssl_zoo.train.checkpoint import LAST, PREVIOUS
-from ssl_zoo.train.logs import EVENTS, METRICS
+from ssl_zoo.train.loggers import EVENTS, LOGGED, METRICS, forget
 
 LOCK = ".lock"  # of the process that is at work there
 
@@ -168,7 +168,7 @@ class RunFolder:
     def uses(self, name: str) -> bool:
         """Return whether a run has something of this name there, sooner or later."""
         own = (self.lock, self.config, self.split, self.result, self.lost, self.model, self.initial, self.metrics, self.left_out)
-        return name.casefold() in (EVENTS, *(path.name for path in (*own, *self.checkpoints)))
+        return name.casefold() in (EVENTS, LOGGED, *(path.name for path in (*own, *self.checkpoints)))
 
     def holds_a_run(self) -> bool:
         """Return whether a run has begun there: other programs have a config.yaml too."""
@@ -204,10 +204,7 @@ class RunFolder:
         return None if row is None or is_lost(row) else row  # type: ignore[return-value]
 
     def diverged(self) -> str | None:
-        """Return what was not finite in a run that diverged.
-
-        That is an outcome: to try until it gets through would choose.
-        """
+        """Return what was not finite in a run that diverged: an outcome, as to try until it gets through would choose."""
         row = self.outcome()
         return row["diverged"] if row is not None and is_lost(row) else None  # type: ignore[typeddict-item]
 
@@ -286,6 +283,7 @@ class RunFolder:
         with self.writing():
             for path in (self.result, self.lost, *self.checkpoints, self.model, self.initial, self.metrics):
                 path.unlink(missing_ok=True)
+            forget(self.path)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

@@ -37,6 +37,7 @@ from ssl_zoo.runs.naming import named_data
 from ssl_zoo.runs.weights import beginning_with
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.fitting import Fitter
+from ssl_zoo.train.loggers import EVENTS, METRICS
 from ssl_zoo.train.trainer import Trainer
 
 SHOWN = 12  # classes in a line
@@ -187,8 +188,12 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
 
 
 def _took(row: Mapping[str, Any], shown: str) -> str:
-    if row["steps"]:
+    logger = row.get("config", {}).get("logger", EVENTS)
+    if row["steps"] and EVENTS in logger:
         return f"curves of its {row['steps']:,} steps in {row['seconds']:.0f} s: tensorboard --logdir {shown}"
+    if row["steps"]:
+        also = "" if logger == "none" else f", and with {logger}"
+        return f"curves of its {row['steps']:,} steps in {row['seconds']:.0f} s: in {METRICS}{also}"
     found = "".join(f", {name} {value:g}" for name, value in row.get("fit", {}).items())
     return f"fitted at once, in {row['seconds']:.1f} s{found}"
 

@@ -44,7 +44,7 @@ def made_with(
         **_unlabeled(settings, trainer),
         **({"history": trainer.history} if len(trainer.history) > 1 else {}),  # where it moved to something else
         "versions": provenance.versions(),
-        "recipe_hash": provenance.recipe_hash({**plain, "initial": identity.get("initial")}),
+        "recipe_hash": provenance.recipe_hash({**_counted(plain), "initial": identity.get("initial")}),
         "config": dict(plain),
         **{name: value for name, value in identity.items() if name != "settings"},  # they are all there
         **({"weights": weights} if weights else {}),
@@ -58,6 +58,11 @@ def _unlabeled(settings: RunSettings, trainer: Trainer | Fitter) -> dict[str, in
     if isinstance(trainer, Fitter):
         return {} if trainer.algorithm.uses_unlabeled else {"batch_unlabeled": None}
     return {"batch_unlabeled": settings.unlabeled if trainer.algorithm.views else None}
+
+
+def _counted(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without where numbers are shown, which nothing depends on."""
+    return {name: value for name, value in plain.items() if name != "logger"}
 
 
 def scored(

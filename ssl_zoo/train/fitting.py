@@ -93,7 +93,7 @@ class Fitter:
         fitted = time.perf_counter() - began
         scores, matrix = from_first(lambda: self.evaluator(self.eval_net(), self.eval_net()))
         if rank() == 0:
-            log = RunLog(self.folder)
+            log = RunLog(self.folder, settings=self.settings)
             log.write(0, {tag_of(name): value for name, value in scores.items()})
             log.close()
         return Outcome([{"step": 0, **scores}], 0, matrix, time.perf_counter() - began, fitted, said, 0)

@@ -1,16 +1,16 @@
-"""What a run leaves behind while it goes on: `metrics.jsonl`, and TensorBoard scalars."""
+"""What a run leaves behind while it goes on: `metrics.jsonl`, and what experiment loggers make of it."""
 
+import contextlib
 import json
 import math
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
-from ssl_zoo.errors import RunError, one_line
-
-METRICS, EVENTS = "metrics.jsonl", "tensorboard"  # in a run's folder; the second is a folder
+from ssl_zoo.errors import RunError
+from ssl_zoo.settings import RunSettings
+from ssl_zoo.train.loggers import METRICS, open_loggers
 
 BY_HAND = "it was changed by hand: use another folder, or begin anew with `fresh=True`"
 
@@ -37,44 +37,36 @@ class NoLog:
 
 
 class RunLog:
-    """Writes one line per log point to `metrics.jsonl` and the same numbers to TensorBoard.
+    """Writes one line per log point to `metrics.jsonl`, and gives the same numbers to the loggers of the run.
 
-    What was written after the checkpoint that a run goes on from is dropped, since those steps are done again: so
-    neither holds a step twice. TensorBoard's files are made anew from what is kept.
+    What was written after the checkpoint that a run goes on from is dropped from metrics.jsonl, since those steps are
+    done again: so it holds no step twice. Nor does a logger: some are made anew from what is kept, and others, which
+    have these steps already, go on after them.
 
     Args:
         folder: The run's folder.
         offset: Bytes of metrics.jsonl to keep: what stood there at the checkpoint.
         step: Of the checkpoint.
+        settings: Of the run, which name the loggers.
 
     Raises:
         RunError: metrics.jsonl is shorter than that.
         OSError: The folder cannot be written. Any method may raise it.
     """
 
-    def __init__(self, folder: Path, offset: int = 0, step: int = 0):
-        from tensorboard.compat.proto.event_pb2 import Event  # of no use to --list and --help
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        self._event, self._summary = Event, Summary
-        path, events = folder / METRICS, folder / EVENTS
+    def __init__(self, folder: Path, offset: int = 0, step: int = 0, settings: RunSettings | None = None):
+        path = folder / METRICS
         self._file = path.open("ab+")
         if self._file.tell() < offset:
             raise RunError(f"{path} is shorter than at the checkpoint at step {step}; {BY_HAND}")
+        self._again = _lines(self._file, offset)  # that are to be written again, and that a logger has
         self._file.truncate(offset)
-        for old in events.glob("events.out.tfevents.*"):
-            old.unlink()
-        events.mkdir(exist_ok=True)
-        # Not torch's SummaryWriter, whose thread prints what the disk refuses and goes on.
-        self._events = (events / f"events.out.tfevents.{time.time():.0f}.{os.getpid()}").open("wb")
-        self._writer = RecordWriter(self._events)
-        self._add(file_version="brain.Event:2")
+        self._loggers = open_loggers(folder, settings or RunSettings())
         self._file.seek(0)
         for line in self._file:
             try:
                 entry = json.loads(line)
-                self._show(entry.pop("step"), entry)
+                self._show(entry.pop("step"), entry, again=True)
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise RunError(f"{path} has a line that no run has written; {BY_HAND}") from error
 
@@ -85,27 +77,33 @@ class RunLog:
         """
         entry = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
         self._file.write(json.dumps({"step": step, **entry}).encode() + b"\n")
-        self._show(step, entry)
+        self._file.flush()  # before a logger has it: of a run that is killed, the file tells what that one knows
+        self._show(step, entry, again=self._again > 0)
+        self._again -= 1
 
-    def _show(self, step: int, entry: Mapping[str, float | None]) -> None:
-        for name, number in entry.items():
-            if number is not None:
-                value = self._summary.Value(tag=one_line(name), simple_value=number)
-                self._add(step=step, summary=self._summary(value=[value]))
-
-    def _add(self, **content: Any) -> None:
-        self._writer.write(self._event(wall_time=time.time(), **content).SerializeToString())
+    def _show(self, step: int, entry: Mapping[str, float | None], again: bool) -> None:
+        finite = {name: number for name, number in entry.items() if number is not None}
+        for logger in self._loggers:
+            if logger.wants_all or not again:
+                logger.write(step, finite)
 
     def flush(self) -> int:
         """Push everything to the disk; returns the length of metrics.jsonl in bytes."""
         self._file.flush()
         os.fsync(self._file.fileno())  # a checkpoint that says how long it is may not be on the disk before it
-        self._writer.flush()
+        for logger in self._loggers:
+            logger.flush()
         return self._file.tell()
 
     def close(self) -> None:
         """Flush and close."""
-        try:
+        with contextlib.ExitStack() as stack:
+            for logger in self._loggers:
+                stack.callback(logger.close)
             self._file.close()
-        finally:
-            self._writer.close()
+
+
+def _lines(file: BinaryIO, offset: int) -> int:
+    """How many whole lines metrics.jsonl has after so many bytes."""
+    file.seek(offset)
+    return sum(line.endswith(b"\n") for line in file)

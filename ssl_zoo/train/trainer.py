@@ -120,7 +120,7 @@ class Trainer:
         """
         try:
             try:
-                log = RunLog(self.folder, self.log_offset, self.start) if rank() == 0 else NoLog()
+                log = RunLog(self.folder, self.log_offset, self.start, self.settings) if rank() == 0 else NoLog()
                 with contextlib.closing(log):
                     self._run(log)
             finally:
