@@ -159,7 +159,7 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "pages": set(),
     "using": {"torch", "numpy", "filelock", "pyarrow", "sklearn", "PIL", "onnx", "onnxruntime"},
     "using.report": {"numpy", "PIL", "cleanlab"},
-    "sweeps": {"torch", "tqdm", "ray", "cloudpickle"},
+    "sweeps": {"torch", "tqdm", "ray", "submitit", "cloudpickle"},
     "tables": {"yaml", "scipy"},
     "tables.pictures": {"numpy", "torch", "matplotlib"},
     "testing": {"torch", "numpy", "joblib", "cloudpickle", "docstring_parser"},

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_zoo import plugins
+from ssl_zoo import plugins, recipes
 from ssl_zoo.cli.display import Display
 from ssl_zoo.cli.flags import add_data, add_machine, add_settings
 from ssl_zoo.cli.parser import GRID, Parser, command, in_words, warn
@@ -24,6 +24,7 @@ from ssl_zoo.sweeps.drive import Drive, plan
 from ssl_zoo.sweeps.engines import Engine
 from ssl_zoo.sweeps.slots import Where, make_engine
 
+ENGINES = ("local", "ray", "submitit")
 MOST_SEEDS = 10_000  # in a range
 
 
@@ -32,7 +33,13 @@ def add_engine_flags(p: Parser) -> None:
     add_data(p)
     add_machine(p, "shares out the cores", "auto (every GPU, or the CPU if there is none), cpu or cuda")
     add_settings(p)
-    p.add_argument("--engine", default="local", choices=("local", "ray"), help="processes on this machine, or a Ray cluster")
+    p.add_argument("--engine", default="local", choices=ENGINES, help="processes on this machine, a Ray cluster, or SLURM")
+    p.add_argument(
+        "--slurm",
+        metavar="KEY=VALUE,...",
+        help="of --engine submitit, what each job asks for: partition, timeout_min (60), gpus_per_node, cpus_per_task (1), "
+        "mem_gb and all else of sbatch; at_once: jobs at a time; cluster=local: processes on this machine",
+    )
     p.add_argument("--address", metavar="ADDRESS", help="of a Ray cluster to join; one is started on this machine otherwise")
     p.add_argument(
         "--jobs-per-device",
@@ -246,7 +253,20 @@ def where_of(flags: argparse.Namespace) -> Where:
             f"CUDA_VISIBLE_DEVICES={device[5:]} before the command"
         )
     one_of("--device", device, "auto", "cpu", "cuda")
-    return Where(device, flags.engine, flags.address, flags.jobs_per_device, flags.dry_run)
+    return Where(device, flags.engine, flags.address, flags.jobs_per_device, flags.dry_run, _pairs(flags.slurm))
+
+
+def _pairs(text: str | None) -> dict[str, Any]:
+    """What --slurm gives."""
+    found = {}
+    for pair in (text or "").split(",") if text else ():
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise InputError(
+                f"--slurm has '{pair}'; give KEY=VALUE with commas between them, such as partition=gpu,timeout_min=240"
+            )
+        found[key.strip().replace("-", "_")] = recipes.parse_yaml(value, "--slurm")
+    return found
 
 
 def say_missing(missing: dict[str, str], known: Collection[str] = GRID) -> int:

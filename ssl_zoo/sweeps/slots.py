@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import torch
 
@@ -23,10 +23,11 @@ class Where(NamedTuple):
     """Where cells run, as asked for."""
 
     device: str = "auto"  # auto, cpu or cuda
-    engine: str = "local"  # or ray
+    engine: str = "local"  # or ray, or submitit
     address: str | None = None  # of a Ray cluster
     jobs_per_device: int | str | None = None  # a number, auto, or what is usual there
     dry_run: bool = False
+    slurm: Mapping[str, Any] = {}  # what jobs of submitit ask for
 
 
 class Slots(NamedTuple):
@@ -50,6 +51,8 @@ def make_engine(where: Where, todo: Sequence[Cell], make: Make) -> Slots:
     """
     gpus = 0 if where.device == "cpu" else torch.cuda.device_count()
     _check(where, gpus)
+    if where.engine == "submitit":
+        return _of_slurm(where, todo, make)
     asked = where.jobs_per_device
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # which GPUs are ours, where somebody has said so
     devices = (visible.split(",")[:gpus] if visible else [str(k) for k in range(gpus)]) or [""]
@@ -68,6 +71,15 @@ def make_engine(where: Where, todo: Sequence[Cell], make: Make) -> Slots:
     return Slots(LocalEngine(make, devices, each, threads), each * len(devices), threads)
 
 
+def _of_slurm(where: Where, todo: Sequence[Cell], make: Make) -> Slots:
+    from ssl_zoo.sweeps import slurm
+
+    count, threads = slurm.asked_for(where.slurm, len(todo))
+    if where.dry_run or not todo:
+        return Slots(None if where.dry_run else LocalEngine(make, [""], 1, 1), count, threads)
+    return Slots(slurm.SlurmEngine(make, todo[0].path.parent / slurm.KEPT, where.slurm, count, threads), count, threads)
+
+
 def _check(where: Where, gpus: int) -> None:
     asked = where.jobs_per_device
     if where.device == "cuda" and not gpus and where.engine == "local":
@@ -76,6 +88,10 @@ def _check(where: Where, gpus: int) -> None:
         raise InputError(f"--jobs-per-device is {asked}; it must be at least 1")
     if where.address is not None and where.engine != "ray":
         raise InputError("--address is that of a Ray cluster; add --engine ray")
+    if where.slurm and where.engine != "submitit":
+        raise InputError("--slurm is of jobs of SLURM; add --engine submitit")
+    if where.engine == "submitit" and asked is not None:
+        raise InputError("--jobs-per-device is of GPUs and processors seen here; with --engine submitit give --slurm at_once=N")
     if where.engine == "ray" and asked == "auto":
         raise InputError("--jobs-per-device auto is measured on this machine; with --engine ray give a number")
 
