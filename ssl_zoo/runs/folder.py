@@ -204,7 +204,7 @@ class RunFolder:
         return None if row is None or is_lost(row) else row  # type: ignore[return-value]
 
     def diverged(self) -> str | None:
-        """Return what was not finite in a run that diverged: an outcome, as to try until it gets through would choose."""
+        """Return what was not finite in a run that diverged: an outcome, as to try until it works would choose."""
         row = self.outcome()
         return row["diverged"] if row is not None and is_lost(row) else None  # type: ignore[typeddict-item]
 
