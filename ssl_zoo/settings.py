@@ -71,8 +71,8 @@ class RunSettings:
         on_nan: What a loss that is not finite does: stop the run, or skip the step, undo what it wrote and count it,
             which waits for the device in every step.
         checkpoint_seconds: Between checkpoints, beside those before evaluations.
-        logger: Where numbers are shown beside metrics.jsonl: tensorboard, wandb, mlflow, trackio, several with commas, or
-            none. All write on this machine alone, unless their environment variables say otherwise.
+        logger: Where numbers are shown beside metrics.jsonl: tensorboard, wandb, mlflow, trackio, several with commas,
+            or none. All write on this machine alone, unless their environment variables say otherwise.
         eval_ema: Decay of an average of the net's weights that is scored instead of the net, for every method that has
             no teacher; null: none.
         batch: Images of a step.
