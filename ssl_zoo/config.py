@@ -17,7 +17,7 @@ from typing import Any
 from ssl_zoo import near, presets, recipes
 from ssl_zoo.errors import InputError
 from ssl_zoo.recipes import SECTIONS
-from ssl_zoo.registry import AUGMENTATIONS, DATASETS, Registry, near_miss, summary
+from ssl_zoo.registry import AUGMENTATIONS, DATASETS, NETS, Registry, near_miss, summary
 from ssl_zoo.settings import OWN_BATCH, BatchSettings, RunSettings
 
 LENGTHS = ("steps", "epochs", "minutes")  # of a run, each in place of those before
@@ -143,7 +143,16 @@ def resolve(given: Mapping[str, Any]) -> RunSettings:
         values[name], values[section] = entry.name, {entry.name: options[entry.name]}
     if values["initial"] is not None:  # which takes the place of pretrained weights: none are fetched
         values["nets"] = {n: {k: False if k == "pretrained" else v for k, v in o.items()} for n, o in values["nets"].items()}
+    values["input"] = _input_of(values)
     return RunSettings(**values)
+
+
+def _input_of(values: Mapping[str, Any]) -> str:
+    """What a net gets of an image; auto where only the beginning of a run can tell."""
+    options, target = values["nets"][values["net"]], NETS.resolve(values["net"]).target
+    if values["input"] != "auto" or values["initial"] is not None or options.get("pretrained") == "auto":
+        return values["input"]
+    return "weights" if options.get("pretrained") and hasattr(target, "weights") else "channel"
 
 
 def gather(

@@ -1,8 +1,7 @@
 """The file of a trained net: all that is needed to use it, and nothing that runs.
 
 `model.safetensors` holds the weights of the net that is reported and, where images are whitened, the matrix. Its
-metadata `ssl_zoo` is a JSON text: the net and its options, classes in order, how an image becomes an input, and where
-it all comes from. It is read without the training set, the recipe or the source that made it.
+metadata `ssl_zoo` is a JSON text: the net, classes in order, how an image becomes an input, and where all comes from.
 """
 
 import hashlib

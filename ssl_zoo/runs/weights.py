@@ -20,19 +20,18 @@ AUTO, WEIGHTS, CHANNEL = "auto", "weights", "channel"  # values of the setting `
 
 
 def weights_of(settings: RunSettings) -> Any:
-    """Return what is known of the pretrained weights that a run begins from; None: it begins from none.
+    """Return what is known of the pretrained weights of a run's net; None: it has none.
 
     It has a source, a license, the mean and std of each channel, the size (height, width) and the interpolation.
     """
-    name, options = net_of(settings)
-    entry = NETS.resolve(name)
+    options, entry = settings.nets[settings.net], NETS.resolve(settings.net)
     tell = getattr(entry.target, "weights", None)
     return None if tell is None or options.get("pretrained") in (None, AUTO) else tell(options, **entry.fixed)
 
 
 def hash_of(settings: RunSettings) -> str:
     """Return 12 hex digits of the file that the weights come from; "": from none."""
-    path = net_of(settings)[1].get("pretrained")
+    path = settings.nets[settings.net].get("pretrained")
     if not isinstance(path, str) or path == AUTO:
         return ""
     try:
@@ -46,7 +45,9 @@ def known_of(settings: RunSettings, initial: Model | None = None) -> dict[str, s
 
     Of a run that begins from a trained net they are those that this one began from: a licence goes with them.
     """
-    if initial is not None and net_of(settings)[0] == settings.net:
+    if net_of(settings)[0] != settings.net:  # a baseline on pixels, which makes no use of the net
+        return {}
+    if initial is not None:
         return dict(initial.about["row"].get("weights", {}))
     found = weights_of(settings)
     if found is None:
@@ -84,7 +85,7 @@ def normalisation_of(settings: RunSettings, channels: int, initial: Model | None
     found = weights_of(settings)
     if found is None:
         raise InputError(
-            f"input = weights normalises images as they were for pretrained weights, and {net_of(settings)[0]} begins from none; "
+            f"input = weights normalises images as they were for pretrained weights, and {settings.net} begins from none; "
             "give `input=channel`"
         )
     shift, scale = (torch.tensor(part) for part in (found.mean, found.std))
@@ -95,7 +96,7 @@ def normalisation_of(settings: RunSettings, channels: int, initial: Model | None
 
 def beginning_with(settings: RunSettings, data: Dataset) -> Iterator[str]:
     """Yield lines about pretrained weights: whose they are, and what is otherwise than when they were trained."""
-    found = weights_of(settings)
+    found = weights_of(settings) if net_of(settings)[0] == settings.net else None
     if found is None:
         return
     yield f"pretrained weights: {found.source}; license: {found.license}"

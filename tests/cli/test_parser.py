@@ -146,7 +146,7 @@ def test_no_message_of_the_library_names_a_flag():
         "recipe_of",
         "put_assignment",
         "joined",
-        "summary",
+        "_took",
         "commit",
     }  # of command lines: ours, torchrun's, git's
     for path in root.rglob("*.py"):
