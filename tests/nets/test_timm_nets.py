@@ -178,6 +178,7 @@ def test_what_is_known_of_weights(name, mean, interpolation, license):
 
 
 def test_adapters_and_the_last_layer_are_all_that_is_trained():
+    pytest.importorskip("peft")
     torch.manual_seed(0)
     plain = NETS.create(VIT, 5, 3, (32, 32)).eval()
     torch.manual_seed(0)
