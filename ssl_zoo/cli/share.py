@@ -15,6 +15,7 @@ from ssl_zoo import plugins
 from ssl_zoo.cli import run
 from ssl_zoo.cli.parser import Parser, command, description
 from ssl_zoo.errors import InputError
+from ssl_zoo.runs.baselines import is_baseline
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.sweeps.share import MOST, best, measured_with, table
 
@@ -29,7 +30,12 @@ def settings_of(argv: Sequence[str], prog: str = "share.py") -> tuple[RunSetting
     if asked.list or asked.print_config or asked.help:
         raise InputError("--list, --print-config and --help are of run.py alone; leave them out")
     plugins.load(asked.plugin)
-    return run.read_settings(asked), asked.plugin
+    settings = run.read_settings(asked)
+    if is_baseline(settings.alg):
+        raise InputError(
+            f"{settings.alg} is fitted at once and has no steps to be timed; give another method, such as supervised"
+        )
+    return settings, asked.plugin
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "share.py") -> int:

@@ -215,9 +215,7 @@ class _Run:
         state = None if self.fresh else from_first(self._state)
         asked = state["threads"] if state is not None and self.settings.threads == "auto" else self.threads
         here = settle(self.machine, assembly, from_first(lambda: asked))
-        kind = Fitter if isinstance(assembly.algorithm, Baseline) else Trainer
-        parts = assembly.algorithm, assembly.pipeline, assembly.evaluator
-        trainer: Trainer | Fitter = kind(*parts, self.settings, here, self.folder.path, identity, self.quiet)  # type: ignore[arg-type]
+        trainer = _driving(assembly, self.settings, here, self.folder.path, identity, self.quiet)
         trainer.warn = self.warn
         go_on(trainer, state)
         return trainer
@@ -255,7 +253,15 @@ class _Run:
                 self.warn(line)
 
 
-def trainer_of(settings: RunSettings, inputs: Inputs, folder: Path, identity: dict[str, str] | None = None) -> Trainer:
+def _driving(
+    parts: Assembly, settings: RunSettings, here: Machine, folder: Path, identity: dict[str, str] | None, quiet: bool
+) -> Trainer | Fitter:
+    """What drives a method: a trainer, or a fitter where it has no steps."""
+    kind: Any = Fitter if isinstance(parts.algorithm, Baseline) else Trainer
+    return kind(parts.algorithm, parts.pipeline, parts.evaluator, settings, here, folder, identity, quiet)
+
+
+def trainer_of(settings: RunSettings, inputs: Inputs, folder: Path, identity: dict[str, str] | None = None) -> Trainer | Fitter:
     """Return a trainer that begins anew, on the machine of the settings, with threads as they are.
 
     Nothing is written yet.
@@ -268,7 +274,7 @@ def trainer_of(settings: RunSettings, inputs: Inputs, folder: Path, identity: di
     """
     here = machine(own_device(settings.device), settings.precision)
     parts = assemble(settings, inputs, here, initial_of(settings, RunFolder(folder)))
-    return Trainer(parts.algorithm, parts.pipeline, parts.evaluator, settings, here, folder, identity, quiet=True)
+    return _driving(parts, settings, here, folder, identity, quiet=True)
 
 
 def go_on(trainer: Trainer | Fitter, state: dict[str, Any] | None) -> None:

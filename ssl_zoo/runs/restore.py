@@ -14,12 +14,13 @@ from ssl_zoo.runs.inputs import Inputs, choose_labels, load_data
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train import resume
 from ssl_zoo.train.checkpoint import Checkpoints
+from ssl_zoo.train.fitting import Fitter
 from ssl_zoo.train.trainer import Trainer
 
 YOUNGER = {"selected": {}, "threads": 1}  # parts of a checkpoint that the first versions did not write, and nothing here reads
 
 
-def restore(folder: Path) -> tuple[RunSettings, Inputs, Trainer]:
+def restore(folder: Path) -> tuple[RunSettings, Inputs, Trainer | Fitter]:
     """Return a run on the CPU: its settings, its data, and a trainer that holds its checkpoint.
 
     Raises:
@@ -36,4 +37,6 @@ def restore(folder: Path) -> tuple[RunSettings, Inputs, Trainer]:
         identity |= {name: value for name, value in state["identity"].items() if name in CODE}
     trainer = trainer_of(settings, inputs, folder, identity)
     go_on(trainer, state)
+    if isinstance(trainer, Fitter):  # it has no checkpoint: what it fits is the same each time
+        trainer.learn()
     return settings, inputs, trainer

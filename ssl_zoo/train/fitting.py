@@ -78,18 +78,26 @@ class Fitter:
         """Its state."""
         return self.eval_net().state_dict()
 
-    def run(self) -> Outcome:
-        """Fit and score.
+    def learn(self) -> list[str]:
+        """Fit. Return what scikit-learn warned of.
 
         Raises:
             InputError: The method cannot be fitted on these images, or its features are not finite.
         """
-        began = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)  # as scikit-learn's of a fit that has not converged
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             self.fit = dict(self.algorithm.fit(self._features("labeled"), self._labels(), self._features("unlabeled")))
-        said = list(dict.fromkeys(one_line(str(warning.message)) for warning in caught))
+        return list(dict.fromkeys(one_line(str(warning.message)) for warning in caught))
+
+    def run(self) -> Outcome:
+        """Fit and score.
+
+        Raises:
+            InputError: As `learn`.
+        """
+        began = time.perf_counter()
+        said = self.learn()
         fitted = time.perf_counter() - began
         scores, matrix = from_first(lambda: self.evaluator(self.eval_net(), self.eval_net()))
         if rank() == 0:

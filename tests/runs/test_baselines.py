@@ -11,8 +11,10 @@ from safetensors.torch import load_file
 
 import ssl_zoo
 from ssl_zoo import DATASETS
-from ssl_zoo.cli import export, predict, report, run, sweep, table
+from ssl_zoo.cli import export, predict, report, run, share, sweep, table
+from ssl_zoo.runs.restore import restore
 from ssl_zoo.runs.row import read_sound_rows
+from ssl_zoo.train import evaluate
 from tests.conftest import BASELINES
 
 QUICK = ["--device", "cpu", "--net", "smallnet", "--steps", "6"]
@@ -168,3 +170,17 @@ def test_they_stand_in_the_table_of_the_others(capsys):
     assert len({row["split_hash"] for row in rows.values()}) == 1
     hidden = [row["unlabeled_accuracy"] for row in rows.values()]
     assert np.isfinite(hidden).all() and rows["probe"]["fit"]["folds"] == 2
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_picture_asks_the_same_net(name, capsys):
+    call(capsys, run, *on_pixels(name), "--out", "a")
+    data = DATASETS.create("digits", None)
+    _, _, again = restore(Path("a"))
+    found = evaluate.predict(again.eval_net(), again.evaluator.images, **again.evaluator._settings)
+    np.testing.assert_allclose(found, ssl_zoo.load("a", "cpu").predict_proba(data.test_images), atol=1e-6)
+
+
+def test_what_has_no_steps_cannot_be_timed(capsys):
+    status, _, error = call(capsys, share, "--alg", "probe", "--net", "smallnet", "--set", "algorithms.probe.features=pixels")
+    assert status == 2 and "probe is fitted at once and has no steps to be timed" in error
