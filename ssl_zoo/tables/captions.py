@@ -55,7 +55,7 @@ def _measured(rows: Sequence[Row]) -> str:
     held_out = f"{100 * row['config'].get('val_fraction', 0):g} % of the labelled images, held out"
     chosen = "the last evaluation" if row.get("selection", "last") == "last" else f"the evaluation that is best on {held_out},"
     scored = " of the student" if row["config"].get("evaluation", {}).get("net") == "student" else ""
-    last = row.get("accuracy_median_of", 1)
+    last = max(row.get("accuracy_median_of", 1) for row in rows)  # what is fitted at once has one evaluation
     median = f"the last {last} evaluations" if last > 1 else "the last evaluation alone"
     over = "mean ± standard deviation over n runs" if any(len(group) > 1 for group in cells.values()) else "of one run each"
     return (
@@ -114,11 +114,13 @@ def _paired(cells: Mapping[tuple[str, Any], Sequence[Row]]) -> str:
 
 
 def _of_each(rows: Sequence[Row], name: str) -> str:
-    """Return the median of each method, or the one number that all have; of variants, from the least to the most."""
+    """Return the median of each method, or the one number that all have; over its cells, from the least to the most."""
     shown = {}
     for alg, of_method in grouped(rows, lambda row: row["algorithm"]).items():
-        medians = sorted(statistics.median(row[name] for row in group) for group in grouped(of_method, called).values())
-        shown[alg] = " to ".join(dict.fromkeys(f"{value:,.0f}" for value in (medians[0], medians[-1])))
+        cells = grouped(of_method, lambda row: (called(row), row["labels"])).values()
+        medians = sorted(statistics.median(row[name] for row in group) for group in cells)
+        ends = [f"{value:.1f}" if 0 < value < 1 else f"{value:,.0f}" for value in (medians[0], medians[-1])]
+        shown[alg] = " to ".join(dict.fromkeys(ends))
     return next(iter(shown.values())) if len({*shown.values()}) == 1 else ", ".join(f"{alg} {v}" for alg, v in shown.items())
 
 

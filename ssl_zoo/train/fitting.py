@@ -87,7 +87,9 @@ class Fitter:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)  # as scikit-learn's of a fit that has not converged
             warnings.filterwarnings("ignore", category=DeprecationWarning)
-            self.fit = dict(self.algorithm.fit(self._features("labeled"), self._labels(), self._features("unlabeled")))
+            labeled = self._features("labeled")
+            unlabeled = self._features("unlabeled") if len(self._rows["unlabeled"]) else labeled[:0]
+            self.fit = dict(self.algorithm.fit(labeled, self._labels(), unlabeled))
         return list(dict.fromkeys(one_line(str(warning.message)) for warning in caught))
 
     def run(self) -> Outcome:
@@ -116,12 +118,12 @@ class Fitter:
         images = self.batches.images
         context = self.machine.autocast()
         parts = []
-        for chunk in self._watched(rows.split(size) if len(rows) else (), stream):
+        for chunk in self._watched(rows.split(size), stream):
             try:
                 parts.append(predict(net, images[chunk.to(images.device)], self.evaluator.prepare, size, context, None))
             except FloatingPointError as error:
                 raise InputError("the net's features of some images are not finite; give it other weights") from error
-        return np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
+        return np.concatenate(parts)
 
     def _watched(self, chunks: tuple[Tensor, ...], stream: str) -> Iterator[Tensor]:
         hide = rank() > 0 or self.quiet or len(chunks) < 2

@@ -77,6 +77,13 @@ def test_the_net_is_used_like_any_other(name, capsys):
 
 
 @pytest.mark.parametrize("name", BASELINES)
+def test_all_labels_leave_no_image_without_one(name, capsys):
+    status, _, error = call(capsys, run, *on_pixels(name), "--labels", "all", "--out", "a")
+    row = json.loads(Path("a/result.json").read_text())
+    assert status == 0 and row["images_seen"] == 1297 and row["accuracy"] > 0.9, error
+
+
+@pytest.mark.parametrize("name", BASELINES)
 def test_hidden_labels_are_never_read(name, capsys):
     assert call(capsys, run, *on_pixels(name), "--out", "true")[0] == 0
     entry = DATASETS.resolve("digits")

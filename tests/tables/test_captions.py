@@ -123,3 +123,20 @@ def test_which_classes_images_are_of(settings, words):
 
 def test_a_split_of_a_file_is_no_tail_that_was_drawn():
     assert "tail" not in said(with_settings(draw="longtail", imbalance=50.0, split_file="a.json"))
+
+
+def test_what_is_fitted_at_once_is_told_and_has_no_say_in_the_rest():
+    """A table of it and of a method with steps: steps and median are those of the other, costs are of each cell."""
+    config = row()["config"]
+    once = {"steps": 0, "evaluations": [{"step": 0, "accuracy": 0.5}], "seconds": 0.24}
+    pixels = [
+        row("a", s, 0.5, images_seen=seen, labels=count, config={**config, "algorithms": {"a": {"features": "pixels"}}}, **once)
+        for s in (0, 1)
+        for count, seen in ((20, 20), ("all", 1297))
+    ]
+    frozen = [row("b", s, 0.5, config={**config, "algorithms": {"b": {"features": "net"}}}, **once) for s in (0, 1)]
+    text = "\n".join(caption([*pixels, *frozen, *(row("c", s, accuracy_median_of=3) for s in (0, 1))], []))
+    assert "d, n, 5 steps; " in text and "median: of the last 3 evaluations" in text
+    assert "images seen: a 20 to 1,297, b 100, c 100" in text and "Seconds a run: a 0.2, b 0.2, c 1;" in text
+    assert "on the images' pixels, without the net: a; on frozen features of the net: b." in text
+    assert "Fitted at once" not in "\n".join(caption([row("c", s) for s in (0, 1)], []))
