@@ -26,6 +26,7 @@ from ssl_zoo.runs import row as results
 from ssl_zoo.runs.report import summary
 from ssl_zoo.tables import ladder as ladders
 from ssl_zoo.tables import render
+from ssl_zoo.tables.cells import difference
 from ssl_zoo.tables.documents import insert
 from ssl_zoo.tables.table import make_tables
 from ssl_zoo.testing.augmentations import AUGMENTATION_CHECKS
@@ -141,6 +142,35 @@ def test_the_table_of_the_readme_has_the_baselines():
     elsewhere = json.loads((ROOT / "benchmarks/results/estimator.json").read_text())["rows"]
     (theirs,) = (row["error"] for row in elsewhere if "LabelSpreading" in row["name"])
     assert errors["labelspreading"] == pytest.approx(theirs)
+
+
+def test_what_the_readme_says_of_its_table():
+    rows = [row for row in map(json.loads, (ROOT / "benchmarks/results/digits.jsonl").open()) if row["labels"] == 20]
+    of = {alg: [row for row in rows if row["algorithm"] == alg] for alg in {row["algorithm"] for row in rows}}
+    for alg in ("pimodel", "tempens", "meanteacher", "labelspreading"):  # images without a label help
+        assert difference(of[alg], of["supervised"]).mean > 0
+    for alg in ("pimodel", "tempens", "meanteacher"):  # five splits cannot tell them apart
+        found = difference(of[alg], of["labelspreading"])
+        assert found.n == 5 and found.low < 0 < found.high
+    assert max(row["seconds"] for row in of["labelspreading"]) < 1
+
+
+def test_what_is_said_of_pretraining():
+    rows = [*map(json.loads, (ROOT / "benchmarks/results/halves.jsonl").open())]
+    of = {}
+    for row in rows:
+        of.setdefault((row["algorithm"], row["config"]["initial"] is not None), []).append(row)
+    assert {len(found) for found in of.values()} == {3}
+    plain, known = of["supervised", False], of["finetune", True]
+    assert difference(known, plain).low > 0 and difference(of["meanteacher", True], plain).low > 0  # weights are worth more
+    alone = difference(of["meanteacher", False], plain)
+    assert alone.low < 0 < alone.high  # than images without a label are without them
+    assert [row["confusion"] for row in known] == [row["confusion"] for row in of["supervised", True]]  # it is supervised
+    errors = {key: np.mean([row["error_rate"] for row in found]) for key, found in of.items()}
+    assert min(errors, key=errors.get) == ("meanteacher", True)
+    assert (
+        abs(errors["probe", True] - errors["supervised", False]) < 0.02 < errors["labelspreading", True] - errors["probe", True]
+    )
 
 
 def test_every_kept_result_is_shown():
