@@ -95,10 +95,10 @@ def what_next(found: Any, flags: argparse.Namespace, run: str) -> Iterator[str]:
         f"{', '.join(names[:CLASSES])}{' and more' if len(names) > CLASSES else ''}, or a new one; then"
     )
     recipe, table = flags.out / found.recipe.name, flags.out / found.table.name
-    yield f"    {run} {shlex.join(words(flags.run, recipe, table, flags.plugin))}"
+    yield f"    {run} {shlex.join(words(flags.run, recipe, table, flags.plugin, begins=not _is_fitted(flags.run)))}"
 
 
-def words(run: Path, recipe: Path, table: Path, plugged: Sequence[str] = ()) -> list[str]:
+def words(run: Path, recipe: Path, table: Path, plugged: Sequence[str] = (), begins: bool = True) -> list[str]:
     """Return the words of the command that goes on with the new labels: as the run was, but for what the table says.
 
     Args:
@@ -106,10 +106,19 @@ def words(run: Path, recipe: Path, table: Path, plugged: Sequence[str] = ()) -> 
         recipe: Its settings.
         table: Of labels.
         plugged: Plug-ins.
+        begins: Whether it begins from that run's net.
     """
-    given = {"--recipe": recipe, "--data-root": table, "--from": run, "--out": next_to(_run_of(run))}
+    before = {"--from": run} if begins else {}
+    given = {"--recipe": recipe, "--data-root": table, **before, "--out": next_to(_run_of(run))}
     pairs = [*(("--plugin", name) for name in plugged), *((name, _word(place)) for name, place in given.items())]
     return [word for pair in pairs for word in pair]
+
+
+def _is_fitted(run: Path) -> bool:
+    """Whether a trained net was fitted at once: it is fitted anew on more labels, and is nothing to begin from."""
+    from ssl_zoo.runs.model import model_file, read_model
+
+    return not read_model(model_file(run)).about["row"].get("steps", 1)
 
 
 def _run_of(model: Path) -> Path:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from torch import nn
 
 from ssl_zoo.errors import InputError, between, one_line
-from ssl_zoo.nets.foreign import Weights, is_path, load_body, patience, set_all, try_shapes, unfit
+from ssl_zoo.nets.foreign import Weights, is_path, patience, read_state, set_all, try_shapes, unfit
 from ssl_zoo.registry import NETS, near_miss
 
 ADAPTED = ("qkv", "proj", "fc1", "fc2")  # linear layers of a transformer's block, as timm names them
@@ -73,10 +73,9 @@ def _made(
     """timm's model, with its weights."""
     timm, config = _timm(), _config(name)
     size = {"img_size": image_size} if config.get("fixed_input_size") else {}
+    more = {"num_classes": num_classes, "in_chans": in_chans, **size, **options}
     try:
-        net = timm.create_model(
-            name, pretrained=pretrained is True, num_classes=num_classes, in_chans=in_chans, **size, **options
-        )
+        net = timm.create_model(name, pretrained=pretrained is True, **more)
     except TypeError as error:  # of its constructor, whose options differ
         raise InputError(f"{name} cannot be made so ({one_line(error)}); leave the option out") from error
     except (AssertionError, ValueError) as error:
@@ -86,9 +85,22 @@ def _made(
             raise
         why = one_line(error)[:300]
         raise InputError(f"{name}: cannot get its weights ({why}); give the path of a file with them") from error
-    if is_path(pretrained):
-        load_body(net, config["classifier"], str(pretrained), name)
-    return net
+    return _from_file(net, name, str(pretrained), config, more) if is_path(pretrained) else net
+
+
+def _from_file(net: nn.Module, name: str, path: str, config: Mapping[str, Any], options: Mapping[str, Any]) -> nn.Module:
+    """The model with the weights of a file, fitted to its channels and image size as timm fits its own."""
+    last = config["classifier"]
+    heads = tuple(f"{head}." for head in ((last,) if isinstance(last, str) else last))  # some have two
+    state = {key: value for key, value in read_state(path, name).items() if not key.startswith(heads)}
+    own = {key: value for key, value in net.state_dict().items() if key.startswith(heads)}
+    # as if the file were of as many classes, so that timm looks whether all the rest is there
+    overlay = {"state_dict": {**state, **own}, "num_classes": options["num_classes"]}
+    try:
+        return _timm().create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+    except Exception as error:  # of a filter, of a shape, of a name
+        why = one_line(error)[:200]
+        raise InputError(f"{name}: the weights in '{path}' are of another net ({why}); give those of {name}") from error
 
 
 def _timm() -> Any:

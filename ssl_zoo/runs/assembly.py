@@ -17,7 +17,7 @@ from ssl_zoo.device import Machine
 from ssl_zoo.errors import InputError
 from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, NETS
-from ssl_zoo.runs.baselines import check_weights, net_of
+from ssl_zoo.runs.baselines import check_weights, is_baseline, net_of
 from ssl_zoo.runs.freezing import freeze
 from ssl_zoo.runs.initial import check_images, put_weights
 from ssl_zoo.runs.inputs import Inputs
@@ -71,7 +71,8 @@ def build(
     net = make(facts.classes)
     if initial is not None and name == settings.net:
         put_weights(net, initial, classes, make, str(settings.initial))
-    freeze(net, name, settings.optimizer.freeze)
+    if not is_baseline(settings.alg):  # of which no step trains anything
+        freeze(net, name, settings.optimizer.freeze)
     net = net.to(machine.device, memory_format=torch.channels_last)  # before a method copies it, as what follows
     settle_precision(net, name, image_shape, machine.device, machine.precision)
     method = ALGORITHMS.create(settings.alg, net=net, facts=facts, **settings.options).to(machine.device)

@@ -55,9 +55,9 @@ def check_weights(settings: RunSettings) -> None:
     needs = settings.options["features"] == "net" if baseline else getattr(ALGORITHMS.resolve(alg).target, "needs_weights", False)
     if not needs or settings.initial is not None or settings.nets[name].get("pretrained"):
         return
-    own = f"`nets.{name}.pretrained=true`, or " if "pretrained" in settings.nets[name] else ""
-    pixels = f", or `algorithms.{alg}.features=pixels`" if baseline else ", or train with `alg=supervised`"
+    own = f", or, where they can be had, `nets.{name}.pretrained=true`" if "pretrained" in settings.nets[name] else ""
+    pixels = f"`algorithms.{alg}.features=pixels`" if baseline else "`alg=supervised`"
     raise InputError(
-        f"the method '{alg}' needs a net with weights, and {name} would begin from random ones; give {own}`initial=MODEL`, a "
-        f"trained net{pixels}"
+        f"the method '{alg}' needs a net with weights, and {name} would begin from random ones; give `initial=MODEL`, a trained "
+        f"net, or {pixels}{own}"
     )

@@ -29,6 +29,7 @@ from ssl_zoo.runs.row import Row
 from ssl_zoo.runs.scores import made_with, scored
 from ssl_zoo.runs.settled import as_begun, settled
 from ssl_zoo.runs.threads import settle
+from ssl_zoo.runs.weights import weights_identity
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train import resume
 from ssl_zoo.train.checkpoint import Checkpoints
@@ -160,7 +161,7 @@ class _Run:
         """
         done = None if self.fresh else from_first(self.folder.row)
         if done is not None and of_this_data(self.settings, done):
-            return self._finished(done, {"plugins": plugins_of(self.settings)})
+            return self._finished(done, {"plugins": plugins_of(self.settings), **weights_identity(self.settings)})
         if done is None:
             look_for_loggers(self.settings.logger)
         provenance.commit()  # as it is now, not when the run ends

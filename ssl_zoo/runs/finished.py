@@ -24,7 +24,9 @@ def of_other_code(folder: RunFolder, row: Row, identity: dict[str, str], setting
     Raises:
         FolderError: It is of other data, another split or another plug-in.
     """
-    differs = differing(row, {name: identity[name] for name in ("data_hash", "split_hash", "plugins") if name in identity})
+    differs = differing(
+        row, {name: identity[name] for name in ("data_hash", "split_hash", "plugins", "weights_hash") if name in identity}
+    )
     if differs:
         raise FolderError(f"{folder.result} is of a run with {differs}", f", or give {ANEW}")
     other = other_code(row, settings)

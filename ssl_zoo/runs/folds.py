@@ -59,6 +59,6 @@ def execute_folds(
         here = dataclasses.replace(settings, fold=fold)
         if fold:
             every = dataclasses.replace(settings.evaluation, every=rows[0]["config"]["evaluation"]["every"])
-            here = dataclasses.replace(here, minutes=None, epochs=None, steps=rows[0]["steps"], evaluation=every)
+            here = dataclasses.replace(here, minutes=None, epochs=None, steps=rows[0]["config"]["steps"], evaluation=every)
         rows.append(execute(here, out / f"fold-{fold}", data=data, fresh=fresh, quiet=quiet, warn=once, **told))
     return rows

@@ -8,11 +8,13 @@ from ssl_zoo.data.dataset import fingerprint
 from ssl_zoo.registry import ALGORITHMS, AUGMENTATIONS, DATASETS, NETS, Entry
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.model import Model
+from ssl_zoo.runs.weights import weights_identity
 from ssl_zoo.settings import NO_OTHER_RUN, RunSettings
 
 KINDS = {  # with the likeliest reason first
     "data_hash": "other images",
     "initial": "another net to begin from",
+    "weights_hash": "other pretrained weights",
     "split_hash": "another label split",
     "settings": "other settings",
     "plugins": "other plug-in code",
@@ -37,6 +39,7 @@ def identity_of(settings: RunSettings, plain: Mapping[str, Any], inputs: Inputs,
         "split_hash": inputs.split.hash,
         "data_hash": fingerprint(inputs.data),
         **({} if initial is None else {"initial": initial.hash}),
+        **weights_identity(settings),
         "plugins": plugins_of(settings),
         **code_of(settings),
     }

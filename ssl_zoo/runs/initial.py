@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.errors import InputError, one_line
-from ssl_zoo.runs.baselines import check_weights
+from ssl_zoo.runs.baselines import check_weights, net_of
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.model import Model, check_state, marks, model_file, read_model, write_again
 from ssl_zoo.settings import RunSettings
@@ -44,10 +44,10 @@ def initial_of(settings: RunSettings, folder: RunFolder | None = None) -> Model 
 def _check(model: Model, settings: RunSettings) -> None:
     """Refuse another net, or another form of its images."""
     net, kind = model.about["net"]["name"], model.about["images"]["input"]["kind"]
-    if net != settings.net:
-        raise InputError(f"it is of the net {net}, and this run trains {settings.net}; give `net={net}`")
     if "memory" in model.about["net"]:
         raise InputError("it is a memory of images, with nothing to train; give a run of another method")
+    if net != settings.net and net_of(settings)[0] == settings.net:  # else it makes no use of the net
+        raise InputError(f"it is of the net {net}, and this run trains {settings.net}; give `net={net}`")
     if settings.input not in ("auto", kind):
         raise InputError(f"its images are normalised as input = {kind}, and here input = {settings.input}; give `input={kind}`")
 

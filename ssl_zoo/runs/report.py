@@ -107,7 +107,8 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
 
 
 def _from(trainer: Trainer | Fitter) -> str:
-    return "fitted at once" if isinstance(trainer, Fitter) else f"from step {trainer.start}"
+    fitted = isinstance(trainer, Fitter)
+    return "fitted at once, whatever steps, optimizer, views and eval_ema say" if fitted else f"from step {trainer.start}"
 
 
 def _classes(inputs: Inputs) -> str:
@@ -181,7 +182,7 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
             f"accuracy {100 * row['accuracy']:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
             f"{images_in(matrix):,} {scored}){student}{also}, error rate {100 * row['error_rate']:.2f} %{validated}",
             *(_each_class(matrix, names) if unequal(matrix) or in_a_tail(row) else ()),
-            f"trained net, result, settings, split, metrics and checkpoint: {shown}/",
+            f"trained net, result, settings, split{', metrics and checkpoint' if row['steps'] else ' and metrics'}: {shown}/",
             _took(row, shown),
         ]
     )

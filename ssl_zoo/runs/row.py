@@ -71,6 +71,7 @@ class Known(TypedDict):
     source: NotRequired[str]
     threads: NotRequired[Annotated[int, Within(1)]]
     weights: NotRequired[dict[str, str]]  # pretrained ones: source, license
+    weights_hash: NotRequired[str]  # of the file that they come from
     above: NotRequired[str | None]  # as what follows: of a ladder
     change: NotRequired[str]
     mechanism: NotRequired[list[Point]]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ssl_zoo import recipes
 from ssl_zoo.registry import NETS
-from ssl_zoo.runs.baselines import is_baseline
+from ssl_zoo.runs.baselines import is_baseline, net_of
 from ssl_zoo.runs.clock import LIGHTER, Make, fitted, of_epochs
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.inputs import Inputs
@@ -62,7 +62,7 @@ def settled(
     if settle_options is not None:
         options, line = settle_options(settings.nets[settings.net], **entry.fixed)
         settings = dataclasses.replace(settings, nets={**settings.nets, settings.net: options})
-        if line:
+        if line and net_of(settings)[0] == settings.net:  # else the net is of no use, and settled for rows to be alike
             warn(line)
     settings = dataclasses.replace(settings, input=input_kind(settings, initial))
     if is_baseline(settings.alg):  # which has no steps to be counted

@@ -29,19 +29,19 @@ def weights_of(settings: RunSettings) -> Any:
     return None if tell is None or options.get("pretrained") in (None, AUTO) else tell(options, **entry.fixed)
 
 
-def hash_of(settings: RunSettings) -> str:
-    """Return 12 hex digits of the file that the weights come from; "": from none."""
+def weights_identity(settings: RunSettings) -> dict[str, str]:
+    """Return `weights_hash`, 12 hex digits of the file that weights come from, wherever it is; nothing without one."""
     path = settings.nets[settings.net].get("pretrained")
     if not isinstance(path, str) or path == AUTO:
-        return ""
+        return {}
     try:
-        return hashlib.sha256(Path(os.path.expanduser(path)).read_bytes()).hexdigest()[:12]
+        return {"weights_hash": hashlib.sha256(Path(os.path.expanduser(path)).read_bytes()).hexdigest()[:12]}
     except OSError:  # the net's own words say so
-        return ""
+        return {}
 
 
 def known_of(settings: RunSettings, initial: Model | None = None) -> dict[str, str]:
-    """Return what a row says of the weights: source, license, and of a file its hash; nothing where there are none.
+    """Return what a row says of the weights, source and license; nothing where there are none.
 
     Of a run that begins from a trained net they are those that this one began from: a licence goes with them.
     """
@@ -50,10 +50,7 @@ def known_of(settings: RunSettings, initial: Model | None = None) -> dict[str, s
     if initial is not None:
         return dict(initial.about["row"].get("weights", {}))
     found = weights_of(settings)
-    if found is None:
-        return {}
-    content = hash_of(settings)
-    return {"source": found.source, "license": found.license} | ({"hash": content} if content else {})
+    return {} if found is None else {"source": found.source, "license": found.license}
 
 
 def input_kind(settings: RunSettings, initial: Model | None = None) -> str:

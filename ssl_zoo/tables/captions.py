@@ -26,9 +26,9 @@ def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = (),
         _varied(rows, lost),
         _at_once(rows),
         _finite(rows),
-        drawn(rows[0]),
+        _drawn(rows),
         flattered(rows[0]),
-        _of_classes(rows[0], each_class),
+        _of_classes(rows, each_class),
         _own_batches(rows),
         _plugins(rows),
         _unpaired(rows),
@@ -69,6 +69,8 @@ def _measured(rows: Sequence[Row]) -> str:
 def steps_of(rows: Sequence[Row]) -> str:
     """Return how many steps runs have, in words: where that was varied, from the fewest to the most."""
     counts = sorted({row["steps"] for row in rows} - {0}) or [0]  # some methods are fitted at once
+    if counts == [0]:
+        return "no steps"
     return f"{counts[0]} steps" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} steps"
 
 
@@ -180,20 +182,26 @@ def flattered(row: Row) -> str:
     )
 
 
+def _drawn(rows: Sequence[Row]) -> str:
+    """Say of which classes the images of rows are; where variants differ in that, of each."""
+    said = {drawn(row): called(row) for row in reversed(rows)}
+    if len(said) == 1:
+        return next(iter(said))
+    names = {text: listed_names(dict.fromkeys(called(row) for row in rows if drawn(row) == text)) for text in reversed(said)}
+    return " ".join(f"Of {names[text]}: {text}" for text in names if text)
+
+
 def drawn(row: Row) -> str:
     """Say which classes the labelled and unlabelled images are of, where it is not as many of each."""
     config, stream = row["config"], row["config"].get("stream", {})
     said = []
     if config.get("draw") == "longtail" and config.get("split_file") is None:
-        said.append(f"The labels are a long tail: the first class has {config['imbalance']:g} times as many as the last.")
+        rounded = "rounded down, and at least one of each class"
+        said.append(f"The labels are a long tail with an imbalance of {config['imbalance']:g}, {rounded}.")
     if stream.get("imbalance") is not None:
-        largest, smallest = ("last", "first") if stream.get("order") == "reversed" else ("first", "last")
-        said.append(
-            "The unlabelled images are as many of each class."
-            if stream["imbalance"] == 1
-            else f"The unlabelled images are a long tail: {stream['imbalance']:g} times as many of the {largest} class as of the "
-            f"{smallest}."
-        )
+        largest = "last" if stream.get("order") == "reversed" else "first"
+        tail = f"a long tail with an imbalance of {stream['imbalance']:g}, the most of the {largest} class"
+        said.append(f"The unlabelled images are {'as many of each class' if stream['imbalance'] == 1 else tail}.")
     if stream.get("images") is not None:
         said.append(f"Of those without a label, {stream['images']:,} are used.")
     if outside := config.get("unlabeled_classes"):
@@ -202,10 +210,10 @@ def drawn(row: Row) -> str:
     return " ".join(said)
 
 
-def _of_classes(row: Row, each_class: bool) -> str:
+def _of_classes(rows: Sequence[Row], each_class: bool) -> str:
     """Say what is shown of the classes."""
-    matrix = row["confusion"]
-    if not each_class and not unequal(matrix) and not in_a_tail(row):
+    row, matrix = rows[0], rows[0]["confusion"]
+    if not each_class and not unequal(matrix) and not any(map(in_a_tail, rows)):
         return ""
     mean = "The geometric mean is of the classes' recalls, of which one of 0 counts as 1/(100 K) with K classes."
     names = row.get("classes") or []

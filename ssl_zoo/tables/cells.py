@@ -91,7 +91,7 @@ def balanced(rows: Sequence[Row]) -> Score | None:
 
 def geometric(rows: Sequence[Row], asked: bool) -> Score | None:
     """Return the geometric mean of the classes' recalls, where classes are unequal or it is asked for."""
-    if not asked and not unequal(rows[0]["confusion"]) and not in_a_tail(rows[0]):
+    if not asked and not unequal(rows[0]["confusion"]) and not any(map(in_a_tail, rows)):
         return None
     return score([geometric_mean(row["confusion"]) for row in rows])
 

@@ -72,7 +72,8 @@ def recipe_of(row: Row) -> dict[str, Any]:
     settings = {f"setting {k}": v for k, v in flat.items() if k.split(".")[0] not in OWN}
     plugins = [part for part in row.get("plugins", "").split("; ") if part and not part.startswith("algorithm ")]
     same = {name: row[name] for name in ("data_hash", "device", "precision")} | {"history": row.get("history", [])}
-    same |= {"initial": row.get("initial", "none")}  # the net that it began from, wherever it was
+    # the net, or the file of weights, that it began from, wherever it was
+    same |= {name: row.get(name, "none") for name in ("initial", "weights_hash")}
     # the hash of the sources, where the row has one: commits may differ in a text, and a dirty one says nothing
     code = {"source": row["source"]} if "source" in row else {"commit": row["commit"]}
     versions = {name: row["versions"][name] for name in ("ssl_zoo", "torch")}
@@ -82,7 +83,7 @@ def recipe_of(row: Row) -> dict[str, Any]:
 def recipe_name(row: Row) -> str:
     """Return 12 hex digits over the settings that all runs of a table share."""
     shared = {k: v for k, v in pruned(row, row["config"]).items() if k not in OWN}
-    return recipe_hash(shared | {k: row[k] for k in ("initial",) if k in row})
+    return recipe_hash(shared | {k: row[k] for k in ("initial", "weights_hash") if k in row})
 
 
 def method_of(row: Row) -> dict[str, Any]:

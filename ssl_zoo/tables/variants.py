@@ -18,11 +18,20 @@ BY_NAME = {OPTIONS: "alg", "nets": "net", "datasets": "dataset"}  # sections tha
 FOLLOWS = {  # what else of a row follows from a setting, by its first part: it differs with it
     "epochs": ("setting steps", "setting evaluation.every"),
     "initial": ("initial",),
+    "nets": ("weights_hash",),
     "precision": ("precision",),
     "views": ("plugins",),
-    **dict.fromkeys(("datasets", "test_fraction"), ("data_hash",)),
+    **dict.fromkeys(("datasets", "test_fraction", "unlabeled_classes"), ("data_hash",)),
 }
-SPLITTING = ("datasets", "draw", "split_file", "test_fraction", "val_fraction")  # what a label split follows from
+SPLITTING = (
+    "datasets",
+    "draw",
+    "imbalance",
+    "split_file",
+    "test_fraction",
+    "unlabeled_classes",
+    "val_fraction",
+)  # what a label split follows from
 
 
 def told_apart(*groups: Sequence[Row]) -> list[list[Row]]:

@@ -70,6 +70,25 @@ def test_weights_of_a_file_are_loaded_and_the_head_is_new(file, kind):
     assert own["fc.weight"].shape == (4, 512)
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "channels", "where"),
+    [
+        ("resnet18", (32, 32), 1, "conv1.weight"),
+        ("vit_tiny_patch16_224", (48, 48), 1, "patch_embed.proj.weight"),
+        ("deit_tiny_distilled_patch16_224", (48, 48), 3, ""),
+    ],
+)
+def test_weights_of_a_file_are_fitted_as_timm_fits_its_own(name, size, channels, where, tmp_path):
+    state = timm.create_model(name).state_dict()
+    torch.save(state, tmp_path / "w.pth")
+    net = NETS.create(f"timm:{name}", 4, channels, size, pretrained=str(tmp_path / "w.pth")).eval()
+    assert net(torch.randn(2, channels, *size)).shape == (2, 4)
+    block = "layer1.0.conv1.weight" if name == "resnet18" else "blocks.3.mlp.fc1.weight"
+    assert torch.equal(net.state_dict()[block], state[block])
+    if where:
+        torch.testing.assert_close(net.state_dict()[where], state[where].sum(dim=1, keepdim=True))
+
+
 def test_torchvisions_take_files_too(tmp_path):
     import torchvision
 

@@ -3,15 +3,17 @@
 import functools
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 
 import ssl_zoo
 from ssl_zoo import DATASETS
-from ssl_zoo.cli import export, predict, report, run, share, sweep, table
+from ssl_zoo.cli import export, label_next, predict, report, run, share, sweep, table
 from ssl_zoo.runs.restore import restore
 from ssl_zoo.runs.row import read_sound_rows
 from ssl_zoo.train import evaluate
@@ -49,6 +51,7 @@ def test_a_run_leaves_what_others_leave(name, capsys):
     assert ("unlabelled stream" in out) == (name != "probe") == ("batch_unlabeled" not in row)
     assert row["evaluations"] == [{**row["evaluations"][0], "step": 0}] and row["accuracy"] > 0.7
     assert {path.name for path in folder.iterdir()} >= {"model.safetensors", "split.json", "config.yaml", "metrics.jsonl"}
+    assert "split and metrics: " in out and "checkpoint" not in out and not (folder / "checkpoint.pt").exists()
     data, trained = DATASETS.create("digits", None), ssl_zoo.load(folder, "cpu")
     assert (trained.predict_proba(data.test_images).argmax(axis=1) == data.test_labels).mean() == row["accuracy"]
     assert trained.features(data.test_images[:2]).shape == (2, 64)
@@ -66,8 +69,6 @@ def test_the_net_is_used_like_any_other(name, capsys):
     page = re.sub(r"<[^>]+>", "", Path("a/report.html").read_text(encoding="utf-8"))
     assert f"{name} on pixels learnt from 20 labels" in page and "which teach little" not in page
     assert ("of which the method makes no use" in page) == (name == "probe") and "none, it was fitted at once" in page
-    from PIL import Image
-
     data = DATASETS.create("digits", None)
     Path("new").mkdir()
     for i in range(3):
@@ -102,9 +103,6 @@ def test_hidden_labels_are_never_read(name, capsys):
         assert status == 0, error
     a, b = (load_file(f"{folder}/model.safetensors") for folder in ("true", "garbage"))
     assert {*a} == {*b} and all((a[key] == b[key]).all() for key in a)
-
-
-REFUSED = "the method '{}' needs a net with weights, and {} would begin from random ones; give {}--from MODEL, a trained net, or "
 
 
 @pytest.mark.parametrize(
@@ -191,3 +189,50 @@ def test_a_picture_asks_the_same_net(name, capsys):
 def test_what_has_no_steps_cannot_be_timed(capsys):
     status, _, error = call(capsys, share, "--alg", "probe", "--net", "smallnet", "--set", "algorithms.probe.features=pixels")
     assert status == 2 and "probe is fitted at once and has no steps to be timed" in error
+
+
+def photos():
+    draw = np.random.default_rng(0)
+    for k, name in enumerate(("ant", "bee", "unlabeled")):
+        Path("photos", name).mkdir(parents=True)
+        for i in range(9):
+            pixels = (draw.integers(0, 80, (16, 16, 3)) + 80 * (k % 2)).astype(np.uint8)
+            Image.fromarray(pixels).save(f"photos/{name}/{i}.png")
+    return "photos"
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_labelled_photo_is_scored_once(name, capsys):
+    words = ["--data-root", photos(), "--image-size", 16, "--folds", 3, *on_pixels(name), "--out", "f"]
+    status, out, error = call(capsys, run, *words)
+    assert status == 0 and "18 labelled images, each scored once" in out, error
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_what_label_next_says_leads_on(name, capsys):
+    """A fit on more labels begins from nothing."""
+    status, _, error = call(capsys, run, "--data-root", photos(), "--image-size", 16, *on_pixels(name), "--out", "a")
+    assert status == 0, error
+    status, out, error = call(capsys, label_next, "a", "--data-root", "photos", "--count", 2)
+    assert status == 0, error
+    line = next(line.strip() for line in out.splitlines() if line.startswith("    "))
+    assert "--from" not in line
+    status, _, error = call(capsys, run, *shlex.split(line.partition(" run ")[2]), "--device", "cpu")
+    assert status == 0, error
+
+
+def test_what_is_not_trained_in_steps_cannot_be_frozen_and_is_not_asked_to(capsys):
+    """So that a recipe for all methods of a table may say it."""
+    assert call(capsys, run, *on_pixels("probe"), "--set", "optimizer.freeze=bn", "--out", "a")[0] == 0
+
+
+def test_on_pixels_nothing_is_said_of_weights(capsys):
+    words = ["--data-root", photos(), "--image-size", 32, "--alg", "labelspreading", "--device", "cpu"]
+    status, out, error = call(capsys, run, *words, "--set", "algorithms.labelspreading.neighbors=3", "--out", "a")
+    assert status == 0 and "pretrained weights" not in out + error, error
+
+
+def test_a_net_that_pixels_make_no_use_of_may_be_any(capsys):
+    assert call(capsys, run, *QUICK, "--out", "a")[0] == 0
+    status, out, error = call(capsys, run, "--alg", "probe", "--net", "wrn10_1", "--from", "a", *QUICK[:2], "--out", "b")
+    assert status == 0 and "begins from" not in out, error

@@ -18,6 +18,7 @@ from ssl_zoo.runs.execute import trainer_of
 from ssl_zoo.runs.freezing import freeze
 from ssl_zoo.runs.inputs import choose_labels
 from ssl_zoo.runs.model import read_model
+from ssl_zoo.tables.rows import sound
 from ssl_zoo.train.optimizer import make_optimizer, set_lr
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -94,7 +95,7 @@ def test_what_a_run_says_and_keeps(capsys):
     assert "the weights were trained on images of 224x224, and these are 32x32 (height x width)\n" in out
     assert "input = " not in out and "interpolation" not in out
     row = json.loads(Path("a/result.json").read_text())
-    assert row["weights"]["source"] == "w.pth" and len(row["weights"]["hash"]) == 12 and row["config"]["input"] == "weights"
+    assert row["weights"]["source"] == "w.pth" and len(row["weights_hash"]) == 12 and row["config"]["input"] == "weights"
     about = read_model(Path("a/model.safetensors")).about
     assert about["row"]["weights"] == row["weights"]
     values = about["images"]["input"]
@@ -230,13 +231,14 @@ def test_a_transformer_is_trained_loaded_and_used(options, capsys):
 
 def test_a_file_that_has_changed_is_another_run(capsys):
     words = ["--data-root", photos(), "--net", "resnet18", "--set", "nets.resnet18.pretrained=w.pth", *QUICK, "--image-size", 32]
-    assert call(capsys, *words, "--out", "a")[0] == 0
-    hashes = [json.loads(Path("a/result.json").read_text())["weights"]["hash"]]
+    assert call(capsys, *words, "--out", "s0")[0] == 0
     torch.manual_seed(5)
     torch.save(torchvision.models.resnet18(num_classes=9).state_dict(), "w.pth")
-    assert call(capsys, *words, "--out", "b")[0] == 0
-    hashes.append(json.loads(Path("b/result.json").read_text())["weights"]["hash"])
-    assert hashes[0] != hashes[1]
+    status, _, error = call(capsys, *words, "--out", "s0")
+    assert status == 2 and "s0/result.json is of a run with other pretrained weights" in error
+    assert call(capsys, *words, "--seed", 1, "--out", "s1")[0] == 0
+    found = sound([json.loads(Path(folder, "result.json").read_text()) for folder in ("s0", "s1")])
+    assert len(found.kept) == 1 and "left out: other than" in found.lines[0] and "weights_hash" in found.lines[0]
 
 
 def test_a_run_that_has_begun_keeps_how_its_images_are_normalised(capsys):

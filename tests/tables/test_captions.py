@@ -3,6 +3,7 @@
 import pytest
 
 from ssl_zoo.tables.captions import caption
+from ssl_zoo.tables.variants import told_apart
 from tests.tables.rows import row
 
 
@@ -104,10 +105,13 @@ def with_settings(**settings):
     [
         (
             {"draw": "longtail", "imbalance": 50.0},
-            "The labels are a long tail: the first class has 50 times as many as the last.",
+            "The labels are a long tail with an imbalance of 50, rounded down, and at least one of each class.",
         ),
-        ({"stream": {"imbalance": 10.0, "order": "same"}}, "a long tail: 10 times as many of the first class as of the last."),
-        ({"stream": {"imbalance": 10.0, "order": "reversed"}}, "10 times as many of the last class as of the first."),
+        ({"stream": {"imbalance": 10.0, "order": "same"}}, "tail with an imbalance of 10, the most of the first class."),
+        (
+            {"stream": {"imbalance": 10.0, "order": "reversed"}},
+            "tail with an imbalance of 10, the most of the last class.",
+        ),
         ({"stream": {"imbalance": 1.0}}, "The unlabelled images are as many of each class."),
         ({"stream": {"images": 3000}}, "Of those without a label, 3,000 are used."),
         ({"unlabeled_classes": ["cat", 3]}, "Classes that are only among the unlabelled images, and not scored: cat, 3."),
@@ -140,3 +144,14 @@ def test_what_is_fitted_at_once_is_told_and_has_no_say_in_the_rest():
     assert "images seen: a 20 to 1,297, b 100, c 100" in text and "Seconds a run: a 0.2, b 0.2, c 1;" in text
     assert "on the images' pixels, without the net: a; on frozen features of the net: b." in text
     assert "Fitted at once" not in "\n".join(caption([row("c", s) for s in (0, 1)], []))
+
+
+def test_of_variants_each_is_told_how_its_images_were_drawn():
+    rows = [row("m", seed, axes=["stream.imbalance"]) for seed in (0, 1)]
+    values = (None, 1.0, 10.0)
+    made = [{**one, "config": {**one["config"], "stream": {"imbalance": value}}} for one in rows for value in values]
+    (told,) = told_apart(made)
+    text = "\n".join(caption(told, []))
+    assert "Of m, imbalance 1: The unlabelled images are as many of each class." in text
+    assert "Of m, imbalance 10: The unlabelled images are a long tail with an imbalance of 10" in text
+    assert "The geometric mean is of" in text and "Of m, imbalance null" not in text
