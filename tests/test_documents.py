@@ -168,6 +168,8 @@ def test_what_is_said_of_pretraining():
     assert [row["confusion"] for row in known] == [row["confusion"] for row in of["supervised", True]]  # it is supervised
     errors = {key: np.mean([row["error_rate"] for row in found]) for key, found in of.items()}
     assert min(errors, key=errors.get) == ("meanteacher", True)
+    gain = difference(of["meanteacher", True], of["supervised", True])
+    assert gain.low < 0 < gain.high
     assert (
         abs(errors["probe", True] - errors["supervised", False]) < 0.02 < errors["labelspreading", True] - errors["probe", True]
     )
