@@ -1,5 +1,6 @@
 """Recipes: mappings of settings in YAML files, each laid on top of those before it."""
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -186,7 +187,7 @@ def put(settings: dict[str, Any], key: str, value: Any) -> None:
     Raises:
         InputError: Something on the way is not a mapping.
     """
-    *way, last = key.split(".")
+    *way, last = parts_of_key(key)
     place = settings
     for depth, part in enumerate(way):
         if place.get(part) is None:  # also what an empty section of a recipe is
@@ -223,10 +224,21 @@ def put_assignment(settings: dict[str, Any], assignment: str) -> None:
 
 def canonical_key(key: str) -> str:
     """`algorithms.mean-teacher.weight` -> `algorithms.meanteacher.weight`, as recipes spell it."""
+    return ".".join(parts_of_key(key))
+
+
+def parts_of_key(key: str) -> list[str]:
+    """Return a dotted key in its parts, with the canonical name of a method, net or data set.
+
+    A name may have a dot, as `timm:resnet18.a1_in1k`: the longest one that is registered counts.
+    """
     section, *rest = key.split(".")
-    if section in SECTIONS and rest:
-        rest[0] = SECTIONS[section].resolve(rest[0]).name
-    return ".".join((section, *rest))
+    if section not in SECTIONS or not rest:
+        return [section, *rest]
+    for count in range(len(rest) - 1, 1, -1):
+        with contextlib.suppress(InputError):
+            return [section, SECTIONS[section].resolve(".".join(rest[:count])).name, *rest[count:]]
+    return [section, SECTIONS[section].resolve(rest[0]).name, *rest[1:]]
 
 
 def canonical(section: str, registry: Registry, given: Any) -> dict[str, Any]:

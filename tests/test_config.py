@@ -274,3 +274,24 @@ def test_a_flag_that_is_cut_short_is_unknown():
     parser.add_argument("--out")
     with pytest.raises(InputError, match=r"unknown argument '--ou'; did you mean '--out'\? --help shows what can be given"):
         parser.parse_args(["--ou", "y"])
+
+
+@pytest.mark.parametrize(
+    ("key", "parts"),
+    [
+        ("optimizer.lr", ["optimizer", "lr"]),
+        ("algorithms.mean-teacher.batch.unlabeled", ["algorithms", "meanteacher", "batch", "unlabeled"]),
+        ("nets.WRN28_2.drop_rate", ["nets", "wrn28_2", "drop_rate"]),
+        ("nets.timm:resnet18.pretrained", ["nets", "timm:resnet18", "pretrained"]),
+        ("nets.timm:resnet18.a1_in1k.pretrained", ["nets", "timm:resnet18.a1_in1k", "pretrained"]),
+        ("views.weak", ["views", "weak"]),
+    ],
+)
+def test_a_name_may_have_a_dot(key, parts):
+    assert recipes.parts_of_key(key) == parts
+    given = {}
+    recipes.put(given, key, 3)
+    place = given
+    for part in parts:
+        place = place[part]
+    assert place == 3

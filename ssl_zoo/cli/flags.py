@@ -142,6 +142,16 @@ def gathered(flags: argparse.Namespace, more: Sequence[str] = ()) -> dict[str, A
     return config.gather(names, preset=flags.preset, budget=flags.budget, assignments=[*flags.set, *more])
 
 
+def of_no_effect(assignments: Sequence[str], runs: Sequence[RunSettings]) -> Iterator[str]:
+    """Yield lines about what `--set` gives to methods, nets or data sets that no run has."""
+    used = {"algorithms": {run.alg for run in runs}, "nets": {run.net for run in runs}, "datasets": {run.dataset for run in runs}}
+    for assignment in assignments:
+        key = assignment.partition("=")[0].strip()
+        section, *rest = recipes.parts_of_key(key)
+        if section in used and len(rest) > 1 and rest[0] not in used[section]:
+            yield f"--set {key} is of no effect: {section} here: {', '.join(sorted(used[section]))}"
+
+
 def at_hand(flags: argparse.Namespace) -> Mapping[str, Any]:
     """Return settings as far as they can be read, for what else is wrong with the flags."""
     try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ssl_zoo import config, plugins, presets, recipes
-from ssl_zoo.cli.flags import add_data, add_machine, add_settings, add_sources, at_hand, gathered, values
+from ssl_zoo.cli.flags import add_data, add_machine, add_settings, add_sources, at_hand, gathered, of_no_effect, values
 from ssl_zoo.cli.parser import Parser, called, command, description, in_words, path, say, warn
 from ssl_zoo.errors import InputError, Interrupted, RunError, shown
 from ssl_zoo.ranks import rank
@@ -142,6 +142,9 @@ def _train(flags: argparse.Namespace, settings: RunSettings, prog: str) -> int:
                 given = {recipes.canonical_key(assignment.partition("=")[0].strip()) for assignment in flags.set}
                 net, options = NETS.resolve(settings.net), settings.nets[settings.net]
                 for line in presets.unset(flags.preset, presets.FOLDER, net, options, given):
+                    warn(line)
+            if rank() == 0:
+                for line in of_no_effect(flags.set, [settings]):
                     warn(line)
             told = {"fresh": flags.fresh, "say": lambda line: print(shown(in_words(line)), flush=True), "warn": warn}
             if settings.folds is not None and "fold" not in gathered(flags):  # all, but where one is named

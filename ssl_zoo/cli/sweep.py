@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ssl_zoo import config, near, plugins, recipes
-from ssl_zoo.cli.flags import add_sources, at_hand, dataset_of, gathered, values
+from ssl_zoo.cli.flags import add_sources, at_hand, dataset_of, gathered, of_no_effect, values
 from ssl_zoo.cli.grids import add_engine_flags, cell_of, check_out, listed, many, run_cells, say_missing, seeds
-from ssl_zoo.cli.parser import Parser, called, description, flag_of, path
+from ssl_zoo.cli.parser import Parser, called, description, flag_of, path, say
 from ssl_zoo.errors import InputError, shown
 from ssl_zoo.registry import close
 from ssl_zoo.runs.inputs import look_at_data, look_at_place
@@ -227,6 +227,7 @@ def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack, prog: str = 
     look_at_place(first, out)
     check_out(out)
     cells = _cells(asked, out)
+    say(prog, of_no_effect(flags.set, [cell.settings for cell in cells]))
     missing = run_cells(cells, flags, engines)
     if flags.dry_run:
         return 1 if missing else 0

@@ -121,5 +121,5 @@ def _too_few(wanted: Wanted, kept: int, count: np.ndarray) -> str:
     least = len(count) if wanted.imbalance is not None else 1
     return (
         f"stream.mismatch = {wanted.mismatch:g} leaves {kept} images of the labelled classes, and it takes {least} at least; "
-        "lower it, or leave these classes out: `stream.mismatch=1`"
+        "lower it, label fewer (`labels=N`), or leave these classes out: `stream.mismatch=1`"
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 import socket
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -71,6 +72,9 @@ def read_state(path: str, name: str) -> dict[str, Tensor]:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except InputError:
         raise
+    except pickle.UnpicklingError as error:
+        what = "weights, which are tensors and no whole module"
+        raise InputError(f"{name}: '{path}' cannot be read as {what}; save its `state_dict()` there") from error
     except Exception as error:  # what is no such file makes either of them raise nearly anything
         raise InputError(
             f"{name}: '{path}' cannot be read as weights ({one_line(error)[:200]}); save a state_dict there"

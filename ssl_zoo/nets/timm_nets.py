@@ -75,6 +75,9 @@ def _made(
     size = {"img_size": image_size} if config.get("fixed_input_size") else {}
     more = {"num_classes": num_classes, "in_chans": in_chans, **size, **options}
     try:
+        if pretrained is True:
+            with patience():
+                _look_at_hub(config.get("hf_hub_id"))
         net = timm.create_model(name, pretrained=pretrained is True, **more)
     except TypeError as error:  # of its constructor, whose options differ
         raise InputError(f"{name} cannot be made so ({one_line(error)}); leave the option out") from error
@@ -84,7 +87,8 @@ def _made(
         if pretrained is not True:
             raise
         why = one_line(error)[:300]
-        raise InputError(f"{name}: cannot get its weights ({why}); give the path of a file with them") from error
+        where = config.get("hf_hub_id") or config.get("url")
+        raise InputError(f"{name}: cannot get its weights, {where} ({why}); give a file with them: `pretrained=PATH`") from error
     return _from_file(net, name, str(pretrained), config, more) if is_path(pretrained) else net
 
 

@@ -24,7 +24,7 @@ from ssl_zoo.runs.initial import initial_of, keep, learnt_by_heart
 from ssl_zoo.runs.inputs import Inputs, check_data, choose_labels, load_data, look_at_data, look_at_place, scorable
 from ssl_zoo.runs.model import write_model
 from ssl_zoo.runs.rehearsal import rehearse
-from ssl_zoo.runs.report import beginning, evened_twice, unsettled
+from ssl_zoo.runs.report import beginning, evened_twice, of_no_effect, unsettled
 from ssl_zoo.runs.row import Row
 from ssl_zoo.runs.scores import made_with, scored
 from ssl_zoo.runs.settled import as_begun, settled
@@ -236,9 +236,8 @@ class _Run:
         if not self.quiet:
             for line in beginning(self.settings, inputs, trainer, self.initial):
                 self.say(line)
-        self._warn(
-            [*evened_twice(self.settings), *unsettled(self.settings, trainer), *learnt_by_heart(self.initial, inputs.data)]
-        )
+        self._warn([*of_no_effect(self.settings), *evened_twice(self.settings), *unsettled(self.settings, trainer)])
+        self._warn(learnt_by_heart(self.initial, inputs.data))
 
     def _end(self, row: Row, trainer: Trainer | Fitter, assembly: Assembly, inputs: Inputs) -> None:
         state = trainer.reported_state()

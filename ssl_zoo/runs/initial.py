@@ -136,6 +136,10 @@ def beginning_from(settings: RunSettings, model: Model, data: Dataset) -> Iterat
         f"begins from the weights of {settings.initial} ({settings.net} by {row.get('algorithm', 'another method')}{right}), and "
         "normalises images as it does"
     )
+    size, here = (model.about["net"]["height"], model.about["net"]["width"]), data.images.shape[1:3]
+    if size != here:
+        there, now = ("x".join(map(str, sides)) for sides in (size, here))
+        yield f"it was trained on images of {there}, and these are {now} (height x width)"
     new, gone = ([name for name in these if name not in {*those}] for these, those in ((classes, before), (before, classes)))
     if new:
         yield one_line(f"new classes, whose weights of the last layer are drawn: {_shown(new)}")

@@ -12,7 +12,7 @@ from ssl_zoo.data.names import nearly_alike
 from ssl_zoo.data.open_set import OUTSIDE
 from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import one_line
-from ssl_zoo.runs.baselines import net_of
+from ssl_zoo.runs.baselines import is_baseline, net_of
 from ssl_zoo.runs.calibration import FEWEST, held_out, way_out
 from ssl_zoo.runs.confusion import (
     Confusion,
@@ -74,7 +74,7 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
     stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if uses else ""
     scored = "of them scored too" if data.fitted else "held out to be scored" if data.held_out else "test images"
     yield (
-        f"{settings.alg} with {net_of(settings)[0]} ({parameters_of(trainer):,} parameters) on {named_data(settings)}: "
+        f"{settings.alg} with {net_of(settings)[0]} ({_parameters(trainer)}) on {named_data(settings)}: "
         f"{len(facts.labeled):,} labelled images, {validated}{stream}{len(data.test_labels):,} {scored}; "
         f"{_from(trainer)}, {trainer.machine.name}, {trainer.machine.precision}"
     )
@@ -106,6 +106,11 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
         yield f"class weights: {settings.class_weights}, from {low:.3g} ('{least}') to {high:.3g} ('{most}')"
 
 
+def _parameters(trainer: Trainer | Fitter) -> str:
+    trained, net = parameters_of(trainer), sum(p.numel() for p in trainer.algorithm.net.parameters())
+    return f"{trained:,} parameters" if trained >= net else f"{trained:,} of {net:,} parameters trained"
+
+
 def _from(trainer: Trainer | Fitter) -> str:
     fitted = isinstance(trainer, Fitter)
     return "fitted at once, whatever steps, optimizer, views and eval_ema say" if fitted else f"from step {trainer.start}"
@@ -133,6 +138,21 @@ def _stream(inputs: Inputs) -> str:
         f"of {len(kept) + left_out:,} images without a label {len(kept):,} stay in the unlabelled stream, by their hidden "
         f"labels: {'; '.join(parts)}"
     )
+
+
+def of_no_effect(settings: RunSettings) -> Iterator[str]:
+    """Yield lines about settings that do nothing without another one, or leave nothing of use to train."""
+    if settings.imbalance != RunSettings.imbalance and settings.draw != "longtail":
+        yield f"imbalance = {settings.imbalance:g} is of no effect without a long tail of labels; give `draw=longtail`"
+    if settings.stream.order != "same" and settings.stream.imbalance is None:
+        yield (
+            f"stream.order = {settings.stream.order} is of no effect without a long tail of the unlabelled images; give "
+            f"`stream.imbalance={settings.imbalance:g}`"
+        )
+    net = settings.nets[settings.net]
+    frozen = settings.optimizer.freeze == "body" or net.get("lora")
+    if frozen and settings.initial is None and not net.get("pretrained") and not is_baseline(settings.alg):
+        yield f"the body of {settings.net} has random weights and is not trained; begin from trained ones: `initial=MODEL`"
 
 
 def evened_twice(settings: RunSettings) -> Iterator[str]:

@@ -173,7 +173,7 @@ def test_weights_that_cannot_be_had_are_said_at_once(monkeypatch, tmp_path):
     options, line = NETS.resolve("timm:resnet18").target.settle({"pretrained": "auto"}, name="resnet18")
     assert options == {"pretrained": False} and "resnet18 cannot be had (no route), so it begins from random ones" in line
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match=r"resnet18: cannot get its weights \(.*give the path of a file with them"):
+    with pytest.raises(InputError, match=r"cannot get its weights, timm/resnet18.a1_in1k \(no route\); give a file"):
         NETS.create("timm:resnet18", 4, 3, (32, 32), pretrained=True)
 
 

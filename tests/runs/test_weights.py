@@ -247,3 +247,41 @@ def test_a_run_that_has_begun_keeps_how_its_images_are_normalised(capsys):
     assert json.loads(Path("a/result.json").read_text())["config"]["input"] == "channel"
     status, out, error = call(capsys, *given, "--set", "input=channel", "--out", "a")
     assert status == 0 and "finished already" in out, error
+
+
+def test_a_net_with_a_tag_is_given_its_weights(capsys):
+    timm = pytest.importorskip("timm")
+    torch.save(timm.create_model("resnet18").state_dict(), "t.pth")
+    net = "timm:resnet18.a1_in1k"
+    words = ["--data-root", photos(), "--image-size", 32, "--net", net, "--set", f"nets.{net}.pretrained=t.pth", *QUICK]
+    status, out, error = call(capsys, *words, "--out", "a")
+    assert status == 0 and "pretrained weights: t.pth; license: not known" in out, error
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("nets.wrn28_2.drop_rate=0.3", "--set nets.wrn28_2.drop_rate is of no effect: nets here: smallnet"),
+        ("algorithms.pimodel.weight=3", "--set algorithms.pimodel.weight is of no effect: algorithms here: meanteacher"),
+        ("imbalance=20", "imbalance = 20 is of no effect without a long tail of labels; give --draw longtail"),
+        (
+            "stream.order=reversed",
+            "is of no effect without a long tail of the unlabelled images; give --set",
+        ),
+        (
+            "optimizer.freeze=body",
+            "has random weights and is not trained; begin from trained ones: --from MODEL",
+        ),
+    ],
+)
+def test_what_is_of_no_effect_is_said(given, said, capsys):
+    status, out, error = call(capsys, "--net", "smallnet", *QUICK, "--set", given, "--out", "a")
+    assert status == 0 and said in error
+    assert ("(810 of 35,786 parameters trained)" in out) == (given == "optimizer.freeze=body")
+
+
+def test_another_size_than_the_net_before_is_said(capsys):
+    words = ["--data-root", photos(), "--net", "smallnet", *QUICK]
+    assert call(capsys, *words, "--image-size", 16, "--out", "a")[0] == 0
+    status, out, error = call(capsys, *words, "--image-size", 24, "--from", "a", "--out", "b")
+    assert status == 0 and "it was trained on images of 16x16, and these are 24x24 (height x width)" in out, error
