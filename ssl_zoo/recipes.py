@@ -187,7 +187,7 @@ def put(settings: dict[str, Any], key: str, value: Any) -> None:
     Raises:
         InputError: Something on the way is not a mapping.
     """
-    *way, last = parts_of_key(key)
+    *way, last = parts_of_key(key) or key.split(".")
     place = settings
     for depth, part in enumerate(way):
         if place.get(part) is None:  # also what an empty section of a recipe is
@@ -224,21 +224,24 @@ def put_assignment(settings: dict[str, Any], assignment: str) -> None:
 
 def canonical_key(key: str) -> str:
     """`algorithms.mean-teacher.weight` -> `algorithms.meanteacher.weight`, as recipes spell it."""
+    section, *rest = key.split(".")
+    if section in SECTIONS and rest and not parts_of_key(key):
+        SECTIONS[section].resolve(rest[0])  # which says what may be meant
     return ".".join(parts_of_key(key))
 
 
 def parts_of_key(key: str) -> list[str]:
     """Return a dotted key in its parts, with the canonical name of a method, net or data set.
 
-    A name may have a dot, as `timm:resnet18.a1_in1k`: the longest one that is registered counts.
+    A name may have a dot, as `timm:resnet18.a1_in1k`: the longest one that is registered counts. Empty: none is.
     """
     section, *rest = key.split(".")
     if section not in SECTIONS or not rest:
         return [section, *rest]
-    for count in range(len(rest) - 1, 1, -1):
+    for count in range(max(1, len(rest) - 1), 0, -1):
         with contextlib.suppress(InputError):
             return [section, SECTIONS[section].resolve(".".join(rest[:count])).name, *rest[count:]]
-    return [section, SECTIONS[section].resolve(rest[0]).name, *rest[1:]]
+    return []
 
 
 def canonical(section: str, registry: Registry, given: Any) -> dict[str, Any]:

@@ -141,7 +141,9 @@ def test_the_table_of_the_readme_has_the_baselines():
     assert {len(found) for found in errors.values()} == {5}
     elsewhere = json.loads((ROOT / "benchmarks/results/estimator.json").read_text())["rows"]
     (theirs,) = (row["error"] for row in elsewhere if "LabelSpreading" in row["name"])
-    assert errors["labelspreading"] == pytest.approx(theirs)
+    # an image may be as near to one as to another, and then either may be the seventh: one in 500 is told otherwise
+    assert errors["labelspreading"] == pytest.approx(theirs, abs=0.21)
+    assert sum(abs(one - other) > 0.01 for one, other in zip(errors["labelspreading"], theirs, strict=True)) <= 1
 
 
 def test_what_the_readme_says_of_its_table():

@@ -147,7 +147,7 @@ def of_no_effect(assignments: Sequence[str], runs: Sequence[RunSettings]) -> Ite
     used = {"algorithms": {run.alg for run in runs}, "nets": {run.net for run in runs}, "datasets": {run.dataset for run in runs}}
     for assignment in assignments:
         key = assignment.partition("=")[0].strip()
-        section, *rest = recipes.parts_of_key(key)
+        section, *rest = recipes.parts_of_key(key) or key.split(".")
         if section in used and len(rest) > 1 and rest[0] not in used[section]:
             yield f"--set {key} is of no effect: {section} here: {', '.join(sorted(used[section]))}"
 

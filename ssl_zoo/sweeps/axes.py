@@ -70,7 +70,7 @@ def check_apart(axes: Sequence[Axis]) -> None:
 def value_of(settings: RunSettings, key: str) -> Any:
     """Return what settings have at a dotted key; MISSING where they have no such place, as another method's option."""
     place: Any = config.plain(settings)
-    for part in recipes.parts_of_key(key):
+    for part in recipes.parts_of_key(key) or key.split("."):
         if not isinstance(place, Mapping) or part not in place:
             return MISSING
         place = place[part]

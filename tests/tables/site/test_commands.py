@@ -37,10 +37,9 @@ def made_by(line):
         (
             "digits",
             [
-                "ssl-zoo sweep --recipe digits --algs meanteacher,pimodel,supervised,tempens --nets wrn28_2 --labels 20 "
-                "--seeds 0-4 --set evaluation.every=150",
-                "ssl-zoo sweep --recipe digits --algs supervised --nets wrn28_2 --labels all --seeds 0-4 "
-                "--set evaluation.every=150",
+                "ssl-zoo sweep --recipe digits --algs labelspreading,meanteacher,pimodel,probe,selftraining,supervised,tempens "
+                "--nets wrn28_2 --labels 20 --seeds 0-4",
+                "ssl-zoo sweep --recipe digits --algs labelspreading,probe,supervised --nets wrn28_2 --labels all --seeds 0-4",
             ],
         ),
         (
