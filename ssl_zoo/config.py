@@ -35,6 +35,14 @@ def _shown(annotation: Any) -> str:
     return re.sub(r"typing\.", "", inspect.formatannotation(annotation))
 
 
+def _words(annotation: Any) -> list[str]:
+    """The words that a type allows, as literals."""
+    parts = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return [part for part in parts if isinstance(part, str)]
+    return [word for part in parts for word in _words(part)]
+
+
 def resolve_options(where: str, target: Callable[..., Any], given: Any, skip: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Check options against the keyword-only parameters of a class or function, and fill in its defaults.
 
@@ -72,7 +80,9 @@ def resolve_options(where: str, target: Callable[..., Any], given: Any, skip: fr
         except (ArgumentError, OverflowError):  # a whole number beyond what a float holds
             wrong = True
         if wrong:
-            raise InputError(f"{at}{name} = {value!r} is not of the type {_shown(hints[name])}")
+            words = [word for word in _words(hints[name]) if isinstance(value, str)]
+            meant = near_miss(value, words).strip() if words else ""
+            raise InputError(f"{at}{name} = {value!r} is not of the type {_shown(hints[name])}{f'; {meant}' if meant else ''}")
     return parser.parse_object(dict(given)).as_dict()
 
 

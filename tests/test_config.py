@@ -295,3 +295,12 @@ def test_a_name_may_have_a_dot(key, parts):
     for part in parts:
         place = place[part]
     assert place == 3
+
+
+def test_a_misspelt_word_of_a_few_is_named():
+    with pytest.raises(InputError, match=r"optimizer\.freeze = 'boddy' is not of the type .*; did you mean 'body'\?$"):
+        config.resolve({"optimizer": {"freeze": "boddy"}})
+    with pytest.raises(InputError, match=r"labels = 'al' is not of the type int or 'all'; did you mean 'all'\?$"):
+        config.resolve({"labels": "al"})
+    with pytest.raises(InputError, match=r"optimizer\.freeze = 3 is not of the type 'none' or 'body' or 'bn'$"):
+        config.resolve({"optimizer": {"freeze": 3}})
