@@ -1,5 +1,6 @@
 """Heads: a second one on a net, one that is a memory of images, and what a net gives its last layer."""
 
+import contextlib
 from collections.abc import Callable
 
 import torch
@@ -8,6 +9,11 @@ from torch import Tensor, nn
 from ssl_zoo.errors import InputError
 
 LEAST = 1e-9  # probability of a class that no neighbour has, so that its logarithm is finite
+
+
+def without_autocast(x: Tensor) -> contextlib.AbstractContextManager:
+    """Return what keeps numbers within it as precise as they are; devices without memory have nothing to keep."""
+    return contextlib.nullcontext() if x.device.type == "meta" else torch.autocast(x.device.type, enabled=False)
 
 
 class Features(nn.Module):
@@ -83,7 +89,7 @@ class Neighbours(nn.Module):
         features = self.net.forward_head(f, pre_logits=True)
         if pre_logits:
             return features
-        with torch.autocast(f.device.type, enabled=False):
+        with without_autocast(f):
             same = "use_mm_for_euclid_dist"  # whatever n is, so that no batch size has distances of its own
             apart = torch.cdist(features.to(self.stored.dtype), self.stored, compute_mode=same)  # (n, N)
             nearest = apart.topk(self.neighbors, dim=1, largest=False).indices  # (n, k)

@@ -44,7 +44,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "trials": {"data.form"},
     "device": {"ranks", "errors"},
     "algorithms": {"algorithms", "batch", "losses", "schedules", "ema", "heads", "ranks", "registry", "errors"},
-    "nets": {"nets", "ranks", "registry", "errors"},
+    "nets": {"nets", "heads", "ranks", "registry", "errors"},
     "data": {"data", "device", "batch", "files", "registry", "seeds", "errors"},
     "train": {
         *(

@@ -1,8 +1,8 @@
 """A line: softmax regression on the values of an image."""
 
-import torch
 from torch import Tensor, nn
 
+from ssl_zoo.heads import without_autocast
 from ssl_zoo.registry import NETS
 
 
@@ -27,5 +27,5 @@ class Linear(nn.Module):
         """Logits (B, K) of the values, or these."""
         if pre_logits:
             return f
-        with torch.autocast(f.device.type, enabled=False):
+        with without_autocast(f):
             return self.head(f.to(self.head.weight.dtype))

@@ -153,7 +153,8 @@ def _look_at_hub(model: str | None) -> None:
         return
     from huggingface_hub import constants, try_to_load_from_cache
 
-    cached = (try_to_load_from_cache(model, file) for file in ("model.safetensors", "pytorch_model.bin"))
+    files = (constants.SAFETENSORS_SINGLE_FILE, constants.PYTORCH_WEIGHTS_NAME)
+    cached = (try_to_load_from_cache(model, file) for file in files)
     if not any(isinstance(found, str) for found in cached):
         socket.create_connection((str(urlsplit(constants.ENDPOINT).hostname), 443)).close()
 

@@ -105,7 +105,14 @@ def test_a_folder_of_ones_own(images, capsys):
     row = json.loads(Path("o/result.json").read_text())
     assert row["classes"] == ["ant", "bee", "cat"] and "6 labelled images, 18 in the unlabelled stream, 12 test images" in out
     assert row["config"]["datasets"] == {
-        "folder": {"image_size": None, "mode": "RGB", "skip_broken": False, "labels_file": None, "cache": True}
+        "folder": {
+            "image_size": None,
+            "interpolation": "bilinear",
+            "mode": "RGB",
+            "skip_broken": False,
+            "labels_file": None,
+            "cache": True,
+        }
     }
     status, *_ = call(
         capsys, "--dataset", "folder", "--data-root", images, "--labels", 6, *QUICK, *small, "--image-size", 16, "--out", "p"
@@ -503,7 +510,7 @@ NEAR = [
     (["--recipe", "lr.yaml"], "there is no setting 'lr'; did you mean --set optimizer.lr=0.1?"),
     (["--optimizer-lr=3"], "did you mean --set optimizer.lr=3?"),
     (["--wd", "1e-4"], "did you mean --set optimizer.weight_decay=1e-4?"),
-    (["--weigth-decay", "1e-4"], "did you mean --set optimizer.weight_decay=1e-4?"),
+    (["--weigth-decay", "1e-4"], "did you mean --set optimizer.weight_decay=1e-4 or --set optimizer.layer_decay=1e-4?"),
     (["--batch-size", "32"], "did you mean --set batch.labeled=32 or --set batch.unlabeled=32?"),
     (["--num-labels", "40"], "did you mean --labels 40?"),
     (["--backbone", "resnet18"], "did you mean --net resnet18?"),

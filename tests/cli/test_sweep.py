@@ -374,7 +374,7 @@ def test_a_run_s_words_are_a_sweep_s(capsys):
     """Each flag of a run is one of a sweep, which takes many values where it says so; and means the same."""
     of_run = {option for action in run.parser()._actions for option in action.option_strings}
     of_sweep = {option for action in sweep.parser()._actions for option in action.option_strings}
-    assert of_run - of_sweep == {"--list", "--print-config", "--minutes", "--folds", "--from"}  # of one run
+    assert of_run - of_sweep == {"--list", "--print-config", "--minutes", "--folds"}  # of one run
     shared = shlex.split(
         "--dataset digits --val-fraction 0.2 --split-seed 7 --threads 2 --strict --deterministic --compile --on-nan skip "
         "--steps 9 --budget short --preset tutorial --device cpu --set eval_ema=0.9 --data-root '~/x' --alg pimodel --net mlp "

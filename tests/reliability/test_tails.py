@@ -125,7 +125,7 @@ def test_tables_keep_them_apart_and_say_what_they_are(capsys):
     assert table.main(["t"]) == 0
     shown, said = capsys.readouterr()
     assert "n = 2" in shown and shown.count("<br>geometric mean ") == 1 and "recalls" not in shown.partition("\n\n")[0]
-    assert "The labels are a long tail: the first class has 10 times as many as the last." in shown
+    assert "The labels are a long tail with an imbalance of 10, rounded down, and at least one of each class." in shown
     assert "other than meanteacher with 60 labels and seed 0 in setting imbalance (20.0, 10.0)" in said
     assert "in data_hash (" in said and "unlabeled_classes" in said
     assert table.main(["t/open", "--each-class"]) == 0
@@ -145,7 +145,10 @@ def test_a_report_of_both(capsys):
     row = row_of("a")
     unlabelled = 1297 - 60 - row["cut_images"]
     assert f"<dt>without a label</dt><dd>{unlabelled:,} images</dd>" in page
-    assert "4 times as many of the first class as of the last" in page and "20&nbsp;% of these, and not scored: 8, 9" in page
+    assert (
+        "a long tail with an imbalance of 4, the most of the first class" in page
+        and "20&nbsp;% of these, and not scored: 8, 9" in page
+    )
     assert f"<b>{percent(row['geometric_mean'])}</b><span>geometric mean" in page.replace("&nbsp;", " ")
 
 

@@ -125,7 +125,9 @@ def test_a_probe_and_finetune_of_a_trained_net(capsys):
     assert call(capsys, run, *QUICK, "--out", "a")[0] == 0
     features = ["--set", "algorithms.probe.features=net"]
     status, out, error = call(capsys, run, "--alg", "probe", *features, "--from", "a", *QUICK, "--out", "probe")
-    assert status == 0 and "probe with smallnet (810 parameters)" in out and "begins from the weights of a " in out, error
+    assert (
+        status == 0 and "probe with smallnet (810 of 35,786 parameters trained)" in out and "begins from the weights of a " in out
+    ), error
     before, after = (load_file(f"{folder}/model.safetensors") for folder in ("a", "probe"))
     changed = {key for key in before if key.startswith("net.") and not (before[key] == after[key]).all()}
     assert changed == {"net.head.weight", "net.head.bias"}

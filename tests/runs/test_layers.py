@@ -20,6 +20,8 @@ CPU = torch.device("cpu")
 SMALLEST = [  # of each registered net an example, with the smallest side that it takes
     ("smallnet", {}, 4),
     ("mlp", {}, 1),
+    ("linear", {}, 1),
+    ("timm:resnet18", {}, 1),
     ("convnet13", {}, 4),
     ("convnet13", {"norm": "weight"}, 4),
     ("wrn10_1", {}, 1),

@@ -18,6 +18,7 @@ import ssl_zoo
 from ssl_zoo import NETS, InputError
 from ssl_zoo.cli import run
 from ssl_zoo.data.normalisation import Normalisation
+from ssl_zoo.heads import last_layer
 from ssl_zoo.runs import model
 from ssl_zoo.runs.trained import Trained
 from ssl_zoo.train.checkpoint import Checkpoints
@@ -339,9 +340,12 @@ def test_features_are_what_the_last_layer_gets(name, options):
     kept = Trained(model.Model(about, {}, unit), net, torch.device("cpu"), "fp32")
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
     found = kept.features(images)
-    assert found.shape == (3, net.num_features) and found.dtype == np.float32
+    assert found.shape == (3, last_layer(net).in_features if "timm" in name else net.num_features) and found.dtype == np.float32
     np.testing.assert_allclose(
-        net.head(torch.from_numpy(found)).softmax(1).detach(), kept.predict_proba(images), rtol=1e-4, atol=1e-6
+        (last_layer(net) if "timm" in name else net.head)(torch.from_numpy(found)).softmax(1).detach(),
+        kept.predict_proba(images),
+        rtol=1e-4,
+        atol=1e-6,
     )
 
 

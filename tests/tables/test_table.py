@@ -139,7 +139,7 @@ def test_the_readmes_table_is_made_from_the_results_file(monkeypatch):
     (made,), said = make_tables(rows)
     assert not said and insert(text, name, render.markdown([made], False)) == text
     found = {method: cells["20"] for method, cells in made.cells.items()}
-    assert found.keys() == {"supervised", "pimodel", "tempens", "meanteacher"} and all(cell.n == 5 for cell in found.values())
+    assert found.keys() >= {"supervised", "pimodel", "tempens", "meanteacher"} and all(cell.n == 5 for cell in found.values())
     assert found["meanteacher"].gain.mean >= 8 and min(found[alg].gain.mean for alg in ("pimodel", "tempens")) > 0
     assert made.cells["supervised"]["all"].n == 5
 
