@@ -1,6 +1,7 @@
 """What every net promises, over one cheap example of each registered name and family."""
 
 import copy
+import importlib.util
 import inspect
 import subprocess
 import sys
@@ -29,7 +30,12 @@ CASES = [
     ("resnet18", {"stem": "small"}),
     ("torchvision:mobilenet_v3_small", {}),
 ]
-every_net = pytest.mark.parametrize(("name", "options"), CASES, ids=[f"{n}-{'-'.join(map(str, o.values()))}" for n, o in CASES])
+NO_TIMM = pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="timm is not installed")
+every_net = pytest.mark.parametrize(
+    ("name", "options"),
+    [pytest.param(name, options, marks=[NO_TIMM] * name.startswith("timm:")) for name, options in CASES],
+    ids=[f"{n}-{'-'.join(map(str, o.values()))}" for n, o in CASES],
+)
 
 
 def build(name, options, shape=(3, 16, 16), num_classes=5):
