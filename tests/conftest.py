@@ -1,5 +1,6 @@
 """Small things that many tests share: a tiny net, facts, a random batch."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -38,6 +39,19 @@ class TinyNet(nn.Module):
 
     def forward_head(self, f: Tensor, pre_logits: bool = False) -> Tensor:
         return f.mean(dim=(2, 3)) if pre_logits else self.head(f.mean(dim=(2, 3)))
+
+
+def garbled(entry, labeled):
+    """The entry of digits, whose data have wrong labels but for these rows."""
+
+    @functools.wraps(entry.target)  # with its options
+    def garbage(root, **options):
+        data = entry.target(root, **options)
+        labels = (data.labels + 3) % 10
+        labels[labeled] = data.labels[labeled]
+        return data._replace(labels=labels)
+
+    return entry._replace(target=garbage)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The command line, from what is typed to what is on the disk."""
 
-import functools
 import json
 import os
 import shutil
@@ -22,7 +21,7 @@ from ssl_zoo.runs.confusion import images_in
 from ssl_zoo.runs.execute import trainer_of
 from ssl_zoo.runs.inputs import choose_labels, load_data
 from ssl_zoo.runs.restore import restore
-from tests.conftest import FROM_RANDOM
+from tests.conftest import FROM_RANDOM, garbled
 from tests.data.test_normalisation import reference
 
 ROOT = Path(__file__).parent.parent.parent
@@ -303,14 +302,7 @@ def test_hidden_labels_are_never_read(name, capsys):
     entry = DATASETS.resolve("digits")
     labeled = json.loads(Path("true/split.json").read_text())["rows"]
 
-    @functools.wraps(entry.target)  # with its options
-    def garbage(root, **options):
-        data = entry.target(root, **options)
-        labels = (data.labels + 3) % 10
-        labels[labeled] = data.labels[labeled]
-        return data._replace(labels=labels)
-
-    with DATASETS.replaced(entry._replace(target=garbage)):
+    with DATASETS.replaced(garbled(entry, labeled)):
         status, _, error = call(capsys, "--alg", name, *QUICK, *given, "--out", "garbage")
         assert status == 0, error
     states = [torch.load(f"{folder}/checkpoint.pt")["algorithm"] for folder in ("true", "garbage")]

@@ -56,7 +56,7 @@ def test_options_reach_the_layers():
     assert {m.momentum for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {0.3} and net.drop_rate == 0.4
     with pytest.raises(InputError, match="has no layer that bn_momentum could apply to"):
         NETS.create(VIT, 6, 3, (32, 32), bn_momentum=0.3)
-    with pytest.raises(InputError, match=r"resnet18 cannot be made so .*leave the option out|drop_path"):
+    with pytest.raises(InputError, match=r"vgg11 cannot be made so \(.*drop_path_rate.*\); leave the option out"):
         NETS.create("timm:vgg11", 6, 3, (32, 32), drop_path_rate=0.1)
 
 

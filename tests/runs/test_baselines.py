@@ -1,6 +1,5 @@
 """Runs of methods without steps: a folder, a row, a trained net that is used, like any other run."""
 
-import functools
 import json
 import re
 import shlex
@@ -17,7 +16,7 @@ from ssl_zoo.cli import export, label_next, predict, report, run, share, sweep, 
 from ssl_zoo.runs.restore import restore
 from ssl_zoo.runs.row import read_sound_rows
 from ssl_zoo.train import evaluate
-from tests.conftest import BASELINES
+from tests.conftest import BASELINES, garbled
 
 QUICK = ["--device", "cpu", "--net", "smallnet", "--steps", "6"]
 
@@ -90,14 +89,7 @@ def test_hidden_labels_are_never_read(name, capsys):
     entry = DATASETS.resolve("digits")
     labeled = json.loads(Path("true/split.json").read_text())["rows"]
 
-    @functools.wraps(entry.target)  # with its options
-    def garbage(root, **options):
-        data = entry.target(root, **options)
-        labels = (data.labels + 3) % 10
-        labels[labeled] = data.labels[labeled]
-        return data._replace(labels=labels)
-
-    with DATASETS.replaced(entry._replace(target=garbage)):
+    with DATASETS.replaced(garbled(entry, labeled)):
         split = ["--set", "split_file=true/split.json"]
         status, _, error = call(capsys, run, *on_pixels(name), *split, "--out", "garbage")
         assert status == 0, error
