@@ -12,7 +12,7 @@ from torch import nn
 
 from ssl_zoo.errors import InputError, between, one_line
 from ssl_zoo.nets.foreign import Weights, is_path, patience, read_state, set_all, try_shapes, unfit
-from ssl_zoo.registry import NETS, near_miss
+from ssl_zoo.registry import NETS, is_ours, near_miss
 
 ADAPTED = ("qkv", "proj", "fc1", "fc2")  # linear layers of a transformer's block, as timm names them
 
@@ -103,6 +103,8 @@ def _from_file(net: nn.Module, name: str, path: str, config: Mapping[str, Any], 
     try:
         return _timm().create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     except Exception as error:  # of a filter, of a shape, of a name
+        if is_ours(error):  # memory, which is not the file's fault
+            raise
         why = one_line(error)[:200]
         raise InputError(f"{name}: the weights in '{path}' are of another net ({why}); give those of {name}") from error
 
