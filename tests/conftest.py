@@ -2,13 +2,15 @@
 
 import functools
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ssl_zoo import ALGORITHMS, Batch, Facts
+from ssl_zoo import ALGORITHMS, Batch, Facts, plugins
+from ssl_zoo.registry import REGISTRIES
 from ssl_zoo.runs.baselines import is_baseline
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the promises tested here are the CPU's
@@ -52,6 +54,21 @@ def garbled(entry, labeled):
         return data._replace(labels=labels)
 
     return entry._replace(target=garbage)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(tmp_path_factory):
+    """What a test registers and imports from a folder of its own is forgotten after it: no test sees another's plug-in."""
+    registered = [(dict(registry._entries), list(registry._families)) for registry in REGISTRIES]
+    loaded, modules, path = set(plugins._loaded), set(sys.modules), list(sys.path)
+    yield
+    for registry, (entries, families) in zip(REGISTRIES, registered, strict=True):
+        registry._entries, registry._families = entries, families
+    folder = str(tmp_path_factory.getbasetemp())
+    for name in {*sys.modules} - modules:
+        if folder in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+    plugins._loaded, sys.path[:] = loaded, path
 
 
 @pytest.fixture

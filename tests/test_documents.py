@@ -5,7 +5,6 @@ import json
 import re
 import shlex
 import string
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from ssl_zoo.data import labels, names
 from ssl_zoo.data.names import PARTS
 from ssl_zoo.errors import InputError
 from ssl_zoo.ladders import read_ladder
-from ssl_zoo.registry import REGISTRIES
 from ssl_zoo.runs import row as results
 from ssl_zoo.runs.report import summary
 from ssl_zoo.tables import ladder as ladders
@@ -212,22 +210,13 @@ COMMANDS = sorted({(page, line) for page, text in PAGES.items() for line in comm
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """A folder with what the commands name; what they register and import is forgotten."""
+    """A folder with what the commands name."""
     monkeypatch.chdir(tmp_path)
     for kind, name in KINDS.items():
         for file, text in new.files(name, kind).items():
             (tmp_path / file).write_text(text)
     (tmp_path / "mine.yaml").write_text(config.dump(ssl_zoo.recipe("digits")))
     (tmp_path / "docs").mkdir()
-    monkeypatch.setattr(plugins, "_loaded", set(plugins._loaded))
-    for registry in REGISTRIES:
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    modules, path = set(sys.modules), list(sys.path)
-    yield
-    for name in set(sys.modules) - modules:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
-    sys.path[:] = path
 
 
 def check(line: str) -> None:

@@ -82,18 +82,9 @@ class Dim(Augmentation):
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """An empty folder; what a test registers and imports is forgotten after it."""
+    """An empty folder, in a process that has loaded no plug-in."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plugins, "_loaded", set())
-    for registry in REGISTRIES:
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-        monkeypatch.setattr(registry, "_families", list(registry._families))
-    modules, path = set(sys.modules), list(sys.path)
-    yield
-    for name in set(sys.modules) - modules:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
-    sys.path[:] = path
 
 
 def write(name, text):

@@ -26,7 +26,7 @@ def test_tempens_target_after_two_visits(facts):
     method = make("tempens", facts, alpha=0.6)
     p1, p2 = torch.rand(2, 1, K).softmax(dim=-1)
     for p in (p1, p2):
-        method.after_step({"index": torch.tensor([5]), "probabilities": p})
+        method.after_step({"index": torch.tensor([5]), "probabilities": p}, PROGRESS)
     target = method.memory[5] / (1 - 0.6 ** method.visits[5])
     torch.testing.assert_close(target, ((0.24 * p1 + 0.4 * p2) / 0.64)[0])
 
@@ -40,7 +40,7 @@ def test_tempens_first_visits_weigh_nothing_and_other_rows_stay(facts):
     batch = make_batch(1)
     out = method.loss(batch, PROGRESS)
     assert out.terms["consistency"] == 0
-    method.after_step(out.seen)
+    method.after_step(out.seen, PROGRESS)
     visited = torch.zeros(ROWS, dtype=torch.bool).index_fill(0, batch.u_index, True)
     assert torch.equal(method.visits, visited.long())
     assert torch.equal(method.memory.sum(dim=1) > 0, visited)
@@ -53,7 +53,7 @@ def test_tempens_a_row_drawn_twice_counts_once_and_is_not_its_own_target(facts):
     batch = make_batch(1)._replace(u_index=torch.tensor([3, 3, 1, 2, 4, 5]))
     out = method.loss(batch, PROGRESS)
     assert out.terms["consistency"] == 0
-    method.after_step(out.seen)
+    method.after_step(out.seen, PROGRESS)
     assert method.visits[3] == 1
     torch.testing.assert_close(method.memory[3], 0.4 * out.seen["probabilities"][:2].mean(dim=0))
 
@@ -65,7 +65,7 @@ def test_tempens_in_half_the_room(facts):
     for seed in range(200):
         torch.manual_seed(seed)
         seen = {"index": torch.tensor([0, 3]), "probabilities": torch.randn(2, K).softmax(dim=1)}
-        whole.after_step(seen), half.after_step(seen)
+        whole.after_step(seen, PROGRESS), half.after_step(seen, PROGRESS)
     torch.testing.assert_close(half.memory.float(), whole.memory, rtol=2**-8 / (1 - 0.6), atol=0)
     assert not torch.equal(half.memory.float(), whole.memory)
     batch = make_batch(1)._replace(u_index=torch.tensor([0, 3, 0, 3, 0, 3]))
@@ -107,7 +107,7 @@ def test_meanteacher_loss_leaves_the_teacher_and_after_step_moves_it(facts):
     with torch.no_grad():
         for p in method.net.parameters():
             p.add_(1.0)
-        method.after_step({})
+        method.after_step({}, PROGRESS)
     for old, new in zip(before, method.teacher.net.parameters(), strict=True):
         torch.testing.assert_close(new, old + 0.5)  # d = 1/2 at the first update
     assert method.eval_net() is method.teacher.net
@@ -256,7 +256,6 @@ def test_a_run_serves_the_views_that_an_option_chooses(strong, tmp_path, monkeyp
             served.append((self.views, batch.u))
             return super().loss(batch, progress)
 
-    monkeypatch.setattr(ALGORITHMS, "_entries", dict(ALGORITHMS._entries))
     ALGORITHMS.register("views-by-an-option")(Watched)
     flags = ["--alg", "views-by-an-option", "--set", f"algorithms.views-by-an-option.strong={strong}"]
     quick = ["--net", "smallnet", "--steps", "2", "--device", "cpu", "--out", str(tmp_path / "run")]

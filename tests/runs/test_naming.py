@@ -40,7 +40,6 @@ def test_data_sets_with_a_name_keep_it(dataset):
 
 
 def test_a_data_set_of_a_plug_in_that_reads_a_place(monkeypatch):
-    monkeypatch.setattr(DATASETS, "_entries", dict(DATASETS._entries))
 
     @DATASETS.register("my-data")
     def my_data(root, *, image_size: int = 32):

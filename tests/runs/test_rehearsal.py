@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from ssl_zoo import InputError, config, plugins
+from ssl_zoo import InputError, config
 from ssl_zoo.algorithms.supervised import Supervised
 from ssl_zoo.cli import run
 from ssl_zoo.device import machine
@@ -39,11 +39,7 @@ class Mine(nn.Module):
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """What plug-ins register is forgotten."""
     monkeypatch.chdir(tmp_path)
-    assert NETS.names()  # filled
-    monkeypatch.setattr(NETS, "_entries", dict(NETS._entries))
-    monkeypatch.setattr(plugins, "_loaded", set(plugins._loaded))
 
 
 def said(capsys, *words):
@@ -214,7 +210,6 @@ def test_the_trial_of_a_net_names_the_size(monkeypatch):
         def forward(self, x):
             return self.body(x).mean(dim=(2, 3))
 
-    monkeypatch.setattr(NETS, "_entries", dict(NETS._entries))
     NETS.register("narrow")(Narrow)
     with pytest.raises(InputError, match=r"the net 'narrow' raised RuntimeError: .*Kernel size.* \(with images of 4x7; "):
         NETS.create("narrow", 3, 1, (4, 7))

@@ -2,15 +2,12 @@
 
 import os
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-from ssl_zoo import plugins
 from ssl_zoo.cli import share as command
 from ssl_zoo.errors import InputError, RunError
-from ssl_zoo.registry import REGISTRIES
 from ssl_zoo.sweeps import share
 
 DIGITS = ["--device", "cpu", "--net", "smallnet", "--alg", "supervised"]
@@ -88,11 +85,6 @@ class Slow(Supervised):
 def slow(tmp_path, monkeypatch):
     """Settings of a run whose steps take 20 ms, and where they leave word."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(plugins, "_loaded", set())
-    for registry in REGISTRIES:
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    monkeypatch.delitem(sys.modules, "slow", raising=False)
-    monkeypatch.setattr(sys, "path", [*sys.path])
     Path("slow.py").write_text(PLUGIN)
     return ["--plugin", "slow.py", "--alg", "slow", "--net", "smallnet", "--device", "cpu", "--set", "batch.labeled=2"]
 

@@ -83,7 +83,6 @@ def test_every_net(net, options):
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
 def test_nets_of_timm(name, monkeypatch):
     timm = pytest.importorskip("timm")
-    monkeypatch.setattr(NETS, "_entries", dict(NETS._entries))
 
     @NETS.register(f"timm-{name}")
     def build(num_classes: int, in_chans: int, image_size: tuple[int, int]) -> nn.Module:
@@ -147,7 +146,6 @@ def test_a_net_of_one_size_is_not_made_one_of_any():
 
 @pytest.mark.parametrize(("format", "said"), [("onnx", "its logits are up to"), ("pt2", "it cannot be run")])
 def test_a_net_that_does_another_thing_at_another_size_is_refused(format, said, monkeypatch):
-    monkeypatch.setattr(NETS, "_entries", dict(NETS._entries))
 
     @NETS.register("moody")
     class Moody(nn.Module):
@@ -277,7 +275,6 @@ def test_how_far_apart_is_relative_to_large_logits():
 
 
 def test_a_thing_that_no_graph_can_be_is_refused(monkeypatch):
-    monkeypatch.setattr(NETS, "_entries", dict(NETS._entries))
 
     @NETS.register("branching")
     class Branching(nn.Module):
