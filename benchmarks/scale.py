@@ -83,10 +83,11 @@ def measured() -> dict[str, Any]:
             method = ALGORITHMS.create("tempens", net=net, facts=facts, memory_dtype=dtype)
             index = torch.randint(0, facts.rows, (BATCH,))
             seen = {"index": index, "probabilities": torch.rand(BATCH, classes).softmax(dim=1)}
-            method.after_step(seen)
+            given = (seen, torch.ones(()))
+            method.after_step(*given)
             memory[f"{classes} {dtype}"] = {
                 "bytes": method.memory.nbytes / facts.rows,
-                "update": min(seconds(lambda method=method, seen=seen: method.after_step(seen)) for _ in range(20)),
+                "update": min(seconds(lambda method=method, given=given: method.after_step(*given)) for _ in range(20)),
             }
     code = "import json; from benchmarks import scale; print(json.dumps(scale.per_row()))"
     root = str(Path(__file__).parent.parent)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ssl_zoo import algorithms, data, nets
     from ssl_zoo.algorithms.base import AlgorithmBase
     from ssl_zoo.api import load, recipe, run
-    from ssl_zoo.batch import Batch, Facts, Step
+    from ssl_zoo.batch import Batch, Facts, Guess, Step
     from ssl_zoo.data.augment import Augmentation
     from ssl_zoo.data.dataset import Dataset
     from ssl_zoo.errors import InputError, RunError
@@ -29,6 +29,7 @@ __all__ = [
     "Batch",
     "Dataset",
     "Facts",
+    "Guess",
     "InputError",
     "RunError",
     "SSLClassifier",
@@ -43,7 +44,7 @@ __all__ = [
 _HOMES = {  # where a name is from; what is not here is a module of its own
     **dict.fromkeys(("ALGORITHMS", "AUGMENTATIONS", "DATASETS", "NETS"), "registry"),
     **dict.fromkeys(("load", "recipe", "run"), "api"),
-    **dict.fromkeys(("Batch", "Facts", "Step"), "batch"),
+    **dict.fromkeys(("Batch", "Facts", "Guess", "Step"), "batch"),
     **dict.fromkeys(("InputError", "RunError"), "errors"),
     "AlgorithmBase": "algorithms.base",
     "Augmentation": "data.augment",

@@ -33,12 +33,24 @@ class Facts(NamedTuple):
     class_weights: Tensor | None = None  # (K,) float32, of the classes in the supervised loss; None: each counts 1
 
 
+class Guess(NamedTuple):
+    """What a method believes of the unlabelled images of a step: its pseudo-labels.
+
+    The trainer measures it at log points: how many rows count, how many of these are right, which classes they get.
+    """
+
+    target: Tensor  # (U, K) float32, each row sums to 1; no gradient. What the rows of `Batch.u_index` are taken to be
+    weight: Tensor  # (U,) float32, how much each row counts, 0 for one that is rejected; no gradient
+    views: tuple[int, ...] = (0,)  # places in `views` of those that target and weight are made from
+
+
 class Step(NamedTuple):
     """What a method's `loss` returns."""
 
     total: Tensor  # 0-dim float32, differentiated by the trainer
     terms: Mapping[str, Tensor]  # 0-dim, logged by name; one that requires no gradient is a measurement
     seen: Mapping[str, Tensor] = {}  # detached per-row facts for `after_step`, first axis B or U, gathered over ranks
+    guess: Guess | None = None  # of a method with pseudo-labels
 
 
 def merge_repeats(index: Tensor, value: Tensor) -> Tensor:

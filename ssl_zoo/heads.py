@@ -97,6 +97,46 @@ class Neighbours(nn.Module):
             return (shares / shares.sum(dim=1, keepdim=True).clamp(min=LEAST)).clamp(min=LEAST).log()
 
 
+def hidden_size(net: nn.Module) -> int:
+    """Return D, how many numbers the net's last layer gets of an image.
+
+    Raises:
+        InputError: The net does not follow timm's convention.
+    """
+    lacks = [name for name in ("forward_features", "forward_head", "num_features") if not hasattr(net, name)]
+    if lacks:
+        raise InputError(
+            f"a {type(net).__name__} has no {', '.join(lacks)}, which a head of the method's own needs; choose a net that "
+            "follows timm's convention, or another method"
+        )
+    return getattr(net, "head_hidden_size", None) or net.num_features  # as timm names what the head gets
+
+
+class Projection(nn.Module):
+    """A head of two layers from what the net's last layer gets to vectors of length 1, for similarities.
+
+    Args:
+        net: Follows timm's convention.
+        size: d, numbers of a vector.
+        slope: Of the activation below zero, 0 for ReLU.
+
+    Raises:
+        InputError: The net does not say what its last layer gets.
+    """
+
+    def __init__(self, net: nn.Module, size: int, slope: float = 0.0):
+        super().__init__()
+        hidden = hidden_size(net)
+        self.first, self.second = nn.Linear(hidden, hidden), nn.Linear(hidden, size)
+        self.slope = slope
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(n, D) to (n, d), each row of length 1, in fp32."""
+        with without_autocast(hidden):
+            made = self.second(nn.functional.leaky_relu(self.first(hidden), self.slope))
+            return nn.functional.normalize(made, dim=1)
+
+
 class SecondHead(nn.Linear):
     """A linear layer on what the net's own head gets.
 
@@ -109,14 +149,7 @@ class SecondHead(nn.Linear):
     """
 
     def __init__(self, net: nn.Module, classes: int):
-        lacks = [name for name in ("forward_features", "forward_head", "num_features") if not hasattr(net, name)]
-        if lacks:
-            raise InputError(
-                f"logit_distance puts a second head on the net, but {type(net).__name__} has no {', '.join(lacks)}; "
-                "follow timm's convention, or leave logit_distance at 0"
-            )
-        hidden = getattr(net, "head_hidden_size", None) or net.num_features  # as timm names what the head gets
-        super().__init__(hidden, classes)
+        super().__init__(hidden_size(net), classes)
 
     def beside(self, net: nn.Module) -> Callable[[Tensor], Tensor]:
         """Return the function from images (n, C, H, W) to logits (n, 2, K): of the net's own head, then of this one."""

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_zoo.errors import InputError, one_of
+from ssl_zoo.ranks import global_mean
 
 
 def full_precision(logits: Tensor) -> Tensor:
@@ -91,3 +92,49 @@ def kl_divergence(logits: Tensor, target: Tensor) -> Tensor:
         0-dim.
     """
     return F.kl_div(logits.log_softmax(dim=1), target.log_softmax(dim=1), reduction="batchmean", log_target=True)
+
+
+def row_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of each row: the sum over k of -q_k log softmax(logits)_k.
+
+    Args:
+        logits: (n, K).
+        target: (n,) int64 classes, or (n, K) probabilities q, of which classes are the one-hot case.
+
+    Returns:
+        (n,).
+    """
+    return F.cross_entropy(logits, target, reduction="none")
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Entropy of each row's prediction: the sum over k of -p_k log p_k, p = softmax(logits), in nats.
+
+    Args:
+        logits: (n, K).
+
+    Returns:
+        (n,), from 0 to log K.
+    """
+    logs = logits.log_softmax(dim=1)
+    return -(logs.exp() * logs.clamp(min=torch.finfo(logs.dtype).min)).sum(dim=1)  # 0 log 0 is 0
+
+
+def weighted_mean(rows: Tensor, row_weight: Tensor, over: Literal["batch", "kept"] = "batch") -> Tensor:
+    """Sum of the rows' values, each times its weight, over a denominator that has a name.
+
+    Args:
+        rows: (n,) values, such as losses.
+        row_weight: (n,) in [0, 1], 0 for a row that is rejected. No gradient.
+        over: The denominator. batch: n, rejected rows included, as the papers have it (Sohn et al. 2020,
+            arXiv:2001.07685, eq. 4). kept: the sum of the weights over the whole batch of all ranks, which multiplies a
+            term by 1 / mask rate, most of all early in a run; 0 where no row is kept.
+
+    Returns:
+        0-dim.
+    """
+    mean = (rows * row_weight).mean()
+    if one_of("over", over, "batch", "kept") == "batch":
+        return mean
+    kept = global_mean(row_weight)  # 0-dim, the share of rows that are kept
+    return mean / torch.where(kept > 0, kept, 1)

@@ -63,7 +63,7 @@ def method(made: Any, args: tuple[Any, ...]) -> str | None:
         value = getattr(made, name)
         if not isinstance(value, tuple) or not all(isinstance(view, str) for view in value):
             return f"has {name} = {value!r}; it is a tuple of names, such as ('weak',)"
-    if not isinstance(made.targets, tuple) or not isinstance(made.weights, Mapping):
+    if not isinstance(made.targets, tuple | None) or not isinstance(made.weights, Mapping):
         return "has `targets` that are no tuple of places, or `weights` that are no mapping of terms to options"
     return None
 

@@ -112,11 +112,11 @@ def test_a_run_resumes(monkeypatch):
     target = ssl_zoo.ALGORITHMS.resolve("tempens").target
     inner, calls = target.after_step, []
 
-    def dies(self, seen):
+    def dies(self, *given):
         calls.append(1)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return inner(self, seen)
+        return inner(self, *given)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(target, "after_step", dies)
@@ -309,11 +309,11 @@ def test_a_run_that_is_ended_says_how_it_goes_on(fresh, said, monkeypatch):
     target = ssl_zoo.ALGORITHMS.resolve("supervised").target
     inner, calls = target.after_step, []
 
-    def ended(self, seen):
+    def ended(self, *given):
         calls.append(1)
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return inner(self, seen)
+        return inner(self, *given)
 
     monkeypatch.setattr(target, "after_step", ended)
     with pytest.raises(RunError, match=re.escape(said)):

@@ -1,5 +1,15 @@
 """The methods. A new one is a new file and one line here."""
 
-from ssl_zoo.algorithms import finetune, labelspreading, meanteacher, pimodel, probe, selftraining, supervised, tempens
+from ssl_zoo.algorithms import (
+    finetune,
+    fixmatch,
+    labelspreading,
+    meanteacher,
+    pimodel,
+    probe,
+    selftraining,
+    supervised,
+    tempens,
+)
 
-__all__ = ["finetune", "labelspreading", "meanteacher", "pimodel", "probe", "selftraining", "supervised", "tempens"]
+__all__ = ["finetune", "fixmatch", "labelspreading", "meanteacher", "pimodel", "probe", "selftraining", "supervised", "tempens"]

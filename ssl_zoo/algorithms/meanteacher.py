@@ -109,7 +109,7 @@ class MeanTeacher(AlgorithmBase):
             total = total + self.logit_distance * terms["distance"]
         return Step(total, terms)
 
-    def after_step(self, seen: Mapping[str, Tensor]) -> None:
+    def after_step(self, seen: Mapping[str, Tensor], progress: Tensor) -> None:
         self.teacher.update(self.net)
 
     def eval_net(self) -> nn.Module:

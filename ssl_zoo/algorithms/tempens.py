@@ -84,7 +84,7 @@ class TemporalEnsembling(AlgorithmBase):
         terms = {"supervised": supervised, "consistency": consistency, "weight": weight}
         return Step(total, terms, {"index": batch.u_index, "probabilities": predicted.detach()})
 
-    def after_step(self, seen: Mapping[str, Tensor]) -> None:
+    def after_step(self, seen: Mapping[str, Tensor], progress: Tensor) -> None:
         index = seen["index"]
         predicted = merge_repeats(index, seen["probabilities"])  # a row drawn twice counts one visit
         average = self.alpha * self.memory[index].to(predicted.dtype) + (1 - self.alpha) * predicted

@@ -45,9 +45,9 @@ class @CLASS@(AlgorithmBase):
         total = supervised + weight * consistency
         return Step(total, {"supervised": supervised, "consistency": consistency, "weight": weight})
 
-    # `def after_step(self, seen)` writes the state, after the optimiser's step; `seen` is the third part of the Step
-    # above, such as {"index": batch.u_index, "probabilities": own.detach()}. `def eval_net(self)` returns what is
-    # scored, if it is not the net, such as self.teacher.net.
+    # `def after_step(self, seen, progress)` writes the state, after the optimiser's step; `seen` is the third part of
+    # the Step above, such as {"index": batch.u_index, "probabilities": own.detach()}. `def eval_net(self)` returns
+    # what is scored, if it is not the net, such as self.teacher.net.
 '''
 
 TEST = '''"""Is @NAME@ right? Run this file, or pytest."""

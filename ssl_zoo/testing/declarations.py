@@ -17,7 +17,7 @@ def declarations(subject: Subject) -> None:
     """Views, targets and weights are declared as the contract says, and the class says in a line what it is."""
     method = subject.make()  # the base class refuses the class's views, if they break the rule
     method.check_views()  # and those that the constructor chose
-    for k in method.targets:
+    for k in method.target_views():
         if k not in range(len(method.views)):
             fail(f"`targets` holds {k}, but `views` has the places 0 to {len(method.views) - 1}")
     for term, option in subject.weights.items():

@@ -65,10 +65,11 @@ def no_synchronisation(subject: Subject) -> None:
     trap = "a step waits for the device: something reads a value back, such as .item(), float(), a Python `if`, or a boolean mask"
     with explained(trap, RuntimeError, TypeError):
         try:
-            out = loss(method, batch, torch.zeros((), device="meta"))
+            moment = torch.zeros((), device="meta")
+            out = loss(method, batch, moment)
             out.total.backward()
             with torch.no_grad():
-                method.after_step(out.seen)
+                method.after_step(out.seen, moment)
         except RuntimeError as error:
             if "scalarType" in str(error):  # what torch.autocast says of `meta`
                 fail(
@@ -103,7 +104,7 @@ def bf16(subject: Subject) -> None:
             )
     out.total.backward()
     with torch.no_grad():
-        method.after_step(out.seen)
+        method.after_step(out.seen, torch.ones(()))
     for name, p in method.named_parameters():
         if p.grad is not None and not p.grad.isfinite().all():
             fail(f"under bf16 autocast the gradient of {name} is not finite")

@@ -154,9 +154,9 @@ def _term_gradients_at(subject: Subject, progress: float) -> None:
         for name, gradient in gradients(value, views).items():
             learned[name] = torch.maximum(learned[name], gradient.abs().max())
     for k, (name, strength) in enumerate(learned.items()):
-        if k in method.targets and strength > 0:
+        if k in method.target_views() and strength > 0:
             fail(f"the view {name} is declared a target, but gradient flows through it; detach it, or take {k} out of `targets`")
-        if k not in method.targets and not strength > 0:
+        if k not in method.target_views() and not strength > 0:
             fail(
                 f"no gradient flows through the view {name}, whichever unsupervised term; if it is a target only, declare it: "
                 f"`targets = ({k},)`. If not, look for a detach(), a no_grad(), or another view used in its place"

@@ -47,13 +47,13 @@ def loss_writes_nothing(subject: Subject) -> None:
                 f"one `loss` moves net.{name.rpartition('.')[0]}'s running statistics {passes} times; it must be once a step: "
                 "put further passes of the net under ssl_zoo.ema.frozen_stats"
             )
-    if method.targets and calls:  # otherwise the targets pass through the student, with what it learns from
+    if method.target_views() and calls:  # otherwise the targets pass through the student, with what it learns from
         other = subject.warm(norm=True)
-        loss(other, batch._replace(u=tuple(v * 3 + 1 if k in method.targets else v for k, v in enumerate(batch.u))))
+        loss(other, batch._replace(u=tuple(v * 3 + 1 if k in method.target_views() else v for k, v in enumerate(batch.u))))
         moved = differing(method.net.state_dict(), other.net.state_dict())
         if moved:
             fail(
-                f"net.{moved[0]} depends on images of the declared targets {method.targets}; "
+                f"net.{moved[0]} depends on images of the declared targets {method.target_views()}; "
                 "the student's running statistics may count the student's pass only"
             )
 
@@ -118,7 +118,7 @@ def _follows(subject: Subject, name: str, decay: Mapping[str, float]) -> None:
                 fail(f"`loss` changes {name}.{key}; the teacher moves in `after_step`, after the optimiser's step")
         _move(method.net, 2 * t + 1)
         with torch.no_grad():
-            method.after_step(out.seen)
+            method.after_step(out.seen, torch.ones(()))
         student = {key: p.detach() for key, p in method.net.named_parameters()}
         now = {key: p.detach() for key, p in net.named_parameters()}
         apart = {key: before[key] - student[key] for key in now}

@@ -175,7 +175,7 @@ def visit(method: AlgorithmBase, batch: Batch, progress: float = 1.0) -> Step:
     """A loss and then the writing of state, without an update of the net."""
     out = loss(method, batch, progress)
     with torch.no_grad():
-        method.after_step(out.seen)
+        method.after_step(out.seen, torch.tensor(progress))
     return out
 
 
@@ -192,7 +192,7 @@ def update(method: AlgorithmBase, batch: Batch, progress: float = 1.0, *, lr: fl
         for p in parameters:
             if p.grad is not None:
                 p -= lr * p.grad
-        method.after_step({name: gather_rows(rows) for name, rows in out.seen.items()})
+        method.after_step({name: gather_rows(rows) for name, rows in out.seen.items()}, torch.tensor(progress))
     return out
 
 

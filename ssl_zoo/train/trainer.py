@@ -204,7 +204,7 @@ class Trainer:
                 nn.utils.clip_grad_norm_(parameters, s.optimizer.clip)
             self.optimizer.step()
             with torch.no_grad():
-                self.algorithm.after_step({name: gather_rows(rows) for name, rows in out.seen.items()})
+                self.algorithm.after_step({name: gather_rows(rows) for name, rows in out.seen.items()}, self._clock[step])
                 if self.average is not None:
                     self.average.update(self.algorithm.net)
         elif self.skips.in_a_row == MOST:

@@ -49,7 +49,7 @@ class PlainMeanTeacher(AlgorithmBase):
         supervised, consistency = self.supervised(labeled, batch), self.consistency(own, other)
         return Step(supervised + self.weight * consistency, {"supervised": supervised, "consistency": consistency})
 
-    def after_step(self, seen):
+    def after_step(self, seen, progress):
         self.teacher.update(self.net)
 
     def eval_net(self):
@@ -91,7 +91,7 @@ class PlainTempEns(AlgorithmBase):
         terms = {"supervised": supervised, "consistency": consistency}
         return Step(total, terms, {"index": batch.u_index, "own": self.remembered(own).detach()})
 
-    def after_step(self, seen):
+    def after_step(self, seen, progress):
         index, own = seen["index"], merge_repeats(seen["index"], seen["own"])
         self.memory[index] = self.alpha * self.memory[index] + (1 - self.alpha) * own
         self.visits[index] = self.visits[index] + 1
@@ -124,7 +124,7 @@ class Gated(AlgorithmBase):
         terms = {"supervised": supervised, "pseudo": pseudo, "mask": mask.mean()}
         return Step(supervised + self.weight * pseudo, terms)
 
-    def after_step(self, seen):
+    def after_step(self, seen, progress):
         self.average.update(self.net)
 
     def eval_net(self):
@@ -166,7 +166,7 @@ class Queued(AlgorithmBase):
         terms = {"supervised": supervised, "similarity": similarity}
         return Step(supervised + self.weight * similarity, terms, {"z": z.detach().chunk(2)[0]})
 
-    def after_step(self, seen):
+    def after_step(self, seen, progress):
         z = seen["z"]
         self.queue[(self.place + torch.arange(len(z), device=z.device)) % len(self.queue)] = z
         self.place.copy_((self.place + len(z)) % len(self.queue))
@@ -602,7 +602,7 @@ class TeacherReceivesGradient(PlainMeanTeacher):
         labeled, own = self.student_logits(batch.x, batch.u[0])
         return labeled, own.softmax(dim=1), full_precision(self.mean(batch.u[1])).softmax(dim=1)
 
-    def after_step(self, seen):
+    def after_step(self, seen, progress):
         for mean, own in zip(self.mean.parameters(), self.net.parameters(), strict=True):
             mean.lerp_(own, 0.1)
 
@@ -612,7 +612,7 @@ class TeacherReceivesGradient(PlainMeanTeacher):
 
 @mutant("teacher", "does not move in `after_step`")
 class AverageNeverApplied(PlainMeanTeacher):
-    def after_step(self, seen):
+    def after_step(self, seen, progress):
         pass
 
 
@@ -629,7 +629,7 @@ class AverageTheWrongWayRound(PlainMeanTeacher):
         super().__init__(net, facts, weight=weight)
         self.decay, self.teacher = decay, nn.Sequential(copy.deepcopy(net).requires_grad_(False))
 
-    def after_step(self, seen):
+    def after_step(self, seen, progress):
         for mean, own in zip(self.teacher.parameters(), self.net.parameters(), strict=True):
             mean.mul_(1 - self.decay).add_(own, alpha=self.decay)
 
@@ -639,7 +639,7 @@ class AverageTheWrongWayRound(PlainMeanTeacher):
 
 @mutant("teacher", "is no average of itself and the net's")
 class WeightsAloneAveraged(PlainMeanTeacher):
-    def after_step(self, seen):
+    def after_step(self, seen, progress):
         biases = {name: p.clone() for name, p in self.teacher.net.named_parameters() if p.ndim == 1}
         self.teacher.update(self.net)
         for name, p in biases.items():
@@ -721,8 +721,8 @@ class ValueLeaksToAnotherRow(PlainTempEns):
 
 @mutant("memory", "rows that the batch did not visit")
 class EveryRowDecays(PlainTempEns):
-    def after_step(self, seen):
-        super().after_step(seen)
+    def after_step(self, seen, progress):
+        super().after_step(seen, progress)
         self.memory *= 0.9
 
 
@@ -734,8 +734,8 @@ class FirstVisitWeighs(PlainTempEns):
 
 @mutant("memory", "stands twice in a batch")
 class RepeatsCountTwice(PlainTempEns):
-    def after_step(self, seen):
-        super().after_step(seen)
+    def after_step(self, seen, progress):
+        super().after_step(seen, progress)
         self.visits[seen["index"]] -= 1
         self.visits.index_add_(0, seen["index"], torch.ones_like(seen["index"]))
 
@@ -745,10 +745,10 @@ class MemoryWrittenInLoss(PlainTempEns):
     def loss(self, batch, progress):
         out = super().loss(batch, progress)
         with torch.no_grad():
-            super().after_step(out.seen)
+            super().after_step(out.seen, progress)
         return out
 
-    def after_step(self, seen):
+    def after_step(self, seen, progress):
         pass
 
 
@@ -765,7 +765,7 @@ class MemoryInADict(PlainTempEns):
         nothing = torch.zeros(self.memory.shape[1])
         return torch.stack([self.past.get(int(row), nothing) for row in index])
 
-    def after_step(self, seen):
+    def after_step(self, seen, progress):
         self.visits[seen["index"]] += 1
         self.past |= {int(row): own for row, own in zip(seen["index"], seen["own"], strict=True)}
 
@@ -776,8 +776,8 @@ class UpdatesCountedInPython(PlainMeanTeacher):
         super().__init__(net, facts, **options)
         self.count = 0
 
-    def after_step(self, seen):
-        super().after_step(seen)
+    def after_step(self, seen, progress):
+        super().after_step(seen, progress)
         self.count += 1
 
 
@@ -794,8 +794,8 @@ class MemoryGrows(PlainTempEns):
         super().__init__(net, facts, **options)
         self.register_buffer("history", torch.zeros(0, facts.classes))
 
-    def after_step(self, seen):
-        super().after_step(seen)
+    def after_step(self, seen, progress):
+        super().after_step(seen, progress)
         self.history = torch.cat((self.history, seen["own"]))
 
 

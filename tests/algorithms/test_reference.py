@@ -205,7 +205,7 @@ def test_loss_and_update_equal_the_papers(name, paper, options, switches):
         out.total.backward()
         optimizer.step()
         with torch.no_grad():
-            method.after_step(out.seen)
+            method.after_step(out.seen, torch.tensor(progress))
 
         assert out.total.dtype == torch.float64
         np.testing.assert_allclose(out.total.item(), loss, rtol=1e-6)

@@ -263,11 +263,11 @@ def interrupt_in_step_4(patch, name):
     target, calls = ALGORITHMS.resolve(name).target, []
     after_step = target.after_step
 
-    def interrupted(self, seen):
+    def interrupted(self, *given):
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return after_step(self, seen)
+        return after_step(self, *given)
 
     patch.setattr(target, "after_step", interrupted)
 

@@ -317,7 +317,7 @@ def test_a_fit_that_is_verbose_says_what_a_run_says(capfd):
 def test_a_signal_ends_a_search_too(number, error, monkeypatch):
     """A RunError would be the failure of one fit, after which the next begins."""
     target = ssl_zoo.ALGORITHMS.resolve("supervised").target
-    monkeypatch.setattr(target, "after_step", lambda self, seen: os.kill(os.getpid(), number))
+    monkeypatch.setattr(target, "after_step", lambda *given: os.kill(os.getpid(), number))
     X, y, _ = points()
     with pytest.raises(error) as raised:
         GridSearchCV(quick("supervised"), {"steps": [3, 4]}, cv=2).fit(X, y)
