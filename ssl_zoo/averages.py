@@ -1,6 +1,6 @@
 """State that methods keep of batches: running means, means of the last batches, a ring of the last rows.
 
-All are modules of buffers, so `state_dict` has them. A method's `loss` calls what reads, and its `after_step` what writes:
+All are modules of buffers, so `state_dict` has them. A method's `loss` calls what reads, its `after_step` what writes.
 `counted` gives in `loss` what `update` will store, with this step's whole batch in it, over all ranks.
 """
 

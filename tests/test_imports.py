@@ -12,7 +12,7 @@ from ssl_zoo import provenance
 ROOT = Path(__file__).parent.parent / "ssl_zoo"
 LEAVES = {
     *("errors", "registry", "batch", "seeds", "losses", "schedules", "ema", "heads", "ranks", "groups", "settings", "files"),
-    "trials",
+    *("trials", "targets", "averages"),
 }
 RUN = {
     "config",
@@ -33,7 +33,9 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "registry": {"errors", "trials"},
     "batch": set(),
     "seeds": set(),
-    "losses": {"errors"},
+    "losses": {"ranks", "errors"},
+    "targets": {"losses", "errors"},
+    "averages": {"ranks", "errors"},
     "schedules": {"errors"},
     "ema": {"errors"},
     "heads": {"errors"},
@@ -43,7 +45,9 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     "files": set(),
     "trials": {"data.form"},
     "device": {"ranks", "errors"},
-    "algorithms": {"algorithms", "batch", "losses", "schedules", "ema", "heads", "ranks", "registry", "errors"},
+    "algorithms": {
+        *("algorithms", "batch", "losses", "targets", "averages", "schedules", "ema", "heads", "ranks", "registry", "errors"),
+    },
     "nets": {"nets", "heads", "ranks", "registry", "errors"},
     "data": {"data", "device", "batch", "files", "registry", "seeds", "errors"},
     "train": {
@@ -259,6 +263,13 @@ def test_the_code_of_a_result_is_what_a_run_executes():
     assert len(provenance.EXECUTED) == len({*provenance.EXECUTED})
     for name in provenance.EXECUTED:
         assert not name.startswith(("cli/", "sweeps/", "tables/", "testing/")) and (ROOT / f"{name}.py").is_file()
+
+
+def test_the_code_of_a_method_is_what_it_is_made_of():
+    own = {path for room in ("algorithms", "nets") for path in (ROOT / room).glob("*.py")}
+    made_of = {module.removeprefix("ssl_zoo.").partition(".")[0] for path in own for module in imports(path) if "." in module}
+    made_of = {name for name in made_of if (ROOT / f"{name}.py").is_file()}
+    assert {*provenance.FORMULAS} == made_of - {"errors", "registry"}
 
 
 def loaded(code: str, packages: list[str]) -> str:

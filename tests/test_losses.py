@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ssl_zoo import InputError
-from ssl_zoo.losses import cross_entropy, full_precision, kl_divergence, squared_error
+from ssl_zoo.losses import cross_entropy, entropy, full_precision, kl_divergence, row_cross_entropy, squared_error, weighted_mean
 
 
 def test_squared_error_of_one_zero_against_halves_is_a_quarter():
@@ -67,3 +67,32 @@ def test_kl_divergence_by_hand_and_only_from_the_target():
     logits = p.log().requires_grad_()
     kl_divergence(logits, q.clamp(min=1e-30).log()).backward()
     torch.testing.assert_close(logits.grad, (p - q) / 2)
+
+
+def test_row_cross_entropy_of_classes_is_the_one_hot_case():
+    logits = torch.tensor([[1.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
+    rows = row_cross_entropy(logits, torch.tensor([0, 0]))
+    torch.testing.assert_close(rows, torch.tensor([math.log(1 + math.exp(-1)), math.log(1 + math.exp(3))], dtype=torch.float64))
+    torch.testing.assert_close(row_cross_entropy(logits, torch.tensor([[1.0, 0], [1, 0]], dtype=torch.float64)), rows)
+    soft = row_cross_entropy(logits[:1], torch.tensor([[0.25, 0.75]], dtype=torch.float64))
+    assert soft.item() == pytest.approx(math.log(1 + math.exp(-1)) + 0.75)
+
+
+def test_entropy_of_even_and_of_certain_predictions():
+    rows = entropy(torch.tensor([[0.0, 0.0, 0.0], [1000.0, 0.0, 0.0], [-math.inf, 0.0, 0.0]]))
+    torch.testing.assert_close(rows, torch.tensor([math.log(3), 0.0, math.log(2)]))
+
+
+def test_entropy_has_a_finite_gradient_where_a_prediction_is_certain():
+    logits = torch.tensor([[200.0, -200.0], [0.0, 1.0]], requires_grad=True)
+    entropy(logits).sum().backward()
+    assert logits.grad.isfinite().all() and logits.grad[1].abs().max() > 0.1
+
+
+def test_a_weighted_mean_by_its_denominators():
+    rows, weight = torch.tensor([2.0, 4.0, 8.0, 1.0]), torch.tensor([1.0, 0.5, 0.0, 0.0])
+    assert weighted_mean(rows, weight).item() == 1.0
+    assert weighted_mean(rows, weight, "kept").item() == pytest.approx(4 / 1.5)
+    assert weighted_mean(rows, torch.zeros(4), "kept").item() == 0.0
+    with pytest.raises(InputError, match="over = 'rows'"):
+        weighted_mean(rows, weight, "rows")

@@ -22,7 +22,7 @@ class FixMatch(AlgorithmBase):
     Args:
         weight: Of the pseudo-labels' cross-entropy. Paper: 1, without a ramp, as the gate is one.
         threshold: Least probability of a pseudo-label that counts. Paper: 0.95; ImageNet 0.7.
-        gate_temperature: Of the softmax that the gate reads. Paper: 1. LAMDA-SSL has 0.5, for two classes a threshold of .81.
+        gate_temperature: Of the softmax that the gate reads. Paper: 1. LAMDA-SSL: 0.5, so .95 is .81 of two classes.
         over: What the sum over rows is divided by. Paper: batch, all unlabelled rows of the step. ModSSC has kept.
         joint_forward: All images in one pass, as in the authors' code.
             Off: a pass each, and the labelled one moves the running statistics.

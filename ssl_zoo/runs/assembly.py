@@ -27,6 +27,7 @@ from ssl_zoo.runs.weights import input_kind, normalisation_of
 from ssl_zoo.seeds import mix, seed_global
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.evaluate import Evaluator
+from ssl_zoo.train.guesses import Known
 from ssl_zoo.train.parallel import synchronise
 
 
@@ -162,6 +163,8 @@ def make_evaluator(settings: RunSettings, inputs: Inputs, normalised: Normalised
     hidden = hidden[data.labels[hidden] >= 0]
     order = torch.randperm(len(hidden), generator=torch.Generator().manual_seed(mix("hidden labels")))
     hidden = hidden[order[: settings.evaluation.unlabeled].numpy()]
+    labels = data.labels.copy()
+    labels[facts.labeled.numpy()] = -1  # which methods see
     return Evaluator(
         normalised.test_images,
         data.test_labels,
@@ -172,4 +175,5 @@ def make_evaluator(settings: RunSettings, inputs: Inputs, normalised: Normalised
         View([], *scaling_of(normalised)).plain,
         settings.evaluation.batch,
         machine.autocast(),
+        Known(labels, tuple(data.classes)),
     )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_zoo.losses import full_precision
+from ssl_zoo.train.guesses import Known
 
 
 @torch.no_grad()
@@ -144,6 +145,7 @@ class Evaluator:
         prepare: Stored images -> net inputs.
         batch: Images per pass.
         context: Autocast or nothing.
+        known: Of all training images: for what a method believes of them while it is trained.
     """
 
     def __init__(
@@ -157,8 +159,9 @@ class Evaluator:
         prepare: Callable[[Tensor], Tensor],
         batch: int,
         context: contextlib.AbstractContextManager,
+        known: Known | None = None,
     ):
-        self.images, self.labels = images, labels
+        self.images, self.labels, self.known = images, labels, known
         self.hidden_images, self.hidden_labels = hidden_images, hidden_labels
         self.validation_images, self.validation_labels = validation_images, validation_labels
         self.prepare = prepare

@@ -50,7 +50,7 @@ def state_of(trainer: "Trainer", done: int, log_offset: int) -> dict[str, Any]:
         "seconds": trainer.seconds,
         "seconds_training": trainer.seconds_training,
         "log_offset": log_offset,
-        "guard": trainer.guard.state(),
+        "guard": {**trainer.guard.state(), "guesses": trainer.guesses.kept()},
         "skipped": trainer.skips.count,
         "skipped_in_a_row": trainer.skips.in_a_row,
         "identity": trainer.identity,
@@ -93,6 +93,7 @@ def put_back(trainer: "Trainer", state: dict[str, Any]) -> None:
         ) from error
     trainer.start, trainer.history = state["step"], state["history"]
     trainer.guard.load(state["guard"])
+    trainer.guesses.load(state["guard"].get("guesses", trainer.guesses.kept()))  # which the first versions did not keep
     trainer.evaluations, trainer.confusion, trainer.selected = state["evaluations"], state["confusion"], state["selected"]
     trainer.seconds, trainer.seconds_training = state["seconds"], state["seconds_training"]
     trainer.skips.count, trainer.skips.in_a_row = state["skipped"], state["skipped_in_a_row"]

@@ -26,6 +26,7 @@ from ssl_zoo.train.clock import Estimate
 from ssl_zoo.train.compile import compiled as compiled_loss
 from ssl_zoo.train.evaluate import Evaluator, chosen
 from ssl_zoo.train.guard import FiniteGuard, TermGuard, ways_out, weights_not_finite
+from ssl_zoo.train.guesses import GuessGuard
 from ssl_zoo.train.logs import NoLog, RunLog, tag_of
 from ssl_zoo.train.mechanism import Mechanism
 from ssl_zoo.train.optimizer import make_optimizer, set_lr
@@ -82,12 +83,11 @@ class Trainer:
         if settings.eval_ema is not None and algorithm.eval_net() is algorithm.net:
             self.average = Teacher(algorithm.net, settings.eval_ema, bn="ema").to(self.device)
         self.guard = TermGuard(algorithm, settings.steps, settings.algorithms.get(settings.alg, {}))
+        self.guesses = GuessGuard(evaluator.known if evaluator else None, settings.steps, settings.alg, self.device)
         self.finite = FiniteGuard(settings.steps, self.device)
         self.mechanism = Mechanism(algorithm)
         self.skips = Skips(algorithm, settings.on_nan == "skip")
-        self._compiled = (
-            compiled_loss(algorithm.loss, self.device) if settings.compile else None
-        )  # never put back into the method
+        self._compiled = compiled_loss(algorithm.loss, self.device) if settings.compile else None  # not put into the method
         self.seconds_compiling: float | None = None  # with the first step
         self._parameters = [p for p in algorithm.parameters() if p.requires_grad]
         self._clock = torch.linspace(0, 1, settings.steps + 1, device=self.device)  # progress of each step: no copy per step
@@ -131,7 +131,7 @@ class Trainer:
             ) from error
         self.evaluations, self.confusion = from_first(lambda: (self.evaluations, self.confusion))
         chosen_one = chosen(self.evaluations, self.settings.selection)
-        ended = (self.seconds, self.seconds_training, self.guard.warnings, self.skips.count)
+        ended = (self.seconds, self.seconds_training, [*self.guard.warnings, *self.guesses.warnings], self.skips.count)
         return Outcome(self.evaluations, chosen_one, self.confusion, *ended)
 
     def _run(self, log: RunLog | NoLog) -> None:
@@ -190,7 +190,7 @@ class Trainer:
         compiled = None if watch or measure else self._compiled  # one node for autograd, which cannot be looked into
         with self.machine.autocast(), self.mechanism.watching() if measure else contextlib.nullcontext():
             out = (compiled or self.algorithm.loss)(batch, self._clock[step])
-        watched = self.guard.look(out) if watch else {}
+        watched = {**self.guard.look(out), **self.guesses.look(out.guess, batch.u_index)} if watch else {}
         if measure:
             watched |= {f"mechanism/{name}": value for name, value in self.mechanism.measure(out).items()}
         for p in parameters:
@@ -225,8 +225,7 @@ class Trainer:
         self._mark = now
 
     def log(self, log: RunLog | NoLog, bar: tqdm, done: int, terms: Mapping[str, Tensor], watched: Mapping[str, Tensor]) -> None:
-        tensors = [*terms.values(), *watched.values()]
-        values = mean_of(torch.stack([tensor.detach().float() for tensor in tensors])).tolist()  # the only wait for the device
+        values = mean_of(torch.stack([t.detach().float() for t in (*terms.values(), *watched.values())])).tolist()  # waits once
         numbers = dict(zip(terms, values, strict=False))
         short = {name: f"{value:.3g}" for name, value in numbers.items() if name != "total"}
         bar.set_postfix({**short, **self._bar_scores}, refresh=False)
@@ -236,8 +235,9 @@ class Trainer:
         other |= {"train/skipped": self.skips.count} if self.settings.on_nan == "skip" else {}
         looked = dict(zip(watched, values[len(terms) :], strict=True))
         other |= {name: value for name, value in looked.items() if name.startswith("mechanism/") and math.isfinite(value)}
+        other |= self.guesses.numbers(looked)
         log.write(done, {**{f"train/{name}": value for name, value in numbers.items()}, **other})
-        for warning in self.guard.judge(done, looked):
+        for warning in [*self.guard.judge(done, looked), *self.guesses.judge(done, looked)]:
             self._tell(warning)
 
     def _tell(self, line: str) -> None:

@@ -28,7 +28,7 @@ def trainer_of(tmp_path, monkeypatch):
     """A trainer of a class that is not registered."""
 
     def build(cls, folder="run", settings=LONG, **options):
-        def create(name, net, facts):
+        def create(name, net, facts, **_):
             return cls(net, facts, **options)
 
         settings = dataclasses.replace(settings, algorithms={settings.alg: options})

@@ -15,6 +15,7 @@ from ssl_zoo.settings import EvaluationSettings, OptimizerSettings, RunSettings
 from ssl_zoo.train import resume
 from ssl_zoo.train.checkpoint import Checkpoints
 from ssl_zoo.train.evaluate import Evaluator
+from ssl_zoo.train.guesses import Known
 from ssl_zoo.train.logs import RunLog
 from ssl_zoo.train.trainer import Trainer
 from tests.conftest import STEPPED, K, TinyNet
@@ -41,9 +42,12 @@ class Noisy(TinyNet):
 
 def make(folder, name="meanteacher", settings=SETTINGS, identity=None, net=Noisy):
     torch.manual_seed(0)
-    method = ALGORITHMS.create(name, net=net(), facts=FACTS)
+    method = ALGORITHMS.create(name, net=net(), facts=FACTS, **settings.algorithms.get(name, {}))
     view = View([], *channel_statistics(IMAGES))
-    pipeline = Pipeline(IMAGES, FACTS, {"weak": view}, unlabeled=method.views, batch_labeled=4, batch_unlabeled=6, seed=0)
+    views, sizes = {"weak": view, "strong": view}, {"batch_labeled": 4, "batch_unlabeled": 6}
+    pipeline = Pipeline(IMAGES, FACTS, views, unlabeled=method.views, labeled=method.labeled_views, seed=0, **sizes)
+    known = LABELS.numpy().copy()
+    known[:6] = -1
     evaluator = Evaluator(
         IMAGES,
         LABELS.numpy(),
@@ -54,6 +58,7 @@ def make(folder, name="meanteacher", settings=SETTINGS, identity=None, net=Noisy
         view.plain,
         7,
         torch.autocast("cpu", enabled=False),
+        Known(known, ("ant", "bee", "cow")),
     )
     folder.mkdir(exist_ok=True)
     here = Machine(DEVICE, "fp32", 1)
