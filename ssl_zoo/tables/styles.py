@@ -11,7 +11,11 @@ from typing import NamedTuple
 COLORS = ("#666666", "#e69f00", "#009e73", "#0072b2", "#bc470b", "#ff81bd", "#6dbbf7", "#671599")
 MARKERS = ("o", "s", "^", "D", "v", "<", ">", "P")  # as matplotlib calls them
 LINES = ("-", "--", ":", "-.")
-KNOWN = ("supervised", "pimodel", "tempens", "meanteacher", "labelspreading", "selftraining", "probe", "finetune")
+KNOWN = (  # a new one stands at the end, so that the others keep their look
+    *("supervised", "pimodel", "tempens", "meanteacher", "labelspreading", "selftraining", "probe", "finetune"),
+    *("fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "mixmatch", "remixmatch", "uda"),
+    *("pseudolabel", "vat", "ict", "defixmatch", "dash", "comatch", "simmatch"),
+)
 
 
 class Style(NamedTuple):
@@ -42,9 +46,10 @@ def styles_of(called: Mapping[str, str]) -> dict[str, Style]:
 
 
 def _looks(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """A colour and a marker for each method: the n-th of both for the n-th known one, other pairs for others."""
-    looks = dict(zip(KNOWN, zip(COLORS, MARKERS, strict=True), strict=True))
-    pairs = [(color, marker) for k, color in enumerate(COLORS) for m, marker in enumerate(MARKERS) if k != m]
+    """A colour and a marker for each method: pairs of their own for known ones, in turn, and other pairs for others."""
+    count = len(COLORS)  # as many as there are markers, which are one further in each round of colours
+    looks = {name: (COLORS[k % count], MARKERS[(k + k // count) % count]) for k, name in enumerate(KNOWN)}
+    pairs = [(color, marker) for color in COLORS for marker in MARKERS if (color, marker) not in looks.values()]
     for method in sorted({*methods} - {*KNOWN}):
         first = zlib.crc32(method.encode(errors="backslashreplace")) % len(pairs)
         turns = [*pairs[first:], *pairs[:first]]

@@ -57,6 +57,7 @@ def look(*methods):
 def test_every_method_of_ours_has_a_look_of_its_own():
     styles = look(*KNOWN)
     assert {style.color for style in styles.values()} == {*COLORS} and {style.marker for style in styles.values()} == {*MARKERS}
+    assert len({style[:2] for style in styles.values()}) == len(KNOWN)
     ours = [name for name in ALGORITHMS.names() if ALGORITHMS.resolve(name).origin == "ssl_zoo"]
     assert {*ours} <= {*KNOWN}, "give it a place in KNOWN"
 
