@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-from ssl_zoo import InputError
+from ssl_zoo import ALGORITHMS, InputError, config
 from ssl_zoo.cli import new
+from ssl_zoo.registry import registering
+from tests.conftest import STEPPED, TinyNet, make_batch
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -150,3 +153,55 @@ def test_the_files_are_in_the_house_style():
     config = ["--config", str(ROOT / "pyproject.toml"), "--no-cache"]
     subprocess.run([*ruff, "check", *config, "."], check=True)
     subprocess.run([*ruff, "format", "--check", *config, "."], check=True)
+
+
+@pytest.mark.parametrize("name", STEPPED)
+def test_a_copy_of_a_method_computes_what_that_does(name, facts):
+    """Until it is changed; and nothing in it is called as the other is."""
+    texts = new.files("my-copy", like=name)
+    assert [*texts] == ["my_copy.py", "test_my_copy.py", "my_copy.yaml"]
+    scope = {"__name__": "my_copy"}
+    with registering("my_copy.py"):
+        exec(compile(texts["my_copy.py"], "my_copy.py", "exec"), scope)
+    made = []
+    for called in (name, "my-copy"):
+        torch.manual_seed(0)
+        method = ALGORITHMS.create(called, net=TinyNet(), facts=facts)
+        batch = make_batch(len(method.views))
+        batch = batch._replace(x_more=tuple(batch.x + k for k, _ in enumerate(method.labeled_views[1:], 1)))
+        torch.manual_seed(0)
+        out = method.loss(batch, torch.tensor(0.5))
+        made.append({**out.terms, "total": out.total})
+    assert all(torch.equal(made[0][term], made[1][term]) for term in made[0]) and [*made[0]] == [*made[1]]
+    target = ALGORITHMS.resolve("my-copy").target
+    assert target.__name__ == "MyCopy" and target.__doc__.startswith("My copy: ")
+    options = yaml.safe_load(texts["my_copy.yaml"])["algorithms"]["my-copy"]
+    defaults = {option: parameter.default for option, parameter in ALGORITHMS.resolve(name).options.items()}
+    assert options == {option: [*d] if isinstance(d, tuple) else d for option, d in defaults.items()}
+    config.resolve({"alg": "my-copy", "algorithms": {"my-copy": options}})
+
+
+@pytest.mark.slow
+def test_a_copy_runs_as_printed():
+    there, (test, *runs) = written("--like", "fixmatch", "my-method")
+    assert there == ["my_method.py", "my_method.yaml", "test_my_method.py"]
+    assert re.search(r"MyMethod: \d+ checks passed", python(*test[1:]).stdout)
+    (mine, _), theirs = (
+        rows(runs),
+        ["-m", "ssl_zoo", "run", "--alg", "fixmatch", "--net", "wrn28_2", "--steps", "3", "--out", "t"],
+    )
+    python(*theirs)
+    assert mine["accuracy"] == json.loads(Path("t/result.json").read_text())["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--like", "fixmtch"], "no algorithm is called 'fixmtch'; did you mean 'fixmatch'?"),
+        (["--like", "probe"], "'probe' is fitted at once and has no loss to change; copy one of "),
+        (["--like", "fixmatch", "--kind", "net"], "`--like` copies a method, and this is to be a net; leave one of the two out"),
+    ],
+)
+def test_what_cannot_be_copied(words, message, capsys):
+    assert new.main([*words, "my-thing"]) == 2
+    assert message in capsys.readouterr().err and not [*Path().iterdir()]
