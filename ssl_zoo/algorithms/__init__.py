@@ -7,9 +7,23 @@ from ssl_zoo.algorithms import (
     meanteacher,
     pimodel,
     probe,
+    pseudolabel,
     selftraining,
     supervised,
     tempens,
+    uda,
 )
 
-__all__ = ["finetune", "fixmatch", "labelspreading", "meanteacher", "pimodel", "probe", "selftraining", "supervised", "tempens"]
+__all__ = [
+    "finetune",
+    "fixmatch",
+    "labelspreading",
+    "meanteacher",
+    "pimodel",
+    "probe",
+    "pseudolabel",
+    "selftraining",
+    "supervised",
+    "tempens",
+    "uda",
+]
