@@ -3,6 +3,7 @@
 from ssl_zoo.algorithms import (
     finetune,
     fixmatch,
+    flexmatch,
     labelspreading,
     meanteacher,
     pimodel,
@@ -17,6 +18,7 @@ from ssl_zoo.algorithms import (
 __all__ = [
     "finetune",
     "fixmatch",
+    "flexmatch",
     "labelspreading",
     "meanteacher",
     "pimodel",
