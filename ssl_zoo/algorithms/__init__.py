@@ -1,6 +1,7 @@
 """The methods. A new one is a new file and one line here."""
 
 from ssl_zoo.algorithms import (
+    adamatch,
     finetune,
     fixmatch,
     flexmatch,
@@ -18,6 +19,7 @@ from ssl_zoo.algorithms import (
 )
 
 __all__ = [
+    "adamatch",
     "finetune",
     "fixmatch",
     "flexmatch",

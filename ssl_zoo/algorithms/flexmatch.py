@@ -68,12 +68,13 @@ class FlexMatch(AlgorithmBase):
         labeled, weak, strong = self.student_logits(batch.x, *batch.u, joint=self.joint_forward)  # (B, K), (U, K) twice
         believed = probabilities(weak)  # (U, K), of no gradient
         confidence, label = believed.max(dim=1)  # (U,) each
-        kept = gate(confidence, self.thresholds().to(confidence.dtype)[label])  # (U,), by the marks before this step's
+        thresholds = self.thresholds()  # (K,), by the marks before this step's
+        kept = gate(confidence, thresholds[label])  # (U,)
 
         supervised = cross_entropy(labeled, batch.y, weight=self.class_weights)
         pseudo = weighted_mean(row_cross_entropy(strong, label), kept, self.over)
         total = supervised + self.weight * pseudo
-        terms = {"supervised": supervised, "pseudo": pseudo}
+        terms = {"supervised": supervised, "pseudo": pseudo, "threshold": thresholds.mean()}
         seen = {"index": batch.u_index, "probabilities": believed}
         return Step(total, terms, seen, Guess(one_hot(label, weak.shape[1]), kept))
 

@@ -98,6 +98,11 @@ def test_the_mappings_by_hand():
         torch.testing.assert_close(method.thresholds(), 0.95 * torch.tensor([1, share]))
 
 
+def test_the_mean_threshold_is_logged():
+    batch = given(torch.zeros(1, 2), torch.tensor([0]), torch.zeros(1, 2), torch.zeros(1, 2))
+    assert marked(3, 1).loss(batch, PROGRESS).terms["threshold"].item() == pytest.approx(0.95 * (1 / 3 + 1 / 11) / 2)
+
+
 def test_at_the_start_every_prediction_counts():
     for warmup in (True, False):
         out = by_hand("flexmatch", weak=torch.zeros(2, 2), strong=torch.zeros(2, 2), warmup=warmup)

@@ -74,11 +74,10 @@ def state(method, mean, variance, shares):
     return method
 
 
-def loss(method, *weak, strong=None):
-    weak = log(*weak)
-    return method.loss(
-        given(torch.zeros(1, 2), torch.tensor([0]), weak, torch.zeros_like(weak) if strong is None else strong), PROGRESS
-    )
+def loss(method, *weak):
+    """The loss of one labelled image and of unlabelled ones with these probabilities of their weak views."""
+    batch = given(torch.zeros(1, 2), torch.tensor([0]), log(*weak), torch.zeros(len(weak), 2))
+    return method.loss(batch, PROGRESS)
 
 
 def test_weights_by_hand():
