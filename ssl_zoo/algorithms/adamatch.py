@@ -1,4 +1,4 @@
-"""AdaMatch: as FixMatch, with aligned predictions and a threshold that is relative to how sure the net is of labelled images.
+"""AdaMatch: as FixMatch, with aligned predictions and a threshold relative to how sure the net is of labelled images.
 
 Berthelot et al., ICLR 2022, arXiv:2106.04732, in its semi-supervised form. Written from the paper, sec. 3.
 """
@@ -83,7 +83,7 @@ class AdaMatch(AlgorithmBase):
     def loss(self, batch: Batch, progress: Tensor) -> Step:
         *labeled, weak, strong = self._logits(batch)  # (B, K) for each labelled view, (U, K) twice
         own, raw = probabilities(labeled[0]), probabilities(weak)  # (B, K), (U, K), of no gradient
-        aligned = align(raw, self.labeled.counted(own), self.unlabeled.counted(raw))  # (U, K), this step counted in both
+        aligned = align(raw, self.labeled.counted(own), self.unlabeled.counted(raw))  # (U, K), both with this step
         confidence, label = aligned.max(dim=1)  # (U,) each
         threshold = self.threshold * global_mean(own.amax(dim=1))  # 0-dim
         kept = gate(confidence, threshold)  # (U,)
@@ -109,5 +109,5 @@ class AdaMatch(AlgorithmBase):
             return together
         with frozen_stats(self.net):
             alone = full_precision(self.net(torch.cat(x))).chunk(len(x))
-        drawn = [one + torch.rand_like(one) * (both - one) for one, both in zip(alone, together, strict=False)]  # for each logit
-        return [*drawn, *together[len(x) :]]
+        drawn = [torch.lerp(one, both, torch.rand_like(one)) for one, both in zip(alone, together, strict=False)]
+        return [*drawn, *together[len(x) :]]  # a number was drawn for each logit

@@ -29,8 +29,8 @@ class FlexMatch(AlgorithmBase):
         weight: Of the pseudo-labels' cross-entropy. Paper: 1.
         threshold: Of the class with the most marks, and of a mark. Paper: 0.95.
         warmup: Count the images without a mark as if these were one more class. Paper: yes.
-        mapping: From a class's share of the largest count to its share of the threshold. Paper: convex, b / (2 - b). Its
-            ablation also has linear, b, and concave, log(1 + b) / log 2.
+        mapping: From a class's share of the largest count to its share of the threshold. Paper: convex, b / (2 - b).
+            Its ablation also has linear, b, and concave, log(1 + b) / log 2.
         over: What the sum over rows is divided by. Paper: batch, all unlabelled rows of the step.
         joint_forward: All images in one pass, as in the authors' code.
             Off: a pass each, and the labelled one moves the running statistics.
@@ -95,5 +95,5 @@ class FlexMatch(AlgorithmBase):
         before = self.chosen[index]
         after = torch.where(confidence >= self.threshold, label, before)  # the full threshold, not that of the class
         self.chosen[index] = after
-        once = (first_places(index) == torch.arange(len(index), device=index.device)).to(torch.int64)  # of a row's copies
+        once = (first_places(index) == torch.arange(len(index), device=index.device)).long()  # of a row's copies
         self.counts.scatter_add_(0, before, -once).scatter_add_(0, after, once)  # the work of U rows, not of N

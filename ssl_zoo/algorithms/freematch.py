@@ -21,7 +21,7 @@ from ssl_zoo.targets import class_thresholds, gate, one_hot, probabilities
 
 @ALGORITHMS.register("freematch")
 class FreeMatch(AlgorithmBase):
-    """FreeMatch: the mean confidence is the threshold, lower for a class that is predicted less, with a term for fairness.
+    """FreeMatch: the mean confidence is the threshold, lower for a class that is predicted less; and a fairness term.
 
     Args:
         weight: Of the pseudo-labels' cross-entropy. Paper: 1.
@@ -34,7 +34,8 @@ class FreeMatch(AlgorithmBase):
         momentum: Of the running averages. Paper: 0.999.
         lowest: What a class's threshold is at least. Paper: 0; SVHN 0.9.
         highest: What a class's threshold is at most. Paper: 1; SVHN 0.95.
-        quantile: Of a step's confidences, that the threshold is the average of, such as 0.8 in USB. Paper: None, their mean.
+        quantile: Of a step's confidences: what the threshold is the average of, such as 0.8 in USB.
+            Paper: None, their mean.
         over: What the sum over rows is divided by. Paper: batch, all unlabelled rows of the step.
         joint_forward: All images in one pass, as in the authors' code.
             Off: a pass each, and the labelled one moves the running statistics.
@@ -79,9 +80,10 @@ class FreeMatch(AlgorithmBase):
         labeled, weak, strong = self.student_logits(batch.x, *batch.u, joint=self.joint_forward)  # (B, K), (U, K) twice
         believed = probabilities(weak)  # (U, K), of no gradient
         confidence, label = believed.max(dim=1)  # (U,) each
-        threshold = self.threshold.counted(self._level(gather_rows(confidence)))  # 0-dim, this step counted, as are the others
+        threshold = self.threshold.counted(self._level(gather_rows(confidence)))  # 0-dim, with this step, as all averages
         shares, hard = self.shares.counted(believed), one_hot(label, weak.shape[1])  # (K,), (U, K)
-        kept = gate(confidence, class_thresholds(shares, threshold).clamp(self.lowest, self.highest)[label], strict=True)  # (U,)
+        thresholds = class_thresholds(shares, threshold).clamp(self.lowest, self.highest)  # (K,)
+        kept = gate(confidence, thresholds[label], strict=True)  # (U,)
 
         supervised = cross_entropy(labeled, batch.y, weight=self.class_weights)
         pseudo = weighted_mean(row_cross_entropy(strong, label), kept, self.over)

@@ -20,14 +20,14 @@ from ssl_zoo.targets import gate, one_hot, probabilities
 class PseudoLabel(AlgorithmBase):
     """PseudoLabel: sure predictions are the labels of the very images that they are made for.
 
-    Target and prediction come from one view. What every table since FixMatch's calls so has a threshold, and so has ours.
+    Target and prediction come from one view. In every table since FixMatch's it has a threshold, and so has ours.
 
     Args:
         weight: Of the pseudo-labels' cross-entropy. Paper: 3. Ours: 1, as the tables that people compare with.
         ramp: Form of the weight's rise; the paper's is linear.
         ramp_length: Length of the rise, as a fraction of the run. Tables since FixMatch's: 0.4.
-        threshold: Least probability of a pseudo-label that counts. Paper: 0, every prediction counts. Ours: 0.95, as those
-            tables.
+        threshold: Least probability of a pseudo-label that counts. Paper: 0, every prediction counts.
+            Ours: 0.95, as those tables.
         over: What the sum over rows is divided by. Paper: batch, all unlabelled rows of the step.
         joint_forward: All images in one pass.
             Off: a pass each, and the labelled one moves the running statistics, as in FixMatch's code.

@@ -31,8 +31,8 @@ class SoftMatch(AlgorithmBase):
         n_sigma: How fast the weight falls: it is e^(-n^2 / 2) one standard deviation below the mean. Paper: 2. 0: every
             prediction counts 1.
         momentum: Of the running mean, variance and shares. Paper: 0.999.
-        align_to: The shares that predictions are aligned to. Paper: uniform. TorchSSL has labeled, the running mean of the
-            predictions for labelled images. none: no alignment.
+        align_to: The shares that predictions are aligned to. Paper: uniform. TorchSSL has labeled, the running mean of
+            the predictions for labelled images. none: no alignment.
         gaussian_of: What the running mean and variance are of. Paper: raw predictions. USB has aligned.
         label_of: What the pseudo-label is the class of. Paper: raw predictions. LAMDA-SSL has aligned.
         over: What the sum over rows is divided by. Paper: batch, all unlabelled rows of the step.
@@ -69,12 +69,13 @@ class SoftMatch(AlgorithmBase):
         self.mean = RunningMean(uniform[0], momentum)  # mu, 0-dim
         self.variance = RunningMean(torch.ones(()), momentum)  # sigma^2, 0-dim
         self.shares = RunningMean(uniform, momentum)  # p~ (K,)
-        self.labeled_shares = RunningMean(uniform, momentum if align_to == "labeled" else 1.0)  # (K,), uniform if it stays
+        if self.align_to == "labeled":
+            self.labeled_shares = RunningMean(uniform, momentum)  # (K,)
 
     def loss(self, batch: Batch, progress: Tensor) -> Step:
         labeled, weak, strong = self.student_logits(batch.x, *batch.u, joint=self.joint_forward)  # (B, K), (U, K) twice
         raw, own = probabilities(weak), probabilities(labeled)  # (U, K), (B, K), of no gradient
-        aligned = align(raw, self.labeled_shares.counted(own), self.shares.counted(raw)) if self.align_to != "none" else raw
+        aligned = self._aligned(raw, own)  # (U, K)
         read = (aligned if self.gaussian_of == "aligned" else raw).amax(dim=1)  # (U,)
         mean = self.mean.counted(read)  # 0-dim, this step counted, as are the others
         variance = self.variance.counted(squares(read, global_mean(read), len(read) * ranks()))
@@ -85,7 +86,7 @@ class SoftMatch(AlgorithmBase):
         pseudo = weighted_mean(row_cross_entropy(strong, label), row_weight, self.over)
         total = supervised + self.weight * pseudo
         terms = {"supervised": supervised, "pseudo": pseudo, "mean": mean, "variance": variance}
-        seen = {"probabilities": raw, "read": read, "labeled": own}
+        seen = {"probabilities": raw, "read": read} | ({"labeled": own} if self.align_to == "labeled" else {})
         return Step(total, terms, seen, Guess(one_hot(label, weak.shape[1]), row_weight))
 
     def after_step(self, seen: Mapping[str, Tensor], progress: Tensor) -> None:
@@ -93,7 +94,16 @@ class SoftMatch(AlgorithmBase):
         self.mean.update(read)
         self.variance.update(squares(read, read.mean(), len(read)))
         self.shares.update(seen["probabilities"])
-        self.labeled_shares.update(seen["labeled"])
+        if self.align_to == "labeled":
+            self.labeled_shares.update(seen["labeled"])
+
+    def _aligned(self, raw: Tensor, own: Tensor) -> Tensor:
+        """Return predictions (U, K) with the shares that they should have; `own` (B, K) are of labelled images."""
+        if self.align_to == "none":
+            return raw
+        uniform = torch.full_like(self.shares.value, 1 / raw.shape[1])
+        wanted = self.labeled_shares.counted(own) if self.align_to == "labeled" else uniform  # (K,)
+        return align(raw, wanted, self.shares.counted(raw))
 
 
 def squares(values: Tensor, mean: Tensor, rows: int) -> Tensor:

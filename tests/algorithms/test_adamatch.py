@@ -1,4 +1,4 @@
-"""AdaMatch against Berthelot et al. 2022, arXiv:2106.04732: shares, threshold and loss, and numbers that follow by hand."""
+"""AdaMatch against Berthelot et al. 2022, arXiv:2106.04732: shares, threshold, loss, and numbers by hand."""
 
 import math
 
@@ -155,7 +155,7 @@ def centred(monkeypatch, rho, **options):
 
 
 def test_the_labelled_logits_lie_between_those_of_the_two_passes(monkeypatch):
-    """Alone they are centred by 1.5, with the others by 4.25: at rho 0, 1 and one for each class by 1.5, 4.25 and between."""
+    """Alone the first class is centred by 1.5, with all others by 4.25; at rho .4 by what is between."""
 
     def wanted(shift):
         rows = torch.tensor([[2.0, 0.0], [1.0, 0.0]]) - torch.tensor(shift)

@@ -1,4 +1,4 @@
-"""FlexMatch against Zhang et al. 2021, arXiv:2110.08263: its marks, thresholds and loss, and numbers that follow by hand."""
+"""FlexMatch against Zhang et al. 2021, arXiv:2110.08263: its marks, thresholds, loss, and numbers by hand."""
 
 import math
 
@@ -86,7 +86,7 @@ def visit(method, index, probabilities):
 
 @pytest.mark.parametrize(("warmup", "shares"), [(True, (1 / 3, 1 / 11)), (False, (1, 1 / 5))])
 def test_thresholds_by_hand(warmup, shares):
-    """Of 10 rows 3 are marked with class 0 and 1 with class 1. With warm-up 6 unmarked rows are the most: beta .5 and 1/6."""
+    """Of 10 rows 3 are marked with class 0, 1 with class 1. With warm-up the 6 others are the most: beta .5 and 1/6."""
     method = marked(3, 1, warmup=warmup)
     torch.testing.assert_close(method.thresholds(), 0.95 * torch.tensor(shares))
 
@@ -110,7 +110,7 @@ def test_at_the_start_every_prediction_counts():
 
 
 def test_rows_without_a_mark_are_those_of_the_unlabelled_stream():
-    """Of 10 rows 6 are in the stream, 2 of them marked: 4 are not, and beta is 1/2. Of all rows 8 were not, and beta 1/4."""
+    """Of 10 rows 6 are in the stream, 2 of them marked: 4 are not, and beta is 1/2. Of all rows 8 are not: 1/4."""
     some = torch.arange(2)
     facts = Facts(2, 10, some, some, torch.arange(4, 10))
     method = ALGORITHMS.create("flexmatch", net=Fixed(2), facts=facts)
@@ -125,7 +125,7 @@ def test_the_warm_up_ends():
 
 
 def test_a_mark_asks_for_the_full_threshold():
-    """.8 is above the threshold of class 1, .95 / 5 = .19, so that the row counts; it is below .95, so it is not marked."""
+    """The threshold of class 1 is .19, so that .8 counts; it is below .95, so that the row is not marked."""
     method = marked(3, 1, warmup=False)
     batch = given(torch.zeros(1, 2), torch.tensor([0]), log((0.2, 0.8)), torch.zeros(1, 2), u_index=torch.tensor([9]))
     out = method.loss(batch, PROGRESS)

@@ -112,7 +112,7 @@ def test_a_prediction_at_the_threshold_does_not_count():
 
 
 def test_the_limits_are_of_each_classes_threshold_and_not_of_their_mean():
-    """m 0 as above: limits of .6 and .95 lift class 1's .261 to .6, so that .55 does not count; tau .783 is within them."""
+    """m 0 as above: a lower limit of .6 lifts class 1's .261, so that .55 does not count; tau .783 is within."""
     weak = log((0.9, 0.1), (0.9, 0.1), (0.45, 0.55))
     out = by_hand("freematch", weak=weak, strong=torch.zeros(3, 2), momentum=0.0, lowest=0.6, highest=0.95)
     assert out.guess.weight.tolist() == [1, 1, 0] and out.terms["threshold"].item() == pytest.approx(2.35 / 3)
@@ -125,7 +125,7 @@ def test_fairness_of_equal_shares_and_histograms_is_minus_log_k():
 
 
 def test_fairness_by_hand():
-    """p_s = (.9, .1), (.6, .4), (.2, .8): mean (1.7, 1.3) / 3 over (2, 1) / 3 is (.85, 1.3), b (.3953, .6047); a (.4, .6)."""
+    """p_s = (.9, .1), (.6, .4), (.2, .8): mean (1.7, 1.3) / 3 over (2, 1) / 3 is (.85, 1.3), b that over 2.15."""
     strong = log((0.9, 0.1), (0.6, 0.4), (0.2, 0.8))
     value = fairness(strong, torch.ones(3), torch.tensor([0.4, 0.6]), torch.tensor([0.5, 0.5]))
     assert value.item() == pytest.approx(0.4 * math.log(0.85 / 2.15) + 0.6 * math.log(1.3 / 2.15))
@@ -149,7 +149,7 @@ def test_a_class_that_no_kept_row_gets_counts_nothing_in_b():
 
 
 def test_as_printed_fairness_is_better_in_a_corner_and_as_intended_where_the_shares_agree():
-    """With a = (.5, .5) a net of b = (.5, .5) has -log 2 as printed, one of b near (.9, .1) has less, as it should not."""
+    """With a = (.5, .5) a net of b = (.5, .5) has -log 2 as printed, a skewed one less, as it should not."""
 
     def term(which, *rows):
         method = make("freematch", 2, fairness=which, momentum=1.0)

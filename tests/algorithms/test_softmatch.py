@@ -14,7 +14,7 @@ PROGRESS = torch.tensor(1.0)
 
 
 class SoftMatch(Paper):
-    """mu, sigma^2 and p~ with this batch; weight(v) = 1, or exp(-(v - mu)^2 n^2 / (2 sigma^2)) below mu, v of Norm(p / p~)."""
+    """mu, sigma^2, p~ with this batch; weight 1, below mu exp(-(v - mu)^2 n^2 / (2 sigma^2)), v = max Norm(p / p~)."""
 
     def start(self):
         self.mu, self.var, self.p, self.x = 1 / CLASSES, 1.0, np.full(CLASSES, 1 / CLASSES), np.full(CLASSES, 1 / CLASSES)
@@ -89,7 +89,7 @@ def test_weights_by_hand():
 
 
 def test_averages_by_hand():
-    """m .9 and c = .9, .7: mu .9 * .5 + .1 * .8, the unbiased variance of c is .02, the shares of (.9, .3) are (.6, .4)."""
+    """m .9 and c = .9, .7: mu .9 * .5 + .1 * .8, the unbiased variance of c is .02, the shares are (.6, .4)."""
     method = make("softmatch", 2, momentum=0.9)
     out = loss(method, (0.9, 0.1), (0.3, 0.7))
     assert out.terms["mean"].item() == pytest.approx(0.53)

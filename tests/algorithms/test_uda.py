@@ -13,7 +13,7 @@ from tests.algorithms.reference import CLASSES, Paper, cross_entropies, follow, 
 
 
 class UDA(Paper):
-    """CE + lambda / U times the sum over u of 1(max p > beta) H(softmax(z / tau), p(A(u))); labelled rows with p(y|x) <= eta."""
+    """CE + lambda / U sum over u of 1(max p > beta) H(softmax(z / tau), p(A(u))); CE of rows with p(y|x) <= eta."""
 
     def believed(self, batch):
         z = self.logits(batch.u[0])
@@ -61,7 +61,7 @@ def test_it_is_the_papers(options, switches):
 
 
 def test_by_hand_and_the_temperature_is_read():
-    """p_w = (.8, .2) at tau .5 is (.9412, .0588); with z_s = (1, 0) that gives .3721. Without the temperature: .5133."""
+    """p_w = (.8, .2) at tau .5 is (.9412, .0588); with z_s = (1, 0) that gives .3721. Without tau: .5133."""
     case = {"weak": log((0.8, 0.2)), "strong": torch.tensor([[1.0, 0.0]]), "threshold": 0.7}
     assert by_hand("uda", **case, temperature=0.5).terms["pseudo"].item() == pytest.approx(0.3721, abs=5e-5)
     assert by_hand("uda", **case, temperature=1.0).terms["pseudo"].item() == pytest.approx(0.5133, abs=5e-5)
