@@ -53,6 +53,18 @@ class Step(NamedTuple):
     guess: Guess | None = None  # of a method with pseudo-labels
 
 
+def first_places(index: Tensor) -> Tensor:
+    """Return for each row of a batch the place where it occurs first.
+
+    Args:
+        index: (n,) rows.
+
+    Returns:
+        (n,) int64; where no row repeats, 0 to n - 1.
+    """
+    return (index[:, None] == index).int().argmax(dim=1)
+
+
 def merge_repeats(index: Tensor, value: Tensor) -> Tensor:
     """Give rows that occur several times in a batch the mean of their values.
 
@@ -66,7 +78,7 @@ def merge_repeats(index: Tensor, value: Tensor) -> Tensor:
     Returns:
         (n, ...) values; bit-identical to `value` where no row repeats.
     """
-    first = (index[:, None] == index).int().argmax(dim=1)  # (n,) where each row occurs first
+    first = first_places(index)  # (n,)
     total = torch.zeros_like(value).index_add_(0, first, value)  # not a matrix product, which would spread one NaN to all rows
     count = value.new_zeros(len(index)).index_add_(0, first, value.new_ones(len(index)))  # (n,)
     return (total / count.clamp(min=1).view(-1, *[1] * (value.ndim - 1)))[first]

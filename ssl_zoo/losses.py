@@ -94,17 +94,18 @@ def kl_divergence(logits: Tensor, target: Tensor) -> Tensor:
     return F.kl_div(logits.log_softmax(dim=1), target.log_softmax(dim=1), reduction="batchmean", log_target=True)
 
 
-def row_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy of each row: the sum over k of -q_k log softmax(logits)_k.
+def row_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Cross-entropy of each row: the sum over k of -w_k q_k log softmax(logits)_k.
 
     Args:
         logits: (n, K).
         target: (n,) int64 classes, or (n, K) probabilities q, of which classes are the one-hot case.
+        weight: (K,) of the classes, w; None: 1.
 
     Returns:
         (n,).
     """
-    return F.cross_entropy(logits, target, reduction="none")
+    return F.cross_entropy(logits, target, weight, reduction="none")
 
 
 def entropy(logits: Tensor) -> Tensor:

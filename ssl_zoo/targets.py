@@ -28,17 +28,19 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
     return torch.zeros(len(labels), classes, device=labels.device).scatter_(1, labels[:, None], 1.0)
 
 
-def gate(confidence: Tensor, threshold: float | Tensor) -> Tensor:
+def gate(confidence: Tensor, threshold: float | Tensor, strict: bool = False) -> Tensor:
     """Return 1 where a row's confidence is at least its threshold, else 0.
 
     Args:
         confidence: (n,).
         threshold: One for all rows, 0-dim or a number, or (n,).
+        strict: A confidence that equals its threshold gives 0.
 
     Returns:
         (n,) of the type of `confidence`.
     """
-    return (confidence.detach() >= threshold).to(confidence.dtype)
+    confidence = confidence.detach()
+    return (confidence > threshold if strict else confidence >= threshold).to(confidence.dtype)
 
 
 def sharpen(p: Tensor, temperature: float) -> Tensor:

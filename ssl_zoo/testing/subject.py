@@ -228,8 +228,9 @@ def same_number(name: str, one: Step, other: Step, tolerance: float = 1e-5) -> b
 
 
 def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors that are not equal bit for bit."""
-    return [name for name in one if not torch.equal(one[name], other[name])]
+    """Names of the tensors that are not equal bit for bit, or that only one of the two has."""
+    names = {**one, **other}
+    return [name for name in names if name not in one or name not in other or not torch.equal(one[name], other[name])]
 
 
 def snapshot(method: nn.Module) -> dict[str, Tensor]:
