@@ -58,6 +58,10 @@ def test_one_view_is_target_and_prediction():
     torch.testing.assert_close(weak, torch.tensor([[-0.02, 0.02], [0.0, 0.0]]))
 
 
+def test_a_prediction_at_the_threshold_counts():
+    assert by_hand("pseudolabel", weak=torch.zeros(1, 2), threshold=0.5).guess.weight.tolist() == [1]
+
+
 def test_the_weight_rises_over_the_first_part_of_a_run():
     weights = [by_hand("pseudolabel", weak=torch.zeros(1, 2), progress=t, weight=3).terms["weight"].item() for t in (0, 0.2, 0.9)]
     assert weights == pytest.approx([0, 1.5, 3])

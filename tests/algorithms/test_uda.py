@@ -115,6 +115,13 @@ def test_annealing_reads_the_probability_of_the_label_and_divides_by_the_rows_th
     assert labeled_loss(tsa_over="batch") == pytest.approx(-(math.log(0.5) + math.log(0.1)) / 3)
 
 
+def test_a_label_at_the_bound_is_learned_from():
+    """At the start the bound is 1 / K, and p(y|x) of a net without an opinion too."""
+    method = make("uda", 2, tsa="linear")
+    out = method.loss(given(torch.zeros(1, 2), torch.tensor([0]), torch.zeros(1, 2), torch.zeros(1, 2)), torch.tensor(0.0))
+    assert out.terms["supervised"].item() == pytest.approx(math.log(2))
+
+
 def test_annealing_that_leaves_no_row_gives_0():
     method = make("uda", 2, tsa="exp")
     out = method.loss(given(log((0.9, 0.1)), torch.tensor([0]), torch.zeros(1, 2), torch.zeros(1, 2)), torch.tensor(0.0))
