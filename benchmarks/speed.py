@@ -7,6 +7,7 @@ One run, in which all take turns, so that whatever else the machine does meets a
 these.
   The overhead is ours over bare, in pairs that follow each other;
 - compiled: the same steps with `--compile`;
+- all methods: each one's step over the passes that it needs itself, in fewer rounds;
 - plain: Mean Teacher as a tutorial writes it (`plain.py`), with the same net, batch and threads.
 
 Besides: where the time goes; what a view costs, beside PIL's of one image after the other; whether a step's cost
@@ -31,10 +32,11 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ssl_zoo import AUGMENTATIONS, files, provenance
+from ssl_zoo import ALGORITHMS, AUGMENTATIONS, files, provenance
 from ssl_zoo.data.augment import View
 from ssl_zoo.device import device_name, keep_freed_memory, pick_device
 from ssl_zoo.errors import InputError
+from ssl_zoo.runs.baselines import is_baseline
 
 if __package__:
     from benchmarks import figures, timing
@@ -45,6 +47,7 @@ else:
     from plain import view
 
 METHODS = ("supervised", "pimodel", "tempens", "meanteacher")
+ALL = [name for name in ALGORITHMS.names() if not is_baseline(name) and name != "finetune"]  # which is supervised
 HERE = Path(__file__).parent
 
 CIFAR = timing.Workload(
@@ -95,6 +98,20 @@ def measure(w: timing.Workload, rounds: int, steps: int, device: str, compile_to
         if name.startswith("plain")
     }
     return {"title": w.title, "methods": methods, "plain": plains, "rounds": rounds, "steps": steps}
+
+
+def zoo_of(rounds: int, steps: int, device: str, short: bool) -> dict[str, Any]:
+    """Every method's step against the passes that it needs, and what its views take of it."""
+    w = CIFAR._replace(net="smallnet", rows=200) if short else CIFAR
+    data, where = timing.random_data(w), pick_device(device)
+    ours = {alg: timing.Ours(w, alg, data, device) for alg in ALL}
+    contenders: dict[str, Callable[[], None]] = {}
+    for alg, mine in ours.items():
+        contenders |= {f"ours {alg}": mine.step, f"bare {alg}": timing.Bare(timing.Ours(w, alg, data, device)).step}
+    with tqdm(total=(rounds + 1) * len(contenders), desc="all methods", disable=None) as bar:
+        found = timing.interleaved(contenders, rounds, steps, where, bar)
+    methods = {alg: figures_of(alg, ours[alg], None, found, steps) for alg in ALL}
+    return {"title": w.title, "methods": methods, "rounds": rounds, "steps": steps}
 
 
 def figures_of(
@@ -210,7 +227,7 @@ def predictions_of(short: bool, rounds: int, device: str) -> list[dict[str, Any]
     return [timing.measure_use(w, images, 200, timing.PHOTO, rounds, where) for w, images in PREDICTED.values()]
 
 
-PIECES = ("cifar", "digits", "views", "rows", "predict", "run", "starts")  # of all figures
+PIECES = ("cifar", "digits", "zoo", "views", "rows", "predict", "run", "starts")  # of all figures
 
 
 def everything(
@@ -239,10 +256,11 @@ def everything(
     cifar = CIFAR._replace(net="smallnet", rows=200) if short else CIFAR
     known = {"device": device_name(where), "cores": os.cpu_count(), "versions": provenance.versions()}
     found: figures.Figures = {**known, "commit": provenance.commit(), "workloads": {}}
-    found |= dict.fromkeys(("views", "rows", "predict", "default_run", "starts"))
+    found |= dict.fromkeys(("zoo", "views", "rows", "predict", "default_run", "starts"))
     ways: dict[str, Callable[[], Any]] = {
         "cifar": lambda: measure(cifar, rounds, steps, device, compile_too),
         "digits": lambda: measure(DIGITS, rounds, steps if short else 20, device, compile_too),
+        "zoo": lambda: zoo_of(min(rounds, 5), steps, device, short),
         "views": lambda: views_of(8 if short else sum(CIFAR.batch), rounds, steps, device),
         "rows": lambda: rows_of(sizes, rounds, steps if short else 5, device),
         "predict": lambda: predictions_of(short, rounds, device),

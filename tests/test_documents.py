@@ -109,7 +109,7 @@ def test_links_lead_somewhere(page):
 
 def generated(place: str) -> str:
     """The table that belongs at a place, from its rows or figures."""
-    name, brief = place.removesuffix(" in brief"), place.endswith(" in brief")
+    name, brief = place.removesuffix(" in brief").removesuffix(WITH_IDEAS), place.endswith(" in brief")
     if name.endswith(".json"):
         found = json.loads((ROOT / name).read_text())
         made = {"speed": timing.brief if brief else timing.markdown, "scale": scale.markdown, "estimator": estimator.markdown}
@@ -118,9 +118,10 @@ def generated(place: str) -> str:
         return ladders.markdown(ladders.sound(ladders.read_rows(ROOT / name)))
     tables, said = make_tables(results.read_rows([ROOT / name]))
     assert not said
-    return render.markdown(tables, False)
+    return (render.zoo if place.endswith(WITH_IDEAS) else render.markdown)(tables, False)
 
 
+WITH_IDEAS = " with ideas"
 PLACES = [(page, place) for page, text in PAGES.items() for place in re.findall(r"<!-- table (benchmarks/.*?) -->", text)]
 
 

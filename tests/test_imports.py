@@ -109,7 +109,7 @@ ALLOWED = {  # room -> the modules of ssl_zoo that it may import
     },
     "tables": {
         *("tables", "pages", "runs.confusion", "runs.row", "runs.folder", "ladders", "config", "recipes", "provenance", "files"),
-        *("settings", "errors"),
+        *("settings", "registry", "errors"),
     },
     "tables.pictures": {  # the only one that asks a net
         *("tables", "runs.row", "runs.confusion", "data.sources", "train.evaluate", "errors"),

@@ -1,6 +1,7 @@
 """Whose steps are timed: a real run's, the bare passes of its nets, and the tutorial's way."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,14 +78,21 @@ def passes_of(ours: Ours) -> list[Pass]:
     """The passes of one step through the student, and through every copy of it that the method keeps."""
     algorithm, found = ours.trainer.algorithm, []
 
-    def note(net: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found.append(Pass(net, tuple(inputs[0].shape), torch.is_grad_enabled()))
+    def noted(net: nn.Module) -> Callable[[Tensor], Tensor]:
+        inner = net.forward_features  # which a method with a head of its own calls without `forward`
+
+        def forward_features(x: Tensor) -> Tensor:
+            found.append(Pass(net, tuple(x.shape), torch.is_grad_enabled()))
+            return inner(x)
+
+        return forward_features
 
     nets = [module for module in algorithm.modules() if type(module) is type(algorithm.net)]
-    hooks = [net.register_forward_pre_hook(note) for net in nets]
+    for net in nets:
+        net.forward_features = noted(net)
     ours.step()
-    for hook in hooks:
-        hook.remove()
+    for net in nets:
+        del net.forward_features
     return found
 
 

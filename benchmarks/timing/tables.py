@@ -8,6 +8,7 @@ from .parts import PARTS
 def markdown(found: dict[str, Any]) -> str:
     """All of them, for a document."""
     lines = [line for work in found["workloads"].values() for line in _tables(work)]
+    lines += _zoo(found["zoo"]) if found.get("zoo") else []
     lines += _predicting(found.get("predict") or [])
     lines += _sentences(found)
     turns = [work["rounds"] for work in (*found["workloads"].values(), *(found.get("predict") or []))]
@@ -68,6 +69,20 @@ def _tables(work: dict[str, Any]) -> list[str]:
         lines.append(" | ".join((f"| {alg}", *(f"{1000 * f['parts'][part]:.2f}" for part in PARTS))) + " |")
     lines.append("")
     return lines
+
+
+def _zoo(work: dict[str, Any]) -> list[str]:
+    """What a step of every method takes beyond the passes that it needs."""
+    lines = [
+        f"**Every method**, {work['title']}, {work['rounds']} rounds:",
+        "",
+        "| | ms a step | its bare passes, ms | overhead | views, % of the step |",
+        "| - | -: | -: | -: | -: |",
+    ]
+    for alg, f in work["methods"].items():
+        share = 100 * f["parts"]["augmentation"] / sum(f["parts"].values())
+        lines.append(f"| {alg} | {_ms(f['step'])} | {_ms(f['bare'])} | {_percent(f['overhead'])} | {share:.1f} |")
+    return [*lines, ""]
 
 
 def _predicting(measured: list[dict[str, Any]]) -> list[str]:

@@ -39,6 +39,6 @@ def settings_of(w: Workload, alg: str, device: str, **more: Any) -> RunSettings:
         "steps": 1_000_000,
         "device": device,
         "batch": dict(zip(("labeled", "unlabeled"), w.batch, strict=True)),
-        "views": {"weak": w.views},
+        "views": {"weak": w.views, "strong": {**w.views, "randaugment": {}, "cutout": {}}},
     }
     return config.resolve(given | more)

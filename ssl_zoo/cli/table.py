@@ -20,7 +20,8 @@ from ssl_zoo.tables.documents import insert_into
 from ssl_zoo.tables.render import FORMATS
 from ssl_zoo.tables.table import make_tables
 
-SITE = "site"
+SITE, IDEAS = "site", "ideas"
+MARKDOWN = ("md", IDEAS)
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "table.py") -> int:
@@ -35,8 +36,8 @@ def parser(prog: str) -> Parser:
     p.add_argument(
         "--format",
         choices=(*FORMATS, SITE),
-        help="Markdown (unless said otherwise), CSV, LaTeX (booktabs), HTML, or site: a page of all that is given, each file for "
-        "itself, that sorts and filters",
+        help="Markdown (unless said otherwise), CSV, LaTeX (booktabs), HTML; ideas: Markdown with the idea and paper of each "
+        "method; or site: a page of all that is given, each file for itself, that sorts and filters",
     )
     p.add_argument(
         "--out", type=path, metavar="FILE", help="write it there instead of showing it; of a site, a .html file or a folder"
@@ -55,8 +56,8 @@ def parser(prog: str) -> Parser:
 
 def table(flags: argparse.Namespace, prog: str) -> int:
     """Read rows and show them, or write them where the flags say."""
-    if flags.into and (flags.out or flags.format not in (None, "md")):
-        raise InputError("--into writes Markdown into a file; leave out --out and --format")
+    if flags.into and (flags.out or flags.format not in (None, *MARKDOWN)):
+        raise InputError(f"--into writes Markdown into a file; leave out --out, and give no --format but {' or '.join(MARKDOWN)}")
     if flags.cite and (flags.into or flags.format):
         raise InputError("--cite gives BibTeX and no table; leave out --into and --format")
     if flags.format == SITE:
@@ -69,7 +70,8 @@ def table(flags: argparse.Namespace, prog: str) -> int:
     write_rows(flags.jsonl, (*rows, *lost))
     if flags.into:
         with flag("--into"):
-            insert_into(flags.into, flags.paths[0].as_posix(), made)
+            place = f"{flags.paths[0].as_posix()}{' with ideas' if flags.format == IDEAS else ''}"
+            insert_into(flags.into, place, made)
     elif flags.out:
         flags.out.write_text(f"{made}\n", encoding="utf-8")
     else:

@@ -44,6 +44,23 @@ def citations(rows: Sequence[Row]) -> str:
     return "\n".join([*made, *comments]).rstrip("\n")
 
 
+def papers(method: str) -> str:
+    """Return who wrote of a method, when and where: "Sohn et al. 2020, arXiv:2001.07685"; empty where none is known."""
+    known = yaml.safe_load(CITATIONS.read_text(encoding="utf-8"))
+    return "; ".join(_short(known["entries"][key]) for key in _entries(known["of"]["algorithms"], method)[:1])
+
+
+def _short(entry: str) -> str:
+    """An entry's authors, year and number at arXiv."""
+    authors, year = (
+        " ".join(re.search(rf"{field} = {{(.*?)}}[,\n]", entry, re.DOTALL)[1].split()) for field in ("author", "year")
+    )
+    names = [name.partition(",")[0] for name in authors.split(" and ")]
+    who = f"{names[0]} et al." if len(names) > 2 else " & ".join(names)
+    number = re.search(r"arXiv:[\d.]+", entry)
+    return ", ".join([f"{who} {year}", *([number[0]] if number else [])])
+
+
 def _entries(of: dict[str, Any], name: str) -> list[str]:
     """The keys that belong to a name, or to the family that it is of."""
     for pattern, keys in of.items():

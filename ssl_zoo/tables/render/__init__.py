@@ -1,4 +1,4 @@
-"""A table as Markdown, CSV, LaTeX or one HTML page.
+"""A table as Markdown, CSV, LaTeX or one HTML page, or as Markdown with what each method is.
 
 Each takes tables, and whether the oracle and the cost of a run are shown, and returns a text.
 """
@@ -7,7 +7,8 @@ from ssl_zoo.tables.render.comma_separated import as_csv
 from ssl_zoo.tables.render.latex import latex
 from ssl_zoo.tables.render.markdown import markdown
 from ssl_zoo.tables.render.page import page
+from ssl_zoo.tables.render.zoo import zoo
 
-FORMATS = {"md": markdown, "csv": as_csv, "tex": latex, "html": page}
+FORMATS = {"md": markdown, "csv": as_csv, "tex": latex, "html": page, "ideas": zoo}
 
-__all__ = ["FORMATS", "as_csv", "latex", "markdown", "page"]
+__all__ = ["FORMATS", "as_csv", "latex", "markdown", "page", "zoo"]
