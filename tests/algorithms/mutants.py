@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from ssl_zoo import DATASETS, AlgorithmBase, Step
-from ssl_zoo.batch import merge_repeats
+from ssl_zoo.batch import Guess, merge_repeats
 from ssl_zoo.ema import Teacher, frozen_stats
-from ssl_zoo.losses import cross_entropy, exact, full_precision, squared_error
+from ssl_zoo.errors import between
+from ssl_zoo.losses import cross_entropy, exact, full_precision, row_cross_entropy, squared_error
 from ssl_zoo.ranks import global_mean_grad
+from ssl_zoo.targets import gate, one_hot, probabilities
 
 
 class PlainMeanTeacher(AlgorithmBase):
@@ -107,22 +109,39 @@ class Gated(AlgorithmBase):
     """
 
     views = ("weak", "strong")
-    targets = (0,)
     weights = {"pseudo": "weight"}
+    gates = {"threshold": 0.0}
+    told_by = (0,)  # places of the views that the guess is made from
 
-    def __init__(self, net, facts, *, weight: float = 1.0, threshold: float = 0.5, decay: float = 0.999):
+    def __init__(self, net, facts, *, weight: float = 1.0, threshold: float = 0.95, decay: float = 0.999):
         super().__init__(net, facts)
         self.weight, self.threshold = weight, threshold
         self.average = Teacher(net, decay, bn="ema", warmup=False)
 
+    def passed(self, weak, strong):
+        """Return the views of the step as (teacher's, student's) logits."""
+        return weak, strong
+
+    def target(self, weak, strong):
+        return one_hot(weak.detach().argmax(dim=1), weak.shape[1])
+
+    def mask(self, weak, strong):
+        return gate(probabilities(weak).amax(dim=1), self.threshold)
+
+    def mean(self, rows, kept):
+        return (rows * kept).mean()
+
+    def believed(self, target, kept):
+        return Guess(target, kept, self.told_by)
+
     def loss(self, batch, progress):
-        labeled, weak, strong = self.student_logits(batch.x, *batch.u)
-        confidence, label = weak.detach().softmax(dim=1).max(dim=1)
-        mask = (confidence >= self.threshold).float()
+        labeled, *views = self.student_logits(batch.x, *batch.u)
+        weak, strong = self.passed(*views)
+        target, kept = self.target(weak, strong), self.mask(weak, strong)
         supervised = cross_entropy(labeled, batch.y, weight=self.class_weights)
-        pseudo = (F.cross_entropy(strong, label, reduction="none") * mask).mean()
-        terms = {"supervised": supervised, "pseudo": pseudo, "mask": mask.mean()}
-        return Step(supervised + self.weight * pseudo, terms)
+        pseudo = self.mean(row_cross_entropy(strong, target), kept)
+        terms = {"supervised": supervised, "pseudo": pseudo}
+        return Step(supervised + self.weight * pseudo, terms, guess=self.believed(target, kept))
 
     def after_step(self, seen, progress):
         self.average.update(self.net)
@@ -143,6 +162,7 @@ class Queued(AlgorithmBase):
 
     views = ("weak", "strong")
     labeled_views = ("weak", "strong")
+    targets = ()
     weights = {"similarity": "weight"}
     exempt = {"weight_zero_is_supervised": "two labelled views, each with its loss"}
 
@@ -182,7 +202,6 @@ class Adversarial(AlgorithmBase):
 
     views = ("weak",)
     weights = {"smoothness": "weight"}
-    exempt = dict.fromkeys(("order", "mean_over_rows", "ranks"), "draws a direction for each row")
 
     def __init__(self, net, facts, *, weight: float = 1.0, size: float = 2.0):
         super().__init__(net, facts)
@@ -712,7 +731,7 @@ class TargetOfAnotherRow(PlainTempEns):
         return super().target(index.roll(1))
 
 
-@mutant("memory", "changes what other rows remember")
+@mutant("memory", "change what other rows remember")
 class ValueLeaksToAnotherRow(PlainTempEns):
     def remembered(self, logits):
         own = logits.softmax(dim=1)
@@ -924,3 +943,128 @@ class NoLabelledViewByAnOption(PlainMeanTeacher):
     def __init__(self, net, facts, *, weight: float = 10.0, decay: float = 0.99):
         super().__init__(net, facts, weight=weight, decay=decay)
         self.labeled_views = ()
+
+
+# A gate, a label, a strong view
+
+
+@mutant("guess", "is the mask taken from the strong view?")
+class MaskFromTheStrongView(Gated):
+    def mask(self, weak, strong):
+        return super().mask(strong, weak)
+
+
+@mutant("guess", "is the mask of the loss another one?")
+class MaskFromTheStrongViewUnsaid(Gated):  # what it says it believes is right, what the loss uses is not
+    def mean(self, rows, kept):
+        return super().mean(rows, gate((-rows.detach()).exp(), 0.5))
+
+
+@mutant("guess", "is a pseudo-label taken from the strong view?")
+class LabelFromTheStrongView(Gated):
+    def target(self, weak, strong):
+        return super().target(strong, weak)
+
+
+@mutant("term_gradients", "the view u[0] ('weak') is declared a target, but gradient flows through it")
+class LabelWithGradient(Gated):
+    def target(self, weak, strong):
+        return weak.softmax(dim=1)
+
+
+@mutant("guess", "the target of `guess` carries a gradient")
+class BeliefWithGradient(Gated):
+    def believed(self, target, kept):
+        return super().believed(target.requires_grad_(), kept)
+
+
+@mutant("term_gradients", "the view u[0] ('weak') is declared a target, but gradient flows through it")
+class SoftMaskWithGradient(Gated):
+    def mask(self, weak, strong):
+        return weak.softmax(dim=1).amax(dim=1)
+
+
+@mutant("ranks", "is the loss divided by the rows that were kept?")
+class DividedByTheKeptRows(Gated):
+    def mean(self, rows, kept):
+        return (rows * kept).sum() / kept.sum().clamp(min=1)
+
+
+@mutant("guess", "is a threshold on logits")
+class ThresholdOnLogits(Gated):
+    def mask(self, weak, strong):
+        return gate(weak.amax(dim=1), self.threshold)
+
+
+@mutant("guess", "are logits taken for probabilities?")
+class LogitsForProbabilities(Gated):
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        (strong,) = self.student_logits(batch.u[1])
+        pseudo = squared_error(strong, out.guess.target, row_weight=out.guess.weight)
+        return Step(out.terms["supervised"] + self.weight * pseudo, {**out.terms, "pseudo": pseudo}, guess=out.guess)
+
+
+@mutant("declarations", "the weak view is the target, the strong one learns")
+class StrongViewIsTheTarget(Gated):
+    targets = (1,)
+    told_by = (1,)
+
+    def passed(self, weak, strong):
+        return strong, weak
+
+
+@mutant("term_gradients", "the view u[0] ('weak') is declared a target, but gradient flows through it")
+class StrongViewIsTheTargetUnsaid(Gated):
+    told_by = (1,)
+
+    def passed(self, weak, strong):
+        return strong, weak
+
+
+@mutant("guess", "but gives no guess")
+class GateWithoutAGuess(Gated):
+    def loss(self, batch, progress):
+        return super().loss(batch, progress)._replace(guess=None)
+
+
+@mutant("guess", "they are probabilities of classes")
+class BelievesLogits(Gated):
+    def believed(self, target, kept):
+        return super().believed(3 * target, kept)
+
+
+@mutant("guess", "no other images there change it")
+class SaysTooManyViews(Gated):
+    told_by = (0, 1)
+
+
+@mutant("guess", "under bf16 autocast the weight of `guess` is torch.bfloat16")
+class MaskInBf16(Gated):
+    def mask(self, weak, strong):
+        return super().mask(weak, strong).to(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None)
+
+
+@mutant("guess", "it is finite float32")
+class NegativeWeight(Gated):
+    def believed(self, target, kept):
+        return super().believed(target, kept - 1)
+
+
+@mutant("mean_over_rows", "'pseudo' is")
+class SoftmaxOverTheBatch(Gated):  # not over the classes
+    def mask(self, weak, strong):
+        return gate(weak.detach().softmax(dim=0).amax(dim=1), self.threshold / 2)
+
+
+@mutant("declarations", "closes a gate, but no option is called so")
+class GateOfAnOptionThatIsNotThere(Gated):
+    gates = {"tau": 0.0}
+
+
+@mutant("declarations", "opens a gate, but the method refuses it")
+class GateThatIsRefused(Gated):
+    gates = {"threshold": -1.0}
+
+    def __init__(self, net, facts, *, weight: float = 1.0, threshold: float = 0.95, decay: float = 0.999):
+        super().__init__(net, facts, weight=weight, threshold=between("threshold", threshold, 0, 1), decay=decay)
