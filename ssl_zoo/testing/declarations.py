@@ -123,8 +123,11 @@ def _others(subject: Subject, option: str) -> Iterator[Any]:
 
 
 def _contexts(subject: Subject, option: str) -> Iterator[dict[str, Any]]:
-    """Yield values of the other options: as they are, then each of them changed, since one may hide another."""
+    """Yield values of the other options: as they are, all gates open, then each changed, since one may hide another."""
     yield {}
+    gates = {name: value for name, value in subject.make().gates.items() if name != option and name in subject.entry.options}
+    if gates:
+        yield gates
     for other in subject.entry.options:
         if other != option:
             for value in list(_others(subject, other))[:3]:

@@ -33,7 +33,7 @@ from ssl_zoo.testing.subject import (
     update,
     write,
 )
-from ssl_zoo.testing.ways import neutrally, openings
+from ssl_zoo.testing.ways import neutrally, openings, up_to_rounding
 
 STEPS = 6  # of the comparison of two ranks with one
 
@@ -117,6 +117,7 @@ def bf16(subject: Subject) -> None:
 
 
 @neutrally
+@up_to_rounding
 def ranks(subject: Subject) -> None:
     """Two ranks (two gloo processes) with half a batch each end as one with all of it does (net without batch norm)."""
     from joblib import Parallel, delayed  # its processes start without importing the caller's script

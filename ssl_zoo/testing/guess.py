@@ -26,7 +26,9 @@ def guess(subject: Subject) -> None:
     method = subject.make()
     if loss(method, make_batch(method, 9)).guess is None:
         if method.gates:
-            fail("the method has gates but gives no guess, so nobody sees what they let pass: Step(..., guess=Guess(target, kept))")
+            fail(
+                "the method has gates but gives no guess, so nobody sees what they let pass: Step(..., guess=Guess(target, kept))"
+            )
         return
     depends: set[int] = set()
     for one in openings(subject):
@@ -50,12 +52,18 @@ def _given(out, batch: Batch) -> Guess:
         if not isinstance(tensor, Tensor) or tensor.requires_grad:
             fail(f"the {name} of `guess` carries a gradient; what is believed is a constant: detach it")
         if tensor.dtype != torch.float32 or not tensor.isfinite().all() or (tensor < 0).any():
-            fail(f"the {name} of `guess` is {tensor.dtype}, {tensor.flatten()[:4].tolist()}, ...; it is finite float32, at least 0")
+            fail(
+                f"the {name} of `guess` is {tensor.dtype}, {tensor.flatten()[:4].tolist()}, ...; it is finite float32, at least 0"
+            )
     if found.target.ndim != 2 or len(found.target) != n or found.weight.shape != (n,):
-        fail(f"`guess` has a target {tuple(found.target.shape)} and a weight {tuple(found.weight.shape)}; they are (U, K) and (U,)")
+        fail(
+            f"`guess` has a target {tuple(found.target.shape)} and a weight {tuple(found.weight.shape)}; they are (U, K) and (U,)"
+        )
     sums = found.target.sum(dim=1)
     if not close(sums, torch.ones(n), 1e-4):
-        fail(f"the rows of the target of `guess` sum to {sums.tolist()}; they are probabilities of classes: softmax or one_hot them")
+        fail(
+            f"the rows of the target of `guess` sum to {sums.tolist()}; they are probabilities of classes: softmax or one_hot them"
+        )
     for k in found.views:
         if k not in range(len(batch.u)):
             fail(f"`guess` says that it is made from u[{k}], but `views` has the places 0 to {len(batch.u) - 1}")
@@ -122,4 +130,6 @@ def _in_bf16(subject: Subject) -> None:
         found = loss(method, make_batch(method, 9)).guess
     for name, tensor in (("target", found.target), ("weight", found.weight)):
         if tensor.dtype != torch.float32:
-            fail(f"under bf16 autocast the {name} of `guess` is {tensor.dtype}; take the logits through ssl_zoo.losses.full_precision")
+            fail(
+                f"under bf16 autocast the {name} of `guess` is {tensor.dtype}; take the logits through ssl_zoo.losses.full_precision"
+            )

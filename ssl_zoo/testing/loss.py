@@ -136,7 +136,9 @@ def views_used(subject: Subject) -> None:
                     break
     for stream, k, name in views:
         if (stream, k) not in used:
-            closed = "" if method.gates else " Or is a gate closed on a fresh net? Declare what opens it, gates = {'threshold': 0.0}"
+            closed = (
+                "" if method.gates else " Or is a gate closed on a fresh net? Declare what opens it, gates = {'threshold': 0.0}"
+            )
             fail(
                 f"other images in the view {stream}[{k}] ('{name}') leave the loss as it was; is another used in its place?{closed}"
             )
@@ -184,8 +186,8 @@ def _what_must_move_does(subject: Subject, moved: dict[str, float], learned: dic
         if not strength > 0:
             fail(
                 f"the term '{term}' alone gives the net no gradient: it trains nothing. Are the student's logits taken from the "
-                "teacher, or detached? A gate that is closed on a fresh net is opened by an option; declare what opens it: "
-                'gates = {"threshold": 0.0}'
+                "teacher, or detached? If a gate is closed on a fresh net, declare what opens it, "
+                'gates = {"threshold": 0.0}, or open it: check_algorithm(..., threshold=0)'
             )
     for k, (name, strength) in enumerate(learned.items()):
         if k in targets and strength > 0:

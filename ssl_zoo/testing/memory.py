@@ -19,7 +19,6 @@ from ssl_zoo.testing.subject import (
     loss,
     make_batch,
     make_facts,
-    snapshot,
     visit,
 )
 
@@ -44,7 +43,7 @@ def _own_visit_only(subject: Subject, memories: list[str], of_labeled: list[str]
     """Another image of a row, in every view of the step, changes what is kept of that row alone."""
     one, two = subject.warm(), subject.warm()
     batch = make_batch(one, 9)
-    before = snapshot(one)
+    before = {name: one.get_buffer(name).clone() for name in (*memories, *of_labeled)}
     streams = [(memories, batch.u_index if len(batch.u_index) else batch.x_index), (of_labeled, batch.x_index)]
     row, labeled = (int(index[0]) for _, index in streams)
     other = batch._replace(
@@ -54,7 +53,7 @@ def _own_visit_only(subject: Subject, memories: list[str], of_labeled: list[str]
     )
     visit(one, batch)
     visit(two, other)
-    after, changed = one.state_dict(), two.state_dict()
+    after, changed = (dict(method.named_buffers()) for method in (one, two))
     visited = torch.cat((batch.u_index, batch.x_index))
     for name in (*memories, *of_labeled):
         rows = torch.arange(N) if name in memories else make_facts().labeled  # the row that each place is of
@@ -86,7 +85,7 @@ def _repeats_count_once(subject: Subject, memories: list[str], of_labeled: list[
         visit(twice, _taken(batch, stream, torch.tensor([0, 0, *range(2, n)])))
         visit(once, _taken(batch, stream, torch.tensor([0, *range(2, n)])))
         for name in names:
-            if not close(twice.state_dict()[name].double(), once.state_dict()[name].double()):
+            if not close(twice.get_buffer(name).double(), once.get_buffer(name).double()):
                 fail(
                     f"{name}: a row that stands twice in a batch is not as one visit; merge it with ssl_zoo.batch.merge_repeats "
                     "first"

@@ -49,7 +49,7 @@ class TinyNet(nn.Module):
         self.norm2 = nn.BatchNorm2d(14) if norm else nn.Identity()
         self.head = nn.Linear(14, K)
         self.num_features = 14
-        nn.init.normal_(self.head.weight, std=12.0)  # confidences spread from unsure to sure: a gate is half open, a wrong target shows
+        nn.init.normal_(self.head.weight, std=12.0)  # from unsure to sure: a gate is half open, a wrong target shows
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, K)."""
@@ -90,6 +90,7 @@ def make_batch(method: AlgorithmBase, step: int = 0, u_index: Tensor | None = No
     """
     facts = make_facts()
     images = torch.randn(N, CHANNELS, SIZE, SIZE, generator=torch.Generator().manual_seed(7))
+    dtype = next(method.parameters()).dtype
     place = rows_of(step, B, torch.arange(LABELED))
     place = place if distinct else torch.cat((place[:-1], place[:1]))  # first and last, so on two ranks of two
     x_index = facts.labeled[place]
@@ -99,7 +100,7 @@ def make_batch(method: AlgorithmBase, step: int = 0, u_index: Tensor | None = No
 
     def view(rows: Tensor, stream: str, k: int) -> Tensor:
         noise = torch.Generator().manual_seed(mix(step, stream, k))
-        return images[rows] + 0.7 * torch.randn(len(rows), CHANNELS, SIZE, SIZE, generator=noise)
+        return (images[rows] + 0.7 * torch.randn(len(rows), CHANNELS, SIZE, SIZE, generator=noise)).to(dtype)
 
     x, *x_more = (view(x_index, "x", k) for k in range(len(method.labeled_views)))
     u = tuple(view(u_index, "u", k) for k in range(len(method.views)))
@@ -111,6 +112,7 @@ class Subject(NamedTuple):
 
     entry: Entry
     options: Mapping[str, Any]  # the caller's, in every check
+    double: bool = False  # in float64, where rounding is to be told from a fault
 
     @property
     def weights(self) -> Mapping[str, str]:
@@ -129,7 +131,8 @@ class Subject(NamedTuple):
         seed_global(mix(seed, "net"))
         facts = make_facts()
         facts = facts if class_weights is None else facts._replace(class_weights=torch.tensor(class_weights))
-        return self.entry.target(TinyNet(norm), facts, **{**self.entry.fixed, **self.options, **options}).train()
+        method = self.entry.target(TinyNet(norm), facts, **{**self.entry.fixed, **self.options, **options}).train()
+        return method.double() if self.double else method
 
     def warm(self, options: Mapping[str, Any] = NOTHING, *, norm: bool = False) -> AlgorithmBase:
         """A method after some updates of a short run: memories are filled, stages passed, a teacher is not the student."""
@@ -242,8 +245,9 @@ def same_number(name: str, one: Step, other: Step, tolerance: float = 1e-5) -> b
 
 
 def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors that are not equal bit for bit."""
-    return [name for name in one if not torch.equal(one[name], other[name])]
+    """Names of the tensors that are not equal bit for bit, or that only one of the two has."""
+    names = {**one, **other}
+    return [name for name in names if name not in one or name not in other or not torch.equal(one[name], other[name])]
 
 
 def snapshot(method: nn.Module) -> dict[str, Tensor]:

@@ -215,7 +215,7 @@ class Adversarial(AlgorithmBase):
             return F.kl_div(full_precision(self.net(batch.u[0] + d)).log_softmax(dim=1), target, reduction="batchmean")
 
         def unit(d):
-            return d / (d.flatten(1).norm(dim=1)[:, None, None, None] + 1e-8)
+            return F.normalize(d.flatten(1)).view_as(d)
 
         with frozen_stats(self.net):
             inner = torch.func.grad(distance)(0.1 * unit(torch.randn_like(batch.u[0])))
