@@ -115,9 +115,9 @@ def order(subject: Subject) -> None:
     one, two = subject.warm(), subject.warm()
     batch = make_batch(one, 9)
     x, u = (
-        torch.tensor([3, 0, 4, 1, 5, 2]),
-        torch.tensor([5, 0, 6, 1, 7, 2, 8, 3, 9, 4])[: len(batch.u_index)],
-    )  # no neighbours stay
+        torch.tensor([3, 5, 1, 4, 0, 2]),
+        torch.tensor([5, 9, 6, 1, 7, 2, 8, 3, 0, 4])[: len(batch.u_index)],
+    )  # no neighbours stay, and of the row that stands first and last the last comes first
     turned = Batch(
         *(tree_map(lambda rows, way=way: rows[way], part) for part, way in zip(batch, (x, x, x, u, u, x), strict=True))
     )

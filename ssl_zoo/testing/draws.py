@@ -65,11 +65,16 @@ class _Instead(TorchDispatchMode):
         if name not in NEUTRAL or kwargs.get("generator") is not None or (self.only_on and device != self.only_on):
             return func(*args, **kwargs)
         self.replaced.add(name)
-        if name in SHAPED:
-            out = torch.empty_like(args[0])
-        else:
-            out = args[0] if name.endswith("_") else func(*args, **kwargs)  # the latter has shape, type and device
+        out = self._to_fill(func, args, kwargs)
         return NEUTRAL[name](out, func._overloadname, *args)
+
+    @staticmethod
+    def _to_fill(func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor:
+        """Return a tensor of the shape, type and device of what the operation gives."""
+        name = func.overloadpacket.__name__
+        if name in SHAPED:
+            return torch.empty_like(args[0])
+        return args[0] if name.endswith("_") else func(*args, **kwargs)
 
 
 _asked: list[set[str]] = []  # of each `neutral_draws` that is open, what was replaced

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.algorithms.base import AlgorithmBase
-from ssl_zoo.batch import Batch, Guess
+from ssl_zoo.batch import Batch, Guess, Step
 from ssl_zoo.testing.loss import other_images
 from ssl_zoo.testing.subject import (
     Subject,
@@ -31,7 +31,7 @@ def guess(subject: Subject) -> None:
             )
         return
     depends: set[int] = set()
-    for one in openings(subject):
+    for one in openings(subject, momenta=True):
         method = one.warm()
         batch = make_batch(method, 9)
         given = _given(loss(method, batch), batch)
@@ -44,10 +44,11 @@ def guess(subject: Subject) -> None:
     _in_bf16(subject)
 
 
-def _given(out, batch: Batch) -> Guess:
+def _given(out: Step, batch: Batch) -> Guess:
     """Return the guess, after a look at its shape."""
-    found: Guess = out.guess
-    n = len(batch.u_index)
+    found, n = out.guess, len(batch.u_index)
+    if found is None:
+        fail("some calls of `loss` give a guess and some do not; whether there is one may depend on options only")
     for name, tensor in (("target", found.target), ("weight", found.weight)):
         if not isinstance(tensor, Tensor) or tensor.requires_grad:
             fail(f"the {name} of `guess` carries a gradient; what is believed is a constant: detach it")
@@ -57,13 +58,12 @@ def _given(out, batch: Batch) -> Guess:
             )
     if found.target.ndim != 2 or len(found.target) != n or found.weight.shape != (n,):
         fail(
-            f"`guess` has a target {tuple(found.target.shape)} and a weight {tuple(found.weight.shape)}; they are (U, K) and (U,)"
+            f"`guess` has a target {tuple(found.target.shape)} and a weight {tuple(found.weight.shape)}; of the unlabelled "
+            "images they are (U, K) and (U,)"
         )
     sums = found.target.sum(dim=1)
     if not close(sums, torch.ones(n), 1e-4):
-        fail(
-            f"the rows of the target of `guess` sum to {sums.tolist()}; they are probabilities of classes: softmax or one_hot them"
-        )
+        fail(f"the rows of the target of `guess` sum to {sums.tolist()}; they are probabilities of classes")
     for k in found.views:
         if k not in range(len(batch.u)):
             fail(f"`guess` says that it is made from u[{k}], but `views` has the places 0 to {len(batch.u) - 1}")
@@ -130,6 +130,5 @@ def _in_bf16(subject: Subject) -> None:
         found = loss(method, make_batch(method, 9)).guess
     for name, tensor in (("target", found.target), ("weight", found.weight)):
         if tensor.dtype != torch.float32:
-            fail(
-                f"under bf16 autocast the {name} of `guess` is {tensor.dtype}; take the logits through ssl_zoo.losses.full_precision"
-            )
+            use = "take the logits through ssl_zoo.losses.full_precision"
+            fail(f"under bf16 autocast the {name} of `guess` is {tensor.dtype}; {use}")

@@ -140,7 +140,8 @@ def views_used(subject: Subject) -> None:
                 "" if method.gates else " Or is a gate closed on a fresh net? Declare what opens it, gates = {'threshold': 0.0}"
             )
             fail(
-                f"other images in the view {stream}[{k}] ('{name}') leave the loss as it was; is another used in its place?{closed}"
+                f"other images in the view {stream}[{k}] ('{name}') leave the loss as it was; is another used in its place?"
+                f"{closed}"
             )
 
 

@@ -64,8 +64,8 @@ def _own_visit_only(subject: Subject, memories: list[str], of_labeled: list[str]
         rest = ~torch.isin(rows, torch.tensor([row, labeled]))
         if not close(after[name][rest].double(), changed[name][rest].double()):
             fail(
-                f"{name}: other images of the rows {row} and {labeled} change what other rows remember; each value goes to the row "
-                "it came from"
+                f"{name}: other images of the rows {row} and {labeled} change what other rows remember; each value goes to the "
+                "row it came from"
             )
 
 
