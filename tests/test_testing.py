@@ -80,7 +80,7 @@ def test_options_of_the_caller_open_a_gate():
         (check,) = (check for check in iter_checks(Gated, **options) if check.name == "term_gradients")
         check()
 
-    with pytest.raises(CheckFailed, match=r"opened by an option: check_algorithm\(..., threshold=0\)"):
+    with pytest.raises(CheckFailed, match=r"or open it: check_algorithm\(..., threshold=0\)"):
         gradients()
     gradients(threshold=0.0)
 

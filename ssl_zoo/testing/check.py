@@ -3,7 +3,7 @@
 import inspect
 import traceback
 import unittest
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,10 +12,10 @@ from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.algorithms.baseline import Baseline
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import ALGORITHMS, Entry, near_miss
-from ssl_zoo.testing import declarations, dependence, execution, loss, memory, state
+from ssl_zoo.testing import declarations, dependence, execution, guess, loss, memory, state
 from ssl_zoo.testing.subject import CheckFailed, Subject
 
-CHECKS: dict[str, Callable[[Subject], None]] = {
+CHECKS: dict[str, Callable[[Subject], Any]] = {
     function.__name__: function
     for function in (
         state.seed,
@@ -28,6 +28,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
         loss.views_used,
         loss.term_gradients,
         loss.teacher_gradients,
+        guess.guess,
         dependence.weight_zero_ignores_unlabeled,
         dependence.weight_zero_is_supervised,
         dependence.class_weights,
@@ -55,8 +56,11 @@ class Check(NamedTuple):
     subject: Subject
     exempt: str | None  # the method's reason why this check cannot hold for it
 
-    def __call__(self) -> None:
+    def __call__(self) -> bool:
         """Run the check.
+
+        Returns:
+            Whether the method draws at random, and was checked with neutral draws instead.
 
         Raises:
             CheckFailed: The method does not satisfy it.
@@ -68,14 +72,15 @@ class Check(NamedTuple):
         torch.set_default_dtype(torch.float32)
         try:
             with torch.random.fork_rng():
-                CHECKS[self.name](self.subject)
+                return bool(CHECKS[self.name](self.subject))
         except CheckFailed as failure:
-            raise CheckFailed(f"{self.subject.entry.name}, check '{self.name}': {failure}") from failure.__cause__
+            place = _place(self.subject.entry.target, failure.__cause__) if failure.__cause__ else ""
+            raise CheckFailed(f"{self.subject.entry.name}, check '{self.name}': {failure}{place}") from failure.__cause__
         except Exception as error:  # the method's own, which the failure keeps as its cause
             frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = _place(self.subject.entry.target, error) or f" ({frame.filename}, line {frame.lineno})"
             raise CheckFailed(
-                f"{self.subject.entry.name}, check '{self.name}': the method raised {type(error).__name__}: {error} "
-                f"({frame.filename}, line {frame.lineno})"
+                f"{self.subject.entry.name}, check '{self.name}': the method raised {type(error).__name__}: {error}{place}"
             ) from error
         finally:
             torch.set_default_dtype(default)
@@ -95,9 +100,12 @@ class Report(NamedTuple):
     name: str
     passed: tuple[str, ...]
     exempt: dict[str, str]  # check -> reason
+    neutral: tuple[str, ...] = ()  # of the passed, those that drew neutrally what the method draws at random
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {len(self.passed)} checks passed"]
+        if self.neutral:
+            lines.append(f"  with neutral draws: {', '.join(self.neutral)}")
         return "\n".join([*lines, *(f"  exempt from {check}: {reason}" for check, reason in self.exempt.items())])
 
 
@@ -121,8 +129,31 @@ def iter_checks(algorithm: type[AlgorithmBase] | str, **options: Any) -> Iterato
         if option not in entry.options:
             known = list(entry.options)
             raise InputError(f"{entry.name} has no option '{option}'; {near_miss(option, known)}options: {', '.join(known)}")
-    exempt = exempt_of(entry, list(CHECKS))
-    return iter([Check(name, Subject(entry, options), exempt.get(name)) for name in CHECKS])
+    subject, exempt = _made(entry, options)
+    return iter([Check(name, subject, exempt_of(entry, list(CHECKS), exempt).get(name)) for name in CHECKS])
+
+
+def _made(entry: Entry, options: dict[str, Any]) -> tuple[Subject, Mapping[str, str]]:
+    """Return the subject, with a weight that is 0 by default at 1, and what it is exempt from with its options."""
+    subject = Subject(entry, options)
+    try:
+        with torch.random.fork_rng():
+            subject = subject._replace(options={**_terms_on(subject), **options})
+            return subject, subject.make().exempt
+    except Exception:  # the method's own, which each check says in its words
+        return subject, entry.target.exempt
+
+
+def _terms_on(subject: Subject) -> dict[str, float]:
+    """Return 1 for each weight that is 0 by default; a method may declare a weight only where it is not."""
+    zero = [name for name, p in subject.entry.options.items() if isinstance(p.default, int | float) and p.default == 0]
+    declared = set(subject.weights.values())
+    for name in zero:
+        try:
+            declared |= set(subject.make({name: 1.0}).weights.values()) & {name}
+        except Exception:  # not a value that the option can have
+            continue
+    return {name: 1.0 for name in zero if name in declared and name not in subject.options}
 
 
 def check_algorithm(algorithm: type[AlgorithmBase] | str, **options: Any) -> Report:
@@ -153,32 +184,38 @@ def run_all(checks: Sequence[Any], last: str = "") -> Report:
     Raises:
         CheckFailed: Some did not pass; the message holds those of all.
     """
-    passed, exempt, failures = [], {}, []
+    passed, neutral, exempt, failures = [], [], {}, []
     for check in checks:
         if check.exempt is not None:
             exempt[check.name] = check.exempt
             continue
         try:
-            check()
+            drew = check()
         except CheckFailed as failure:
             failures.append(failure)
             if check.name == (last or checks[0].name):
                 break
         else:
             passed.append(check.name)
+            neutral += [check.name] * bool(drew)
     if failures:
         many = f"{len(failures)} of {len(checks)} checks failed\n"
         raise CheckFailed("\n".join([many, *map(str, failures)]) if len(failures) > 1 else str(failures[0])) from failures[0]
-    return Report(checks[0].subject.entry.name, tuple(passed), exempt)
+    return Report(checks[0].subject.entry.name, tuple(passed), exempt, tuple(neutral))
 
 
-def exempt_of(entry: Entry, known: Sequence[str]) -> dict[str, str]:
+def exempt_of(entry: Entry, known: Sequence[str], declared: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the checks that a registered thing is exempt from, each with the reason.
+
+    Args:
+        entry: The thing.
+        known: Names of the checks.
+        declared: Of an instance; None: the class's.
 
     Raises:
         InputError: There is no such check, or no reason.
     """
-    exempt = dict(getattr(entry.target, "exempt", {}))
+    exempt = dict(getattr(entry.target, "exempt", {}) if declared is None else declared)
     for name, reason in exempt.items():
         if name not in known:
             near = near_miss(name, list(known))
@@ -186,6 +223,17 @@ def exempt_of(entry: Entry, known: Sequence[str]) -> dict[str, str]:
         if not isinstance(reason, str) or not reason.strip():
             raise InputError(f"{entry.name}.exempt gives no reason for '{name}'; say why it cannot hold")
     return exempt
+
+
+def _place(target: type, error: BaseException) -> str:
+    """Return ` (file, line n)`: the last line of the method's own file that an error went through; else nothing."""
+    try:
+        file = inspect.getfile(target)
+    except (TypeError, OSError):  # made where there is no file
+        return ""
+    frames = [*traceback.extract_tb(error.__traceback__), *(getattr(error, "real_stack", None) or ())]  # the tracer's own
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    return f" ({file}, line {lines[-1]})" if lines else ""
 
 
 def _name(target: Any) -> str:

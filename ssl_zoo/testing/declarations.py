@@ -20,9 +20,23 @@ def declarations(subject: Subject) -> None:
     for k in method.target_views():
         if k not in range(len(method.views)):
             fail(f"`targets` holds {k}, but `views` has the places 0 to {len(method.views) - 1}")
+    taught = [k for k, view in enumerate(method.views) if k not in method.target_views()]
+    for k in method.target_views():
+        if method.views[k] == "strong" and any(method.views[other] == "weak" for other in taught):
+            fail(
+                f"`targets` holds {k}, a strong view, and a weak one learns from it; the weak view is the target, the strong one "
+                "learns. Are the two exchanged?"
+            )
     for term, option in subject.weights.items():
         if option not in subject.entry.options:
             fail(f"`weights` says that '{option}' weighs the term '{term}', but no option is called so")
+    for option in method.gates:
+        if option not in subject.entry.options:
+            fail(f"`gates` says that '{option}' closes a gate, but no option is called so")
+        try:
+            subject.make({option: method.gates[option]})
+        except (ValueError, TypeError) as error:
+            fail(f"`gates` says that {option} = {method.gates[option]} opens a gate, but the method refuses it: {error}")
     if not subject.entry.summary or subject.entry.target.__doc__ is None:
         fail("the class has no docstring; its first line is shown by --list")
 
@@ -109,8 +123,11 @@ def _others(subject: Subject, option: str) -> Iterator[Any]:
 
 
 def _contexts(subject: Subject, option: str) -> Iterator[dict[str, Any]]:
-    """Yield values of the other options: as they are, then each of them changed, since one may hide another."""
+    """Yield values of the other options: as they are, all gates open, then each changed, since one may hide another."""
     yield {}
+    gates = {name: value for name, value in subject.make().gates.items() if name != option and name in subject.entry.options}
+    if gates:
+        yield gates
     for other in subject.entry.options:
         if other != option:
             for value in list(_others(subject, other))[:3]:

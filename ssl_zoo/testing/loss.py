@@ -16,6 +16,7 @@ from ssl_zoo.testing.subject import (
     make_batch,
     parts,
 )
+from ssl_zoo.testing.ways import each_opening, openings
 
 
 def terms(subject: Subject) -> None:
@@ -50,13 +51,18 @@ def total(subject: Subject) -> None:
     """
     for progress in MOMENTS:
         _total_at(subject, progress)
-    method = subject.warm()
-    trained = {name: p for name, p in method.named_parameters() if p.requires_grad}
-    for name, gradient in gradients(loss(method, make_batch(method, 9)).total, trained).items():
-        if not gradient.abs().max() > 0:
+    moved: set[str] = set()
+    for one in openings(subject):
+        method = one.warm()
+        trained = {name: p for name, p in method.named_parameters() if p.requires_grad}
+        found = gradients(loss(method, make_batch(method, 9)).total, trained)
+        moved |= {name for name, gradient in found.items() if gradient.abs().max() > 0}
+    for name in trained:
+        if name not in moved:
             fail(f"`total` gives {name} no gradient, though it is to be trained; look for a detach() or a no_grad() on the way")
 
 
+@each_opening
 def _total_at(subject: Subject, progress: float) -> None:
     method = subject.warm()
     out = loss(method, make_batch(method, 9), progress)
@@ -116,23 +122,47 @@ def _weights_are_proportional(subject: Subject, progress: float, out: Step, fact
 
 def views_used(subject: Subject) -> None:
     """Every view that the method asks for, targets included, changes the loss."""
-    method = subject.warm()
-    batch = make_batch(method, 9)
-    before = loss(method, batch)
-    for stream, given, names in (("u", batch.u, method.views), ("x_more", batch.x_more, method.labeled_views[1:])):
-        for k, name in enumerate(names):
-            others = [(*given[:k], images, *given[k + 1 :]) for images in (given[k].roll(1, 0), -given[k], 2 * given[k] + 1)]
-            if all(close(before.total, loss(method, batch._replace(**{stream: views})).total, 1e-7) for views in others):
-                fail(f"other images in the view {stream}[{k}] ('{name}') leave the loss as it was; is another used in its place?")
+    used: set[tuple[str, int]] = set()
+    for one in openings(subject):
+        method = one.warm()
+        batch = make_batch(method, 9)
+        before = loss(method, batch)
+        views = [("u", k, name) for k, name in enumerate(method.views)]
+        views += [("x_more", k, name) for k, name in enumerate(method.labeled_views[1:])]
+        for stream, k, _ in views:
+            for others in other_images(getattr(batch, stream), k):
+                if not close(before.total, loss(method, batch._replace(**{stream: others})).total, 1e-7):
+                    used.add((stream, k))
+                    break
+    for stream, k, name in views:
+        if (stream, k) not in used:
+            closed = (
+                "" if method.gates else " Or is a gate closed on a fresh net? Declare what opens it, gates = {'threshold': 0.0}"
+            )
+            fail(
+                f"other images in the view {stream}[{k}] ('{name}') leave the loss as it was; is another used in its place?"
+                f"{closed}"
+            )
+
+
+def other_images(views: tuple[Tensor, ...], k: int) -> list[tuple[Tensor, ...]]:
+    """Return the views with other images in the place of view k, in several ways."""
+    return [(*views[:k], images, *views[k + 1 :]) for images in (views[k].roll(1, 0), -views[k], 2 * views[k] + 1)]
 
 
 def term_gradients(subject: Subject) -> None:
-    """Each unsupervised term alone moves the net, through every view but the declared targets, through no target."""
+    """Each unsupervised term alone moves the net, through every view but the declared targets, through no target.
+
+    What must move does so with the gates as they are or open; what must not does so in neither case.
+    """
     for progress in MOMENTS:
-        _term_gradients_at(subject, progress)
+        found = [_strengths(one, progress) for one in openings(subject)]
+        moved, learned = ({name: max(one[k][name] for one in found) for name in found[0][k]} for k in (0, 1))
+        _what_must_move_does(subject, moved, learned)
 
 
-def _term_gradients_at(subject: Subject, progress: float) -> None:
+def _strengths(subject: Subject, progress: float) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the largest gradient that each term gives the net, and that any term gives each view."""
     method = subject.warm()
     batch = make_batch(method, 9)
     views = {f"u[{k}] ('{name}')": u.requires_grad_() for k, (name, u) in enumerate(zip(method.views, batch.u, strict=True))}
@@ -142,21 +172,28 @@ def _term_gradients_at(subject: Subject, progress: float) -> None:
             '`weights = {"consistency": "weight"}`'
         )
     out = loss(method, batch, progress)
-    learned = {name: torch.zeros(()) for name in views}
+    moved, learned = {}, dict.fromkeys(views, 0.0)
     for term, value in subject.unsupervised(out).items():
         net = dict(method.net.named_parameters())
-        if not any(gradient.abs().max() > 0 for gradient in gradients(value, net).values()):
-            fail(
-                f"the term '{term}' ({value.item():.3g}) alone gives the net no gradient: it trains nothing. Are the student's "
-                "logits taken from the teacher, or detached? A gate that is closed on a fresh net is opened by an option: "
-                "check_algorithm(..., threshold=0)"
-            )
+        moved[term] = max((float(gradient.abs().max()) for gradient in gradients(value, net).values()), default=0.0)
         for name, gradient in gradients(value, views).items():
-            learned[name] = torch.maximum(learned[name], gradient.abs().max())
+            learned[name] = max(learned[name], float(gradient.abs().max()))
+    return moved, learned
+
+
+def _what_must_move_does(subject: Subject, moved: dict[str, float], learned: dict[str, float]) -> None:
+    targets = subject.make().target_views()
+    for term, strength in moved.items():
+        if not strength > 0:
+            fail(
+                f"the term '{term}' alone gives the net no gradient: it trains nothing. Are the student's logits taken from the "
+                "teacher, or detached? If a gate is closed on a fresh net, declare what opens it, "
+                'gates = {"threshold": 0.0}, or open it: check_algorithm(..., threshold=0)'
+            )
     for k, (name, strength) in enumerate(learned.items()):
-        if k in method.target_views() and strength > 0:
+        if k in targets and strength > 0:
             fail(f"the view {name} is declared a target, but gradient flows through it; detach it, or take {k} out of `targets`")
-        if k not in method.target_views() and not strength > 0:
+        if k not in targets and not strength > 0:
             fail(
                 f"no gradient flows through the view {name}, whichever unsupervised term; if it is a target only, declare it: "
                 f"`targets = ({k},)`. If not, look for a detach(), a no_grad(), or another view used in its place"

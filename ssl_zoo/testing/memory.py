@@ -7,69 +7,103 @@ from torch import Tensor
 
 from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Batch
-from ssl_zoo.testing.subject import CHANNELS, SIZE, N, Subject, close, fail, gradients, loss, make_batch, snapshot, visit
+from ssl_zoo.testing.subject import (
+    CHANNELS,
+    LABELED,
+    SIZE,
+    N,
+    Subject,
+    close,
+    fail,
+    gradients,
+    loss,
+    make_batch,
+    make_facts,
+    visit,
+)
 
 
 def memory(subject: Subject) -> None:
     """A row of a memory changes by its own visit only; a first visit weighs nothing; a constant is its own average."""
     fresh = subject.make()
     inside = {f"{name}.{key}" for name in ("net", *subject.teachers()) for key, _ in fresh.get_submodule(name).named_buffers()}
-    memories = [name for name, tensor in fresh.named_buffers() if tensor.ndim and len(tensor) == N and name not in inside]
+    kept = {name: len(tensor) for name, tensor in fresh.named_buffers() if tensor.ndim and name not in inside}
+    of_labeled = [name for name, length in kept.items() if length == LABELED]  # a row for each labelled one, by its slot
+    memories = [name for name, length in kept.items() if length == N]
+    _own_visit_only(subject, memories, of_labeled)
+    _repeats_count_once(subject, memories, of_labeled)
     if not memories:
         return
-    _own_visit_only(subject, memories)
-    _repeats_count_once(subject, memories)
     _first_visit_weighs_nothing(subject, memories)
     _averages_are_of_probabilities(subject, memories)
     _constant_is_its_own_average(subject, memories)
 
 
-def _own_visit_only(subject: Subject, memories: list[str]) -> None:
+def _own_visit_only(subject: Subject, memories: list[str], of_labeled: list[str]) -> None:
+    """Another image of a row, in every view of the step, changes what is kept of that row alone."""
     one, two = subject.warm(), subject.warm()
     batch = make_batch(one, 9)
-    before = snapshot(one)
-    row = int(batch.u_index[0]) if len(batch.u_index) else int(batch.x_index[0])
-    mine = (batch.u_index == row)[:, None, None, None]
-    other = batch._replace(u=tuple(torch.where(mine, view * 2 + 1, view) for view in batch.u))
+    before = {name: one.get_buffer(name).clone() for name in (*memories, *of_labeled)}
+    streams = [(memories, batch.u_index if len(batch.u_index) else batch.x_index), (of_labeled, batch.x_index)]
+    row, labeled = (int(index[0]) for _, index in streams)
+    other = batch._replace(
+        x=_others_of(batch.x, batch.x_index == labeled),
+        x_more=tuple(_others_of(view, batch.x_index == labeled) for view in batch.x_more),
+        u=tuple(_others_of(view, batch.u_index == row) for view in batch.u),
+    )
     visit(one, batch)
     visit(two, other)
-    after, changed = one.state_dict(), two.state_dict()
+    after, changed = (dict(method.named_buffers()) for method in (one, two))
     visited = torch.cat((batch.u_index, batch.x_index))
-    for name in memories:
-        rest = torch.ones(N, dtype=torch.bool).index_fill(0, visited, False)
+    for name in (*memories, *of_labeled):
+        rows = torch.arange(N) if name in memories else make_facts().labeled  # the row that each place is of
+        rest = ~torch.isin(rows, visited if name in memories else batch.x_index)
         if not torch.equal(after[name][rest], before[name][rest]):
-            fail(f"{name}: rows that the batch did not visit have changed; write only memory[index], with the index of `seen`")
-        rest = torch.arange(N) != row
+            where = "memory[index], with the index" if name in memories else "memory[slot[x_index]], with the x_index"
+            fail(f"{name}: rows that the batch did not visit have changed; write only {where} of `seen`")
+        rest = ~torch.isin(rows, torch.tensor([row, labeled]))
         if not close(after[name][rest].double(), changed[name][rest].double()):
-            fail(f"{name}: another image of row {row} changes what other rows remember; each value goes to the row it came from")
-
-
-def _repeats_count_once(subject: Subject, memories: list[str]) -> None:
-    """A row drawn twice, with the same image, is as a row drawn once."""
-    twice, once = subject.warm(), subject.warm()
-    batch = make_batch(twice, 9)
-    if len(batch.u_index) < 2:
-        return
-    doubled = batch._replace(
-        u=tuple(torch.cat((v[:1], v[:1], v[2:])) for v in batch.u),
-        u_index=torch.cat((batch.u_index[:1], batch.u_index[:1], batch.u_index[2:])),
-    )
-    single = batch._replace(
-        u=tuple(torch.cat((v[:1], v[2:])) for v in batch.u), u_index=torch.cat((batch.u_index[:1], batch.u_index[2:]))
-    )
-    visit(twice, doubled)
-    visit(once, single)
-    for name in memories:
-        if not close(twice.state_dict()[name].double(), once.state_dict()[name].double()):
             fail(
-                f"{name}: a row that stands twice in a batch is not as one visit; merge it with ssl_zoo.batch.merge_repeats first"
+                f"{name}: other images of the rows {row} and {labeled} change what other rows remember; each value goes to the "
+                "row it came from"
             )
+
+
+def _others_of(view: Tensor, mine: Tensor) -> Tensor:
+    """Return a view with other images where `mine` is true."""
+    return torch.where(mine[:, None, None, None], view * 2 + 1, view)
+
+
+def _repeats_count_once(subject: Subject, memories: list[str], of_labeled: list[str]) -> None:
+    """A row drawn twice, with the same image, is as a row drawn once."""
+    for names, stream in ((memories, "u"), (of_labeled, "x")):
+        twice, once = subject.warm(), subject.warm()
+        batch = make_batch(twice, 9, distinct=True)
+        n = len(getattr(batch, f"{stream}_index"))
+        if n < 2 or not names:
+            continue
+        visit(twice, _taken(batch, stream, torch.tensor([0, 0, *range(2, n)])))
+        visit(once, _taken(batch, stream, torch.tensor([0, *range(2, n)])))
+        for name in names:
+            if not close(twice.get_buffer(name).double(), once.get_buffer(name).double()):
+                fail(
+                    f"{name}: a row that stands twice in a batch is not as one visit; merge it with ssl_zoo.batch.merge_repeats "
+                    "first"
+                )
+
+
+def _taken(batch: Batch, stream: str, way: Tensor) -> Batch:
+    """Return a batch with some of the rows of one stream."""
+    if stream == "u":
+        return batch._replace(u=tuple(view[way] for view in batch.u), u_index=batch.u_index[way])
+    more = tuple(view[way] for view in batch.x_more)
+    return batch._replace(x=batch.x[way], y=batch.y[way], x_index=batch.x_index[way], x_more=more)
 
 
 def _first_visit_weighs_nothing(subject: Subject, memories: list[str]) -> None:
     """What a memory holds before a row's first visit is no information, so the loss must not depend on it."""
     method = subject.make()
-    batch = make_batch(method, 9)
+    batch = make_batch(method, 9, distinct=True)
     before = loss(method, batch)
     for name in memories:
         tensor = method.get_buffer(name)
@@ -86,7 +120,7 @@ def _first_visit_weighs_nothing(subject: Subject, memories: list[str]) -> None:
 def _averages_are_of_probabilities(subject: Subject, memories: list[str]) -> None:
     """A memory of predictions, (N, K), that begins with a row's logits is an average of logits: another method."""
     method = subject.make()
-    batch = make_batch(method, 9)
+    batch = make_batch(method, 9, distinct=True)
     if not batch.u:
         return
     with torch.no_grad():
@@ -108,7 +142,7 @@ def _constant_is_its_own_average(subject: Subject, memories: list[str]) -> None:
         if subject.make().get_buffer(name).is_floating_point() and subject.make().get_buffer(name).ndim == 2
     ]
     method = subject.make()
-    batch = make_batch(method, 9)
+    batch = make_batch(method, 9, distinct=True)
     if not predictions or any(view.shape != (len(batch.u_index), CHANNELS, SIZE, SIZE) for view in batch.u):
         return
     batch = batch._replace(u=(batch.u[0],) * len(batch.u))

@@ -17,6 +17,7 @@ from ssl_zoo.testing.subject import (
     make_batch,
     snapshot,
     update,
+    write,
 )
 
 
@@ -117,8 +118,7 @@ def _follows(subject: Subject, name: str, decay: Mapping[str, float]) -> None:
             if not torch.equal(p, before[key]):
                 fail(f"`loss` changes {name}.{key}; the teacher moves in `after_step`, after the optimiser's step")
         _move(method.net, 2 * t + 1)
-        with torch.no_grad():
-            method.after_step(out.seen, torch.ones(()))
+        write(method, out.seen)
         student = {key: p.detach() for key, p in method.net.named_parameters()}
         now = {key: p.detach() for key, p in net.named_parameters()}
         apart = {key: before[key] - student[key] for key in now}

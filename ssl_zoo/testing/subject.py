@@ -15,11 +15,13 @@ from ssl_zoo.ema import Teacher
 from ssl_zoo.ranks import average_gradients, gather_rows
 from ssl_zoo.registry import Entry
 from ssl_zoo.seeds import mix, seed_global
+from ssl_zoo.testing.draws import drawn
 
 K, N = 4, 23  # classes, rows
 B, U = 6, 10  # labelled and unlabelled images of a batch
 CHANNELS, SIZE = 3, 8  # of an image; pixels a side
-LABELED = 9  # rows with a label. Of these, only a small number could be taken for another by its size
+LABELED = 9  # rows with a label, L
+OUTSIDE = (1, 4, 7, 21)  # rows that are not in the unlabelled stream, one of them labelled. No size is another's
 MOMENTS = (0.15, 1.0)  # of a run: within most ramps, and after
 NOTHING: Mapping[str, Any] = {}
 
@@ -47,7 +49,7 @@ class TinyNet(nn.Module):
         self.norm2 = nn.BatchNorm2d(14) if norm else nn.Identity()
         self.head = nn.Linear(14, K)
         self.num_features = 14
-        nn.init.normal_(self.head.weight, std=2.0)  # predictions far from uniform, so that a wrong target shows
+        nn.init.normal_(self.head.weight, std=12.0)  # from unsure to sure: a gate is half open, a wrong target shows
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, K)."""
@@ -64,8 +66,9 @@ class TinyNet(nn.Module):
 
 
 def make_facts() -> Facts:
-    """N rows of which some are labelled; all of them are in the unlabelled stream."""
-    return Facts(K, N, torch.arange(0, 2 * LABELED, 2), torch.arange(LABELED) % K, torch.arange(N))
+    """N rows of which some are labelled, and some are not in the unlabelled stream."""
+    stream = torch.tensor([row for row in range(N) if row not in OUTSIDE])
+    return Facts(K, N, torch.arange(0, 2 * LABELED, 2), torch.arange(LABELED) % K, stream)
 
 
 def rows_of(step: int, count: int, among: Tensor) -> Tensor:
@@ -74,24 +77,30 @@ def rows_of(step: int, count: int, among: Tensor) -> Tensor:
     return among[order[:count]]
 
 
-def make_batch(method: AlgorithmBase, step: int = 0, u_index: Tensor | None = None) -> Batch:
+def make_batch(method: AlgorithmBase, step: int = 0, u_index: Tensor | None = None, distinct: bool = False) -> Batch:
     """A batch in which every view differs: the row's image with noise of the view's own.
+
+    As in life, one labelled and one unlabelled row stand in it twice, with different images.
 
     Args:
         method: Declares the views.
         step: Chooses rows and noise.
         u_index: (U,) rows to take instead. Rows that repeat differ in their noise.
+        distinct: No row twice.
     """
     facts = make_facts()
     images = torch.randn(N, CHANNELS, SIZE, SIZE, generator=torch.Generator().manual_seed(7))
+    dtype = next(method.parameters()).dtype
     place = rows_of(step, B, torch.arange(LABELED))
+    place = place if distinct else torch.cat((place[:-1], place[:1]))  # first and last, so on two ranks of two
     x_index = facts.labeled[place]
     if u_index is None:
         u_index = rows_of(step + 1, U if method.views else 0, facts.unlabeled)
+        u_index = u_index if distinct else torch.cat((u_index[:-1], u_index[:1]))[: len(u_index)]
 
     def view(rows: Tensor, stream: str, k: int) -> Tensor:
         noise = torch.Generator().manual_seed(mix(step, stream, k))
-        return images[rows] + 0.7 * torch.randn(len(rows), CHANNELS, SIZE, SIZE, generator=noise)
+        return (images[rows] + 0.7 * torch.randn(len(rows), CHANNELS, SIZE, SIZE, generator=noise)).to(dtype)
 
     x, *x_more = (view(x_index, "x", k) for k in range(len(method.labeled_views)))
     u = tuple(view(u_index, "u", k) for k in range(len(method.views)))
@@ -103,6 +112,7 @@ class Subject(NamedTuple):
 
     entry: Entry
     options: Mapping[str, Any]  # the caller's, in every check
+    double: bool = False  # in float64, where rounding is to be told from a fault
 
     @property
     def weights(self) -> Mapping[str, str]:
@@ -121,13 +131,14 @@ class Subject(NamedTuple):
         seed_global(mix(seed, "net"))
         facts = make_facts()
         facts = facts if class_weights is None else facts._replace(class_weights=torch.tensor(class_weights))
-        return self.entry.target(TinyNet(norm), facts, **{**self.entry.fixed, **self.options, **options}).train()
+        method = self.entry.target(TinyNet(norm), facts, **{**self.entry.fixed, **self.options, **options}).train()
+        return method.double() if self.double else method
 
     def warm(self, options: Mapping[str, Any] = NOTHING, *, norm: bool = False) -> AlgorithmBase:
-        """A method after some updates: memories are filled, a teacher is no longer the student."""
+        """A method after some updates of a short run: memories are filled, stages passed, a teacher is not the student."""
         method = self.make(options, norm=norm)
         for step in range(4):
-            update(method, make_batch(method, step))
+            update(method, make_batch(method, step), step / 3)
         return method
 
     def teachers(self) -> dict[str, bool]:
@@ -168,14 +179,20 @@ def loss(method: AlgorithmBase, batch: Batch, progress: float | Tensor = 1.0, se
     """The loss with the draws of a step, as the trainer calls it."""
     seed_global(mix(seed, "loss"))
     device = batch.x.device
-    return method.loss(batch, torch.as_tensor(progress, dtype=torch.float32, device=device))
+    with drawn():
+        return method.loss(batch, torch.as_tensor(progress, dtype=torch.float32, device=device))
+
+
+def write(method: AlgorithmBase, seen: Mapping[str, Tensor], progress: float = 1.0) -> None:
+    """The writing of state, as the trainer calls it."""
+    with torch.no_grad(), drawn():
+        method.after_step(seen, torch.tensor(progress))
 
 
 def visit(method: AlgorithmBase, batch: Batch, progress: float = 1.0) -> Step:
     """A loss and then the writing of state, without an update of the net."""
     out = loss(method, batch, progress)
-    with torch.no_grad():
-        method.after_step(out.seen, torch.tensor(progress))
+    write(method, out.seen, progress)
     return out
 
 
@@ -192,7 +209,7 @@ def update(method: AlgorithmBase, batch: Batch, progress: float = 1.0, *, lr: fl
         for p in parameters:
             if p.grad is not None:
                 p -= lr * p.grad
-        method.after_step({name: gather_rows(rows) for name, rows in out.seen.items()}, torch.tensor(progress))
+    write(method, {name: gather_rows(rows) for name, rows in out.seen.items()}, progress)
     return out
 
 

@@ -11,10 +11,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from ssl_zoo import DATASETS, AlgorithmBase, Step
-from ssl_zoo.batch import merge_repeats
+from ssl_zoo.averages import RunningMean
+from ssl_zoo.batch import Guess, merge_repeats
 from ssl_zoo.ema import Teacher, frozen_stats
-from ssl_zoo.losses import cross_entropy, exact, full_precision, squared_error
+from ssl_zoo.errors import between
+from ssl_zoo.losses import cross_entropy, entropy, exact, full_precision, row_cross_entropy, squared_error
 from ssl_zoo.ranks import global_mean_grad
+from ssl_zoo.targets import gate, one_hot, probabilities
 
 
 class PlainMeanTeacher(AlgorithmBase):
@@ -107,22 +110,39 @@ class Gated(AlgorithmBase):
     """
 
     views = ("weak", "strong")
-    targets = (0,)
     weights = {"pseudo": "weight"}
+    gates = {"threshold": 0.0}
+    told_by = (0,)  # places of the views that the guess is made from
 
-    def __init__(self, net, facts, *, weight: float = 1.0, threshold: float = 0.5, decay: float = 0.999):
+    def __init__(self, net, facts, *, weight: float = 1.0, threshold: float = 0.95, decay: float = 0.999):
         super().__init__(net, facts)
         self.weight, self.threshold = weight, threshold
         self.average = Teacher(net, decay, bn="ema", warmup=False)
 
+    def passed(self, weak, strong):
+        """Return the views of the step as (teacher's, student's) logits."""
+        return weak, strong
+
+    def target(self, weak, strong):
+        return one_hot(weak.detach().argmax(dim=1), weak.shape[1])
+
+    def mask(self, weak, strong):
+        return gate(probabilities(weak).amax(dim=1), self.threshold)
+
+    def mean(self, rows, kept):
+        return (rows * kept).mean()
+
+    def believed(self, target, kept):
+        return Guess(target, kept, self.told_by)
+
     def loss(self, batch, progress):
-        labeled, weak, strong = self.student_logits(batch.x, *batch.u)
-        confidence, label = weak.detach().softmax(dim=1).max(dim=1)
-        mask = (confidence >= self.threshold).float()
+        labeled, *views = self.student_logits(batch.x, *batch.u)
+        weak, strong = self.passed(*views)
+        target, kept = self.target(weak, strong), self.mask(weak, strong)
         supervised = cross_entropy(labeled, batch.y, weight=self.class_weights)
-        pseudo = (F.cross_entropy(strong, label, reduction="none") * mask).mean()
-        terms = {"supervised": supervised, "pseudo": pseudo, "mask": mask.mean()}
-        return Step(supervised + self.weight * pseudo, terms)
+        pseudo = self.mean(row_cross_entropy(strong, target), kept)
+        terms = {"supervised": supervised, "pseudo": pseudo}
+        return Step(supervised + self.weight * pseudo, terms, guess=self.believed(target, kept))
 
     def after_step(self, seen, progress):
         self.average.update(self.net)
@@ -143,6 +163,7 @@ class Queued(AlgorithmBase):
 
     views = ("weak", "strong")
     labeled_views = ("weak", "strong")
+    targets = ()
     weights = {"similarity": "weight"}
     exempt = {"weight_zero_is_supervised": "two labelled views, each with its loss"}
 
@@ -182,7 +203,6 @@ class Adversarial(AlgorithmBase):
 
     views = ("weak",)
     weights = {"smoothness": "weight"}
-    exempt = dict.fromkeys(("order", "mean_over_rows", "ranks"), "draws a direction for each row")
 
     def __init__(self, net, facts, *, weight: float = 1.0, size: float = 2.0):
         super().__init__(net, facts)
@@ -196,7 +216,7 @@ class Adversarial(AlgorithmBase):
             return F.kl_div(full_precision(self.net(batch.u[0] + d)).log_softmax(dim=1), target, reduction="batchmean")
 
         def unit(d):
-            return d / (d.flatten(1).norm(dim=1)[:, None, None, None] + 1e-8)
+            return F.normalize(d.flatten(1)).view_as(d)
 
         with frozen_stats(self.net):
             inner = torch.func.grad(distance)(0.1 * unit(torch.randn_like(batch.u[0])))
@@ -315,6 +335,147 @@ class ViewsByAnOption(PlainMeanTeacher):
         return super().predict(batch._replace(u=batch.u[::-1]) if self.strong else batch)
 
 
+class Adaptive(Gated):
+    """FreeMatch's threshold (arXiv:2205.07246, eq. 5): the running mean of confidence, with this step in it.
+
+    Args:
+        weight: Of the pseudo-labels.
+        momentum: Of the threshold.
+    """
+
+    gates = {}
+
+    def __init__(self, net, facts, *, weight: float = 1.0, momentum: float = 0.999):
+        super().__init__(net, facts, weight=weight)
+        self.level = RunningMean(torch.tensor(1 / facts.classes), momentum)
+
+    def counted(self, confidence):
+        return self.level.counted(confidence)
+
+    def mask(self, weak, strong):
+        confidence = probabilities(weak).amax(dim=1)
+        return gate(confidence, self.counted(confidence))
+
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        with frozen_stats(self.net):
+            confidence = probabilities(self.net(batch.u[0])).amax(dim=1)
+        return out._replace(seen={"confidence": confidence})
+
+    def after_step(self, seen, progress):
+        super().after_step(seen, progress)
+        self.level.update(seen["confidence"])
+
+
+class Mixing(AlgorithmBase):
+    """MixUp of labelled and unlabelled images (arXiv:1905.02249, sec. 3.3): random pairs, and a Dirichlet on the device.
+
+    Args:
+        weight: Of the guesses' squared error.
+        alpha: Of the Beta distribution.
+    """
+
+    views = ("weak", "weak")
+    weights = {"agreement": "weight"}
+
+    def __init__(self, net, facts, *, weight: float = 2.0, alpha: float = 0.75):
+        super().__init__(net, facts)
+        self.weight, self.alpha = weight, alpha
+
+    def pairs(self, n, device):
+        return torch.randperm(n, device=device)
+
+    def share(self, n, device):
+        return torch._sample_dirichlet(torch.full((n, 2), self.alpha, device=device)).amax(dim=1)
+
+    def guess(self, batch):
+        with torch.no_grad(), frozen_stats(self.net):
+            return torch.stack([full_precision(self.net(view)).softmax(dim=1) for view in batch.u]).mean(dim=0)
+
+    def loss(self, batch, progress):
+        guess, n = self.guess(batch), len(batch.x)
+        images, targets = torch.cat((batch.x, *batch.u)), torch.cat((one_hot(batch.y, guess.shape[1]), guess, guess))
+        partner, share = self.pairs(len(images), batch.x.device), self.share(len(images), batch.x.device)
+        images, targets = (
+            share.view(-1, *[1] * (rows.ndim - 1)) * rows + (1 - share.view(-1, *[1] * (rows.ndim - 1))) * rows[partner]
+            for rows in (images, targets)
+        )
+        logits = full_precision(self.net(images))
+        weighted = targets[:n] if self.class_weights is None else targets[:n] * self.class_weights
+        supervised = row_cross_entropy(logits[:n], weighted).mean()
+        agreement = squared_error(logits[n:].softmax(dim=1), targets[n:])
+        terms = {"supervised": supervised, "agreement": agreement}
+        return Step(supervised + self.weight * agreement, terms, guess=Guess(guess, torch.ones_like(guess[:, 0]), (0, 1)))
+
+
+class Banked(AlgorithmBase):
+    """SimMatch's means (arXiv:2203.06915): a bank with a row for each labelled one, which says what is near.
+
+    Args:
+        weight: Of what the bank says.
+        momentum: Of a row of the bank.
+    """
+
+    views = ("weak", "strong")
+    weights = {"near": "weight"}
+
+    def __init__(self, net, facts, *, weight: float = 1.0, momentum: float = 0.7):
+        super().__init__(net, facts)
+        self.weight, self.momentum = weight, momentum
+        start = torch.randn(len(facts.labeled), net.num_features)
+        self.register_buffer("bank", F.normalize(start, dim=1))
+        self.register_buffer("classes", one_hot(facts.labels, facts.classes), persistent=False)
+        self.register_buffer("slot", torch.zeros(facts.rows, dtype=torch.int64), persistent=False)
+        self.slot[facts.labeled] = torch.arange(len(facts.labeled))
+
+    def loss(self, batch, progress):
+        (labeled, _, strong), (x, weak, _) = self.student_outputs(batch.x, *batch.u)
+        with exact(weak):
+            near = (F.normalize(weak.detach(), dim=1) @ self.bank.T / 0.1).softmax(dim=1) @ self.classes
+        supervised = cross_entropy(labeled, batch.y, weight=self.class_weights)
+        told = row_cross_entropy(strong, near).mean()
+        seen = {"index": batch.x_index, "hidden": F.normalize(x.detach(), dim=1)}
+        terms = {"supervised": supervised, "near": told}
+        return Step(supervised + self.weight * told, terms, seen, Guess(near, torch.ones_like(near[:, 0])))
+
+    def place(self, index):
+        return self.slot[index]
+
+    def merged(self, index, hidden):
+        return merge_repeats(index, hidden)
+
+    def after_step(self, seen, progress):
+        place, hidden = self.place(seen["index"]), self.merged(seen["index"], seen["hidden"])
+        self.bank[place] = F.normalize(self.momentum * self.bank[place] + (1 - self.momentum) * hidden, dim=1)
+
+
+class Optional(PlainMeanTeacher):
+    """Mean Teacher with a second term that is off by default, and declared only where it is on.
+
+    Args:
+        weight: Of the consistency term.
+        decay: Of the average.
+        entropy: Weight of the predictions' entropy.
+    """
+
+    def __init__(self, net, facts, *, weight: float = 10.0, decay: float = 0.99, entropy: float = 0.0):
+        super().__init__(net, facts, weight=weight, decay=decay)
+        self.entropy = entropy
+        if entropy > 0:
+            self.weights = {**self.weights, "entropy": "entropy"}
+
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        if self.entropy == 0:
+            return out
+        with frozen_stats(self.net):
+            terms = {**out.terms, "entropy": self.uncertainty(full_precision(self.net(batch.u[0])))}
+        return Step(out.total + self.entropy * terms["entropy"], terms)
+
+    def uncertainty(self, logits):
+        return entropy(logits).mean()
+
+
 RIGHT = [
     PlainMeanTeacher,
     PlainTempEns,
@@ -325,6 +486,10 @@ RIGHT = [
     Fair,
     Undecided,
     ViewsByAnOption,
+    Adaptive,
+    Mixing,
+    Banked,
+    Optional,
 ]
 MUTANTS = []
 
@@ -712,7 +877,7 @@ class TargetOfAnotherRow(PlainTempEns):
         return super().target(index.roll(1))
 
 
-@mutant("memory", "changes what other rows remember")
+@mutant("memory", "change what other rows remember")
 class ValueLeaksToAnotherRow(PlainTempEns):
     def remembered(self, logits):
         own = logits.softmax(dim=1)
@@ -924,3 +1089,282 @@ class NoLabelledViewByAnOption(PlainMeanTeacher):
     def __init__(self, net, facts, *, weight: float = 10.0, decay: float = 0.99):
         super().__init__(net, facts, weight=weight, decay=decay)
         self.labeled_views = ()
+
+
+# A gate, a label, a strong view
+
+
+@mutant("guess", "is the mask taken from the strong view?")
+class MaskFromTheStrongView(Gated):
+    def mask(self, weak, strong):
+        return super().mask(strong, weak)
+
+
+@mutant("guess", "is the mask of the loss another one?")
+class MaskFromTheStrongViewUnsaid(Gated):  # what it says it believes is right, what the loss uses is not
+    def mean(self, rows, kept):
+        return super().mean(rows, gate((-rows.detach()).exp(), 0.5))
+
+
+@mutant("guess", "is a pseudo-label taken from the strong view?")
+class LabelFromTheStrongView(Gated):
+    def target(self, weak, strong):
+        return super().target(strong, weak)
+
+
+@mutant("term_gradients", "the view u[0] ('weak') is declared a target, but gradient flows through it")
+class LabelWithGradient(Gated):
+    def target(self, weak, strong):
+        return weak.softmax(dim=1)
+
+
+@mutant("guess", "the target of `guess` carries a gradient")
+class BeliefWithGradient(Gated):
+    def believed(self, target, kept):
+        return super().believed(target.requires_grad_(), kept)
+
+
+@mutant("term_gradients", "the view u[0] ('weak') is declared a target, but gradient flows through it")
+class SoftMaskWithGradient(Gated):
+    def mask(self, weak, strong):
+        return weak.softmax(dim=1).amax(dim=1)
+
+
+@mutant("ranks", "is the loss divided by the rows that were kept?")
+class DividedByTheKeptRows(Gated):
+    def mean(self, rows, kept):
+        return (rows * kept).sum() / kept.sum().clamp(min=1)
+
+
+@mutant("guess", "is a threshold on logits")
+class ThresholdOnLogits(Gated):
+    def mask(self, weak, strong):
+        return gate(weak.amax(dim=1), self.threshold)
+
+
+@mutant("guess", "are logits taken for probabilities?")
+class LogitsForProbabilities(Gated):
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        (strong,) = self.student_logits(batch.u[1])
+        pseudo = squared_error(strong, out.guess.target, row_weight=out.guess.weight)
+        return Step(out.terms["supervised"] + self.weight * pseudo, {**out.terms, "pseudo": pseudo}, guess=out.guess)
+
+
+@mutant("declarations", "the weak view is the target, the strong one learns")
+class StrongViewIsTheTarget(Gated):
+    targets = (1,)
+    told_by = (1,)
+
+    def passed(self, weak, strong):
+        return strong, weak
+
+
+@mutant("term_gradients", "the view u[0] ('weak') is declared a target, but gradient flows through it")
+class StrongViewIsTheTargetUnsaid(Gated):
+    told_by = (1,)
+
+    def passed(self, weak, strong):
+        return strong, weak
+
+
+@mutant("guess", "but gives no guess")
+class GateWithoutAGuess(Gated):
+    def loss(self, batch, progress):
+        return super().loss(batch, progress)._replace(guess=None)
+
+
+@mutant("guess", "they are probabilities of classes")
+class BelievesLogits(Gated):
+    def believed(self, target, kept):
+        return super().believed(3 * target, kept)
+
+
+@mutant("guess", "no other images there change it")
+class SaysTooManyViews(Gated):
+    told_by = (0, 1)
+
+
+@mutant("guess", "under bf16 autocast the weight of `guess` is torch.bfloat16")
+class MaskInBf16(Gated):
+    def mask(self, weak, strong):
+        return super().mask(weak, strong).to(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None)
+
+
+@mutant("guess", "it is finite float32")
+class NegativeWeight(Gated):
+    def believed(self, target, kept):
+        return super().believed(target, kept - 1)
+
+
+@mutant("mean_over_rows", "'pseudo' is")
+class SoftmaxOverTheBatch(Gated):  # not over the classes
+    def mask(self, weak, strong):
+        return gate(weak.detach().softmax(dim=0).amax(dim=1), self.threshold / 2)
+
+
+@mutant("declarations", "closes a gate, but no option is called so")
+class GateOfAnOptionThatIsNotThere(Gated):
+    gates = {"tau": 0.0}
+
+
+@mutant("declarations", "opens a gate, but the method refuses it")
+class GateThatIsRefused(Gated):
+    gates = {"threshold": -1.0}
+
+    def __init__(self, net, facts, *, weight: float = 1.0, threshold: float = 0.95, decay: float = 0.999):
+        super().__init__(net, facts, weight=weight, threshold=between("threshold", threshold, 0, 1), decay=decay)
+
+
+@mutant("guess", "of the unlabelled images they are (U, K) and (U,)")
+class BelievesOfLabelledRows(Gated):
+    def believed(self, target, kept):
+        return super().believed(torch.cat((target, target)), torch.cat((kept, kept)))
+
+
+# Statistics of batches
+
+
+@mutant("ranks", "on rank")
+class ThresholdOfItsOwnSlice(Adaptive):
+    def counted(self, confidence):
+        return 0.5 * self.level.value + 0.5 * confidence.mean()
+
+
+@mutant("mean_over_rows", "'pseudo' is")
+class ThresholdGrowsWithTheBatch(Adaptive):
+    def counted(self, confidence):
+        return self.level.value + 0.02 * confidence.sum()
+
+
+@mutant("loss_writes_nothing", "`loss` writes level.value")
+class ThresholdWrittenInLoss(Adaptive):
+    def counted(self, confidence):
+        self.level.update(confidence)
+        return self.level.value
+
+
+@mutant("no_synchronisation", "mutants.py, line")
+class ThresholdReadBack(Adaptive):
+    def counted(self, confidence):
+        return float(super().counted(confidence))
+
+
+@mutant("state_dict", "self.now changes during training")
+class ThresholdKeptInPython(Adaptive):
+    now = 0.25
+
+    def counted(self, confidence):
+        return self.now
+
+    def after_step(self, seen, progress):
+        super().after_step(seen, progress)
+        self.now = 0.9 * self.now + 0.1 * seen["confidence"].mean()
+
+
+@mutant("ranks", "on rank")
+class StatisticOfItsOwnSliceKept(Adaptive):
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        mean = out.seen["confidence"].square().mean()  # a number of the slice, as if it were each row's
+        return out._replace(seen={"confidence": mean.expand(len(batch.u[0])) * out.seen["confidence"][0] ** 0.1})
+
+
+@mutant("graph", "does not trace as one graph")
+class BranchOnProgress(Gated):
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        return out if progress > 0.5 else out._replace(total=out.terms["supervised"] + 0.5 * self.weight * out.terms["pseudo"])
+
+
+# Random draws
+
+
+@mutant("order", "does a row meet another?")
+class NeighboursMixed(Mixing):  # not random pairs: the next row of the batch
+    def pairs(self, n, device):
+        return torch.arange(n, device=device).roll(1)
+
+
+@mutant("term_gradients", "the view u[1] ('weak') is declared a target, but gradient flows")
+class GuessesAreLearnedFromToo(Mixing):
+    targets = (1,)
+
+
+@mutant("guess", "carries a gradient")
+class GuessWithGradient(Mixing):
+    def guess(self, batch):
+        with frozen_stats(self.net):
+            return torch.stack([full_precision(self.net(view)).softmax(dim=1) for view in batch.u]).mean(dim=0)
+
+
+@mutant("mean_over_rows", "'agreement' is")
+class GuessSharpenedOverTheBatch(Mixing):  # the softmax is over the rows
+    def guess(self, batch):
+        return super().guess(batch).log().softmax(dim=0)
+
+
+@mutant("weight_zero_ignores_unlabeled", "changes with the unlabelled images")
+class LabelledMixedWithUnlabelled(Mixing):  # each with the same place of the other stream, whatever is drawn
+    def loss(self, batch, progress):
+        return super().loss(batch._replace(x=0.9 * batch.x + 0.1 * batch.u[0][: len(batch.x)]), progress)
+
+
+# A bank with a row for each labelled one
+
+
+@mutant("order", "bank after a step depends on the order")
+class LastOfRepeatsWins(Banked):
+    def merged(self, index, hidden):
+        return hidden
+
+
+@mutant("memory", "rows that the batch did not visit")
+class BankByPlaceInTheBatch(Banked):
+    def place(self, index):
+        return torch.arange(len(index), device=index.device)
+
+
+@mutant("memory", "change what other rows remember")
+class BankOfNeighbours(Banked):
+    def merged(self, index, hidden):
+        return super().merged(index, hidden) + 0.1 * hidden.mean(dim=0)
+
+
+@mutant("memory", "stands twice in a batch")
+class BankAddsRepeatsUp(Banked):
+    def after_step(self, seen, progress):
+        self.bank.mul_(1)
+        self.bank.index_add_(0, self.place(seen["index"]), 0.3 * seen["hidden"])
+
+
+@mutant("order", "memory after a step depends on the order")
+class LastVisitWins(PlainTempEns):
+    def after_step(self, seen, progress):
+        index, own = seen["index"], seen["own"]
+        self.memory[index] = self.alpha * self.memory[index] + (1 - self.alpha) * own
+        self.visits[index] = self.visits[index] + 1
+
+
+@mutant("terms", "the method raised IndexError")
+class RowsTakenForPlacesInTheStream(PlainTempEns):  # a memory of the unlabelled stream, where some rows are not in it
+    def __init__(self, net, facts, **options):
+        super().__init__(net, facts._replace(rows=len(facts.unlabeled)), **options)
+
+
+# A term that is off by default
+
+
+@mutant("total", "is a sign wrong?")
+class EntropyMadeLarger(Optional):
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        if self.entropy == 0:
+            return out
+        return out._replace(total=out.total - 2 * self.entropy * out.terms["entropy"])
+
+
+@mutant("mean_over_rows", "'entropy' is")
+class EntropySummed(Optional):
+    def uncertainty(self, logits):
+        return entropy(logits).sum()
