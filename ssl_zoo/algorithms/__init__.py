@@ -1,6 +1,9 @@
 """The methods. A new one is a new file and one line here."""
 
 from ssl_zoo.algorithms import (
+    comatch,
+    dash,
+    defixmatch,
     finetune,
     fixmatch,
     labelspreading,
@@ -8,8 +11,23 @@ from ssl_zoo.algorithms import (
     pimodel,
     probe,
     selftraining,
+    simmatch,
     supervised,
     tempens,
 )
 
-__all__ = ["finetune", "fixmatch", "labelspreading", "meanteacher", "pimodel", "probe", "selftraining", "supervised", "tempens"]
+__all__ = [
+    "comatch",
+    "dash",
+    "defixmatch",
+    "finetune",
+    "fixmatch",
+    "labelspreading",
+    "meanteacher",
+    "pimodel",
+    "probe",
+    "selftraining",
+    "simmatch",
+    "supervised",
+    "tempens",
+]
