@@ -46,7 +46,7 @@ class Dash(AlgorithmBase):
     views = ("weak", "strong")
     targets = (0,)
     weights = {"pseudo": "weight"}
-    gates = {"rho_min": 4.0}  # the loss where .02 is given to a pseudo-label
+    gates = {"rho_scale": 2e10}  # the threshold is still about 3 in the last stage
 
     def __init__(
         self,
