@@ -2,6 +2,9 @@
 
 from ssl_zoo.algorithms import (
     adamatch,
+    comatch,
+    dash,
+    defixmatch,
     finetune,
     fixmatch,
     flexmatch,
@@ -12,6 +15,7 @@ from ssl_zoo.algorithms import (
     probe,
     pseudolabel,
     selftraining,
+    simmatch,
     softmatch,
     supervised,
     tempens,
@@ -20,6 +24,9 @@ from ssl_zoo.algorithms import (
 
 __all__ = [
     "adamatch",
+    "comatch",
+    "dash",
+    "defixmatch",
     "finetune",
     "fixmatch",
     "flexmatch",
@@ -30,6 +37,7 @@ __all__ = [
     "probe",
     "pseudolabel",
     "selftraining",
+    "simmatch",
     "softmatch",
     "supervised",
     "tempens",
