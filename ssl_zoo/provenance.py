@@ -31,6 +31,11 @@ EXECUTED = (
     *("train/checkpoint", "train/compile", "train/evaluate", "train/fitting", "train/guard", "train/mechanism"),
     *("train/optimizer", "train/parallel", "train/resume", "train/signals", "train/skip", "train/trainer"),
 )
+# What methods and nets are made of, and so part of the `code` of each.
+FORMULAS = (
+    *("batch", "ema", "heads", "losses", "ranks", "schedules"),
+    *("adversarial", "averages", "mixing", "targets"),
+)
 # Reached too, but what they do changes no number: they read settings, which a result is known by, and write, read and
 # say things.
 APART = (
@@ -93,8 +98,7 @@ def code(targets: Iterable[Any]) -> str:
     """
     classes = [part for target in targets for part in (inspect.getmro(target) if inspect.isclass(target) else (target,))]
     sources = {Path(inspect.getfile(part)) for part in classes if part.__module__.partition(".")[0] == "ssl_zoo"}
-    formulas = ("batch", "ema", "heads", "losses", "ranks", "schedules")
-    return code_of({*sources, *(ROOT / f"{name}.py" for name in formulas)})
+    return code_of({*sources, *(ROOT / f"{name}.py" for name in FORMULAS)})
 
 
 def code_of(paths: Iterable[Path]) -> str:

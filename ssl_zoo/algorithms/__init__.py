@@ -3,13 +3,31 @@
 from ssl_zoo.algorithms import (
     finetune,
     fixmatch,
+    ict,
     labelspreading,
     meanteacher,
+    mixmatch,
     pimodel,
     probe,
+    remixmatch,
     selftraining,
     supervised,
     tempens,
+    vat,
 )
 
-__all__ = ["finetune", "fixmatch", "labelspreading", "meanteacher", "pimodel", "probe", "selftraining", "supervised", "tempens"]
+__all__ = [
+    "finetune",
+    "fixmatch",
+    "ict",
+    "labelspreading",
+    "meanteacher",
+    "mixmatch",
+    "pimodel",
+    "probe",
+    "remixmatch",
+    "selftraining",
+    "supervised",
+    "tempens",
+    "vat",
+]
