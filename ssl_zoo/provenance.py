@@ -31,6 +31,11 @@ EXECUTED = (
     *("train/checkpoint", "train/compile", "train/evaluate", "train/fitting", "train/guard", "train/guesses", "train/mechanism"),
     *("train/optimizer", "train/parallel", "train/resume", "train/signals", "train/skip", "train/trainer"),
 )
+# What methods and nets are made of, and so part of the `code` of each.
+FORMULAS = (
+    *("batch", "ema", "heads", "losses", "ranks", "schedules"),
+    *("adversarial", "averages", "mixing", "targets"),
+)
 # Reached too, but what they do changes no number: they read settings, which a result is known by, and write, read and
 # say things.
 APART = (
@@ -41,10 +46,6 @@ APART = (
     "runs/sound",
     *("train/clock", "train/loggers", "train/logs"),
 )
-
-
-# What methods and nets are made of. A test holds this list to what they import.
-FORMULAS = ("averages", "batch", "ema", "heads", "losses", "ranks", "schedules", "targets")
 
 
 @functools.cache
