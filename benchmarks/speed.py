@@ -20,10 +20,8 @@ import json
 import multiprocessing
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -182,37 +180,6 @@ def views_of(count: int, rounds: int, steps: int, device: str) -> dict[str, Any]
     return {"images": count, **{name: timing.spread(seconds) for name, seconds in found.items()}}
 
 
-def default_run(device: str) -> dict[str, Any]:
-    """The run that is made where nothing is said, in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(HERE / "run.py"), "--device", device, "--out", f"{folder}/run"]
-        began = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        wall = time.perf_counter() - began
-        row = json.loads(Path(folder, "run/result.json").read_text())
-    return {"wall": wall, "seconds": row["seconds"], "accuracy": row["accuracy"], "peak_memory": row["peak_memory"]}
-
-
-STARTS = {
-    "import torch": ["-c", "import torch"],
-    "import ssl_zoo": ["-c", "import ssl_zoo"],
-    "run.py --list": [str(HERE / "run.py"), "--list"],
-    "run.py --help": [str(HERE / "run.py"), "--help"],
-}
-
-
-def starts(rounds: int) -> dict[str, Any]:
-    """Seconds to start, in turns."""
-
-    def call(words: list[str]) -> Callable[[], None]:
-        return lambda: subprocess.run([sys.executable, *words], check=True, capture_output=True) and None
-
-    with tqdm(total=(rounds + 1) * len(STARTS), desc="starts", disable=None) as bar:
-        contenders = {name: call(words) for name, words in STARTS.items()}
-        found = timing.interleaved(contenders, rounds, 1, torch.device("cpu"), bar)
-    return {name: timing.spread(seconds) for name, seconds in found.items()}
-
-
 PREDICTED = {  # nets whose predictions are timed, with the images of a part that are in memory
     "small": (DIGITS._replace(side=64, channels=3), 2000),
     "large": (CIFAR, 1000),
@@ -264,8 +231,8 @@ def everything(
         "views": lambda: views_of(8 if short else sum(CIFAR.batch), rounds, steps, device),
         "rows": lambda: rows_of(sizes, rounds, steps if short else 5, device),
         "predict": lambda: predictions_of(short, rounds, device),
-        "run": lambda: None if short else default_run(device),
-        "starts": lambda: starts(1 if short else 5),
+        "run": lambda: None if short else timing.default_run(device),
+        "starts": lambda: timing.starts(1 if short else 5),
     }
     for part in parts:
         (found["workloads"] if part in ("cifar", "digits") else found)[{"run": "default_run"}.get(part, part)] = ways[part]()

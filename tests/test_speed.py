@@ -13,7 +13,7 @@ from torch import nn
 
 from benchmarks import speed, timing
 from benchmarks.plain import PlainMeanTeacher
-from benchmarks.timing import using
+from benchmarks.timing import starting, using
 from ssl_zoo.data.augment import View
 from ssl_zoo.runs import row as results
 from ssl_zoo.tables.documents import insert
@@ -35,6 +35,14 @@ def data():
         ("pimodel", [(16, True)]),
         ("tempens", [(10, True)]),
         ("meanteacher", [(10, True), (6, False)]),
+        ("fixmatch", [(16, True)]),
+        ("pseudolabel", [(4, True), (6, True)]),
+        ("adamatch", [(20, True), (8, True)]),
+        ("comatch", [(22, True)]),
+        ("ict", [(6, False), (4, True), (6, True)]),
+        ("mixmatch", [(6, False), (6, False), (16, True)]),
+        ("remixmatch", [(6, False), (58, True), (6, True), (6, True)]),
+        ("vat", [(4, True), (6, True), (6, True)]),
     ],
 )
 def test_bare_makes_the_passes_of_a_step_and_nothing_else(alg, passes, data):
@@ -43,9 +51,10 @@ def test_bare_makes_the_passes_of_a_step_and_nothing_else(alg, passes, data):
     assert all(x.is_contiguous(memory_format=torch.channels_last) for x in bare._inputs)
     before = [p.clone() for p in bare.trainer.algorithm.parameters()]
     gradients = []
-    next(bare.passes[0].net.parameters()).register_hook(lambda gradient: gradients.append(1))
+    next(bare.trainer.algorithm.net.parameters()).register_hook(lambda gradient: gradients.append(1))
     bare.step()
-    assert len(gradients) == 1 and all(p.grad is None for p in bare.trainer.algorithm.parameters())
+    assert len(gradients) == sum(grad for _, grad in passes)
+    assert all(p.grad is None for p in bare.trainer.algorithm.parameters())
     for p, was in zip(bare.trainer.algorithm.parameters(), before, strict=True):
         assert torch.equal(p, was)
 
@@ -60,7 +69,7 @@ def test_ours_makes_the_steps_of_a_run(data):
 def test_the_parts_of_a_step_add_up_and_nothing_stays_wrapped(data, monkeypatch):
     ours = timing.Ours(SMALL, "meanteacher", data, "cpu")
     now = [0.0]
-    monkeypatch.setattr(speed.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(timing.parts.time, "perf_counter", lambda: now[0])
 
     def costs(owner, name, seconds):
         inner = getattr(owner, name)
@@ -238,11 +247,15 @@ def test_some_of_it_is_kept_as_it_comes_and_shown_without_a_checkout(tmp_path, m
 @pytest.mark.slow
 def test_a_short_measurement(monkeypatch, capsys):
     """All of it, with two tiny workloads."""
-    monkeypatch.setattr(speed, "STARTS", {"import torch": ["-c", "pass"]})
+    monkeypatch.setattr(starting, "STARTS", {"import torch": ["-c", "pass"]})
     monkeypatch.setattr(speed, "CIFAR", speed.CIFAR._replace(side=8, batch=(4, 6)))
     monkeypatch.setattr(speed, "METHODS", ("supervised", "meanteacher"))
+    monkeypatch.setattr(speed, "ALL", ["fixmatch", "meanteacher"])
     figures = speed.everything("cpu", short=True)
-    assert timing.markdown(json.loads(json.dumps(figures))).count("| meanteacher |") == 4
+    assert timing.markdown(json.loads(json.dumps(figures))).count("| meanteacher |") == 5
+    zoo = figures["zoo"]["methods"]
+    assert {*zoo} == {*speed.ALL} and timing.markdown(figures).count("| fixmatch |") == 1
+    assert all(0 < f["parts"]["augmentation"] < f["step"]["max"] for f in zoo.values())
     for work in figures["workloads"].values():
         assert work["methods"].keys() == {*speed.METHODS}
         for found in work["methods"].values():

@@ -2,6 +2,7 @@
 
 from .contenders import Bare, Ours, peak, plain
 from .parts import LOG_EVERY, PARTS, breakdown
+from .starting import default_run, starts
 from .tables import brief, markdown
 from .turns import interleaved, spread, timed
 from .using import PHOTO, measure_use
@@ -16,6 +17,7 @@ __all__ = [
     "Workload",
     "breakdown",
     "brief",
+    "default_run",
     "interleaved",
     "markdown",
     "measure_use",
@@ -23,5 +25,6 @@ __all__ = [
     "plain",
     "random_data",
     "spread",
+    "starts",
     "timed",
 ]
