@@ -23,8 +23,9 @@ from ssl_zoo.targets import align, gate, one_hot, probabilities
 class CoMatch(AlgorithmBase):
     """CoMatch: pseudo-labels smoothed over images that look alike; a graph of them says which images should.
 
-    Predictions are divided by their mean of the last batches, this one included: no prior of the labels. The graph joins
-    every image with itself and with those of nearly the same pseudo-label; the embeddings of two strong views follow it.
+    Predictions are divided by their mean of the last batches, this one included: no prior of the labels. The graph
+    joins every image with itself and with those of nearly the same pseudo-label; the embeddings of two strong views
+    follow it.
     Until the bank is full nothing is smoothed: an empty slot knows nothing.
 
     Args:

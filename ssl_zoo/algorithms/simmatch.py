@@ -25,7 +25,8 @@ class SimMatch(AlgorithmBase):
 
     Each informs the other: similarities count as much as the class of their labelled image is believed, and the
     pseudo-label is smoothed by the classes of the images that look alike. Predictions are divided by their mean of the
-    last batches, this one included. The bank has one embedding for each labelled image, at random before its first visit.
+    last batches, this one included. The bank has one embedding for each labelled image, at random before its first
+    visit.
 
     Args:
         weight: Of the pseudo-labels' cross-entropy. Paper: 1; ImageNet 10.
