@@ -9,7 +9,7 @@ from torch import nn
 
 from ssl_zoo import ALGORITHMS, InputError
 from tests.algorithms.by_hand import Fixed, by_hand, log
-from tests.algorithms.reference import B, D, U, Paper, follow, log_softmax, softmax
+from tests.algorithms.reference import B, D, Paper, U, follow, log_softmax, softmax
 from tests.conftest import TinyNet, make_batch
 
 
