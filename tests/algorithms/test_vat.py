@@ -164,3 +164,12 @@ def test_only_the_labelled_pass_moves_the_running_statistics(facts):
 def test_what_it_refuses(option, value):
     with pytest.raises(InputError, match=option):
         by_hand("vat", weak=torch.zeros(2, 2), **{option: value})
+
+
+def test_a_batch_norm_that_processes_share_is_refused(facts, monkeypatch):
+    """Torch's gathering of rows is no part of its function transforms."""
+    monkeypatch.setattr("ssl_zoo.algorithms.vat.ranks", lambda: 2)
+    batch, moment = make_batch(1), torch.tensor(1.0)
+    with pytest.raises(InputError, match="use one process"):
+        ALGORITHMS.create("vat", net=TinyNet(), facts=facts).loss(batch, moment)
+    ALGORITHMS.create("vat", net=TinyNet(norm=False), facts=facts).loss(batch, moment)
