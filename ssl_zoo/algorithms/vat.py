@@ -69,7 +69,7 @@ class VAT(AlgorithmBase):
     def loss(self, batch: Batch, progress: Tensor) -> Step:
         if ranks() > 1 and any(hasattr(module, "track_running_stats") for module in self.net.modules()):
             raise InputError(
-                "vat cannot differentiate batch norms whose batch is shared by several processes; use one process, or a net without"
+                "vat cannot differentiate batch norms that several processes share; use one process, or a net without batch norm"
             )
         (u,) = batch.u
         labeled = full_precision(self.net(batch.x))  # (B, K)
