@@ -38,7 +38,7 @@ class ReMixMatch(AlgorithmBase):
         anchors: Strong views of an unlabelled image. Paper: 8, with 40 labels 1. TorchSSL and USB have 2.
         temperature: That guesses are sharpened by; 1 leaves them as they are. Paper: .5.
         alpha: Of Beta(alpha, alpha), from which shares are drawn; 0 mixes nothing. Paper: .75. LAMDA-SSL has .5.
-        window: Batches over which the class shares of guesses, before the alignment, are averaged. Paper: 128. TorchSSL and
+        window: Batches over which class shares of guesses, before the alignment, are averaged. Paper: 128. TorchSSL and
             USB have a running mean of .999 instead.
         share_per: Whether each row has a share of its own, as in the paper, or the batch has one, as in USB.
         passes: Of the student over the mixed rows, the only ones that move its running statistics. Authors' code:

@@ -11,8 +11,9 @@ from ssl_zoo.adversarial import adversarial_direction, two_logits
 from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Batch, Facts, Step
 from ssl_zoo.ema import frozen_stats
-from ssl_zoo.errors import between, one_of
+from ssl_zoo.errors import InputError, between, one_of
 from ssl_zoo.losses import cross_entropy, entropy, full_precision, kl_divergence
+from ssl_zoo.ranks import ranks
 from ssl_zoo.registry import ALGORITHMS
 from ssl_zoo.schedules import RAMPS, RampForm, ramp
 
@@ -66,6 +67,10 @@ class VAT(AlgorithmBase):
             self.weights = {**self.weights, "entropy": "entropy_weight"}
 
     def loss(self, batch: Batch, progress: Tensor) -> Step:
+        if ranks() > 1 and any(hasattr(module, "track_running_stats") for module in self.net.modules()):
+            raise InputError(
+                "vat cannot differentiate batch norms that several processes share; use one process, or a net without batch norm"
+            )
         (u,) = batch.u
         labeled = full_precision(self.net(batch.x))  # (B, K)
         with frozen_stats(self.net):  # further passes
