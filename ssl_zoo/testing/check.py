@@ -74,7 +74,7 @@ class Check(NamedTuple):
             with torch.random.fork_rng():
                 return bool(CHECKS[self.name](self.subject))
         except CheckFailed as failure:
-            place = _place(self.subject.entry.target, failure.__cause__) if failure.__cause__ else ""
+            place = _place(self.subject.entry.target, failure)
             raise CheckFailed(f"{self.subject.entry.name}, check '{self.name}': {failure}{place}") from failure.__cause__
         except Exception as error:  # the method's own, which the failure keeps as its cause
             frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -114,8 +114,8 @@ def iter_checks(algorithm: type[AlgorithmBase] | str, **options: Any) -> Iterato
 
     Args:
         algorithm: A class, or a registered name.
-        options: Of the method, in every check. A gate that is closed on a fresh net must be opened here, such as
-            `threshold=0`.
+        options: Of the method, in every check. Gates are opened by the checks, as the method's `gates` say; one that is
+            not declared is opened here, such as `threshold=0`.
 
     Raises:
         InputError: Not a method, no such option, or its `exempt` names no check.
@@ -161,8 +161,8 @@ def check_algorithm(algorithm: type[AlgorithmBase] | str, **options: Any) -> Rep
 
     Args:
         algorithm: A class, or a registered name.
-        options: Of the method, in every check. A gate that is closed on a fresh net must be opened here, such as
-            `threshold=0`.
+        options: Of the method, in every check. Gates are opened by the checks, as the method's `gates` say; one that is
+            not declared is opened here, such as `threshold=0`.
 
     Returns:
         What passed, and what the method is exempt from and why.
@@ -225,14 +225,17 @@ def exempt_of(entry: Entry, known: Sequence[str], declared: Mapping[str, str] | 
     return exempt
 
 
-def _place(target: type, error: BaseException) -> str:
+def _place(target: type, error: BaseException | None) -> str:
     """Return ` (file, line n)`: the last line of the method's own file that an error went through; else nothing."""
     try:
         file = inspect.getfile(target)
     except (TypeError, OSError):  # made where there is no file
         return ""
-    frames = [*traceback.extract_tb(error.__traceback__), *(getattr(error, "real_stack", None) or ())]  # the tracer's own
-    lines = [frame.lineno for frame in frames if frame.filename == file]
+    lines = []
+    while error is not None:
+        frames = [*traceback.extract_tb(error.__traceback__), *(getattr(error, "real_stack", None) or ())]  # the tracer's own
+        lines += [frame.lineno for frame in frames if frame.filename == file]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return f" ({file}, line {lines[-1]})" if lines else ""
 
 

@@ -19,6 +19,8 @@ SWITCHES = [
     ("meanteacher", {"space": "kl"}),
     ("meanteacher", {"consistency_on_labeled": True}),
     ("meanteacher", {"logit_distance": 0.01, "consistency_on_labeled": True, "ce_denominator": "batch"}),
+    ("fixmatch", {"over": "kept"}),
+    ("fixmatch", {"joint_forward": False, "threshold": 0.7}),
 ]
 
 
