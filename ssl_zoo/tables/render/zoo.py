@@ -15,7 +15,7 @@ def zoo(tables: Sequence[Table], oracle: bool, cost: bool = False) -> str:
 
 
 def idea(method: str) -> str:
-    """The first line of a method's docstring, without its name; empty where the method, of a plug-in, is not at hand."""
+    """The first line of a method's docstring without its name; empty where the method, of a plug-in, is not there."""
     try:
         entry = ALGORITHMS.resolve(method)
     except InputError:
