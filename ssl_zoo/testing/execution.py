@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from ssl_zoo.testing.draws import known_on_meta, neutral_draws
+from ssl_zoo.testing.products import Products
 from ssl_zoo.testing.subject import (
     CHANNELS,
     SIZE,
@@ -95,8 +96,13 @@ def bf16(subject: Subject) -> None:
     method = openings(subject)[-1].warm(norm=True)  # gates open: one half open may let another row pass
     types = {name: tensor.dtype for name, tensor in method.state_dict().items()}
     exact = loss(copy.deepcopy(method), make_batch(method, 9))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16), Products(method) as products:
         out = loss(method, make_batch(method, 9))
+    if products.rounded:
+        fail(
+            f"under bf16 autocast `loss` makes a product of matrices in bf16 itself ({products.rounded[0]}); it belongs under "
+            "ssl_zoo.losses.exact, which a net's layers need not"
+        )
     for name, value in {"total": out.total, **out.terms}.items():
         if value.dtype != torch.float32:
             fail(f"under bf16 autocast '{name}' is {value.dtype}; take the logits through ssl_zoo.losses.full_precision")

@@ -7,6 +7,7 @@ from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Batch, Guess, Step
 from ssl_zoo.testing.loss import other_images
 from ssl_zoo.testing.subject import (
+    MOMENTS,
     Subject,
     TinyNet,
     close,
@@ -34,9 +35,10 @@ def guess(subject: Subject) -> None:
     for one in openings(subject, momenta=True):
         method = one.warm()
         batch = make_batch(method, 9)
-        given = _given(loss(method, batch), batch)
-        _rejected_rows_do_not_pull(one, method, batch)
-        depends |= _views_of(method, batch, given)
+        for progress in MOMENTS:
+            given = _given(loss(method, batch, progress), batch)
+            _rejected_rows_do_not_pull(one, method, batch, progress)
+            depends |= _views_of(method, batch, given, progress)
         _is_of_probabilities(one, batch)
     for k in given.views:
         if k not in depends:
@@ -70,12 +72,12 @@ def _given(out: Step, batch: Batch) -> Guess:
     return found
 
 
-def _views_of(method: AlgorithmBase, batch: Batch, given: Guess) -> set[int]:
+def _views_of(method: AlgorithmBase, batch: Batch, given: Guess, progress: float) -> set[int]:
     """Return the views on which the guess depends, all of which it says."""
     depends = set()
     for k, name in enumerate(method.views):
         for views in other_images(batch.u, k):
-            now = loss(method, batch._replace(u=views)).guess
+            now = loss(method, batch._replace(u=views), progress).guess
             parts = [part for part in ("target", "weight") if not torch.equal(getattr(now, part), getattr(given, part))]
             if parts and k not in given.views:
                 mask = "the mask" if parts == ["weight"] else "a pseudo-label"
@@ -83,14 +85,19 @@ def _views_of(method: AlgorithmBase, batch: Batch, given: Guess) -> set[int]:
                     f"the {parts[0]} of `guess` changes with the images of u[{k}] ('{name}'), but its views are {given.views}; "
                     f"is {mask} taken from the {name} view?"
                 )
+            if "target" in parts and name == "strong" and "weak" in method.views:
+                fail(
+                    f"the target of `guess` changes with the images of u[{k}] ('strong'), though there is a weak view to say "
+                    "what they are; is a pseudo-label taken from the strong view?"
+                )
             depends |= {k} if parts else set()
     return depends
 
 
-def _rejected_rows_do_not_pull(subject: Subject, method: AlgorithmBase, batch: Batch) -> None:
+def _rejected_rows_do_not_pull(subject: Subject, method: AlgorithmBase, batch: Batch, progress: float) -> None:
     """There is a term through which a row of weight 0 moves nothing: the guess is what the loss uses."""
     views = {str(k): view.clone().requires_grad_() for k, view in enumerate(batch.u)}
-    out = loss(method, batch._replace(u=tuple(views.values())))
+    out = loss(method, batch._replace(u=tuple(views.values())), progress)
     rejected = out.guess.weight == 0
     pulled = {}
     for term, value in subject.unsupervised(out).items():

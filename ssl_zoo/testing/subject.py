@@ -80,7 +80,7 @@ def rows_of(step: int, count: int, among: Tensor) -> Tensor:
 def make_batch(method: AlgorithmBase, step: int = 0, u_index: Tensor | None = None, distinct: bool = False) -> Batch:
     """A batch in which every view differs: the row's image with noise of the view's own.
 
-    As in life, one labelled and one unlabelled row stand in it twice, with different images.
+    As in life, some labelled and some unlabelled rows stand in it twice, with different images.
 
     Args:
         method: Declares the views.
@@ -92,11 +92,11 @@ def make_batch(method: AlgorithmBase, step: int = 0, u_index: Tensor | None = No
     images = torch.randn(N, CHANNELS, SIZE, SIZE, generator=torch.Generator().manual_seed(7))
     dtype = next(method.parameters()).dtype
     place = rows_of(step, B, torch.arange(LABELED))
-    place = place if distinct else torch.cat((place[:-1], place[:1]))  # first and last, so on two ranks of two
+    place = place if distinct else torch.cat((place[:-2], place[:2]))  # first and last, so on two ranks of two
     x_index = facts.labeled[place]
     if u_index is None:
         u_index = rows_of(step + 1, U if method.views else 0, facts.unlabeled)
-        u_index = u_index if distinct else torch.cat((u_index[:-1], u_index[:1]))[: len(u_index)]
+        u_index = u_index if distinct else torch.cat((u_index[:-3], u_index[:3]))[: len(u_index)]
 
     def view(rows: Tensor, stream: str, k: int) -> Tensor:
         noise = torch.Generator().manual_seed(mix(step, stream, k))

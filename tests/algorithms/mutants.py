@@ -430,13 +430,18 @@ class Banked(AlgorithmBase):
 
     def loss(self, batch, progress):
         (labeled, _, strong), (x, weak, _) = self.student_outputs(batch.x, *batch.u)
+        alike = (full_precision(self.near(weak)) / 0.1).softmax(dim=1)
         with exact(weak):
-            near = (F.normalize(weak.detach(), dim=1) @ self.bank.T / 0.1).softmax(dim=1) @ self.classes
+            near = alike @ self.classes
         supervised = cross_entropy(labeled, batch.y, weight=self.class_weights)
         told = row_cross_entropy(strong, near).mean()
         seen = {"index": batch.x_index, "hidden": F.normalize(x.detach(), dim=1)}
         terms = {"supervised": supervised, "near": told}
         return Step(supervised + self.weight * told, terms, seen, Guess(near, torch.ones_like(near[:, 0])))
+
+    def near(self, weak):
+        with exact(weak):
+            return F.normalize(weak.detach(), dim=1) @ self.bank.T
 
     def place(self, index):
         return self.slot[index]
@@ -1234,7 +1239,7 @@ class ThresholdOfItsOwnSlice(Adaptive):
 @mutant("mean_over_rows", "'pseudo' is")
 class ThresholdGrowsWithTheBatch(Adaptive):
     def counted(self, confidence):
-        return self.level.value + 0.02 * confidence.sum()
+        return self.level.value + 0.05 * confidence.sum()
 
 
 @mutant("loss_writes_nothing", "`loss` writes level.value")
@@ -1368,3 +1373,29 @@ class EntropyMadeLarger(Optional):
 class EntropySummed(Optional):
     def uncertainty(self, logits):
         return entropy(logits).sum()
+
+
+@mutant("bf16", "makes a product of matrices in bf16 itself")
+class SimilaritiesInBf16(Banked):
+    def near(self, weak):
+        return F.normalize(weak.detach(), dim=1) @ self.bank.T
+
+
+@mutant("mean_over_rows", "what is kept of a batch is a mean over its rows")
+class ThresholdOfASum(Adaptive):
+    def after_step(self, seen, progress):
+        super().after_step({"confidence": seen["confidence"].sum()[None]}, progress)
+
+
+@mutant("guess", "though there is a weak view to say what they are")
+class LabelFromTheStrongViewSaid(LabelFromTheStrongView):
+    told_by = (0, 1)
+
+
+@mutant("guess", "is a pseudo-label taken from the strong view?")
+class LabelFromTheStrongViewEarlyOn(Gated):
+    def loss(self, batch, progress):
+        out, late = super().loss(batch, progress), (progress > 0.5).float()
+        with torch.no_grad(), frozen_stats(self.net):
+            strong = one_hot(self.net(batch.u[1]).argmax(dim=1), 4)
+        return out._replace(guess=out.guess._replace(target=late * out.guess.target + (1 - late) * strong))
