@@ -20,6 +20,7 @@ RUN = str(Path(__file__).parent.parent / "benchmarks/run.py")  # the command, as
 K, ROWS, B, U = 3, 12, 4, 6
 BASELINES = [name for name in ALGORITHMS.names() if is_baseline(name)]  # fitted at once
 STEPPED = [name for name in ALGORITHMS.names() if name not in BASELINES]  # trained in steps
+DRAWN = {"adamatch", "ict", "mixmatch", "remixmatch", "vat"}  # whose loss draws at random, each process for itself
 FROM_RANDOM = [name for name in STEPPED if not ALGORITHMS.resolve(name).target.needs_weights]
 
 
