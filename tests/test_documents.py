@@ -359,7 +359,7 @@ def test_the_commands_of_new_are_those_that_are_printed(tmp_path, monkeypatch, c
     for line in capsys.readouterr().out.splitlines():
         if line.startswith("    "):
             shown = line.replace("python -m ssl_zoo run", "ssl-zoo run")  # as they are where the command is installed
-            assert shown in README.splitlines() and shown in PAGES["docs/methods.md"].splitlines()
+            assert shown in README.splitlines() and shown in PAGES["docs/own.md"].splitlines()
 
 
 # Python
@@ -408,12 +408,12 @@ def test_python_runs(page, trained, monkeypatch):
 
 def test_the_method_shown_is_the_one_that_is_written():
     """tests/cli/test_new.py runs it, its test and its recipe."""
-    assert blocks("docs/methods.md")[0] == method()
+    assert blocks("docs/own.md")[0] == method()
 
 
 def test_the_python_interface_without_the_command_line():
     shown: dict = {}
-    exec(blocks("docs/methods.md")[-1], shown)
+    exec(blocks("docs/own.md")[-1], shown)
     assert shown["method"].teacher.decay == 0.99
 
 
@@ -421,7 +421,7 @@ def test_the_python_interface_without_the_command_line():
 
 
 def test_the_numbers_of_checks_and_of_what_they_must_find():
-    said = PAGES["docs/methods.md"]
+    said = PAGES["docs/own.md"]
     for name, part, checks, broken in (
         ("algorithm", "MyMethod", CHECKS, MUTANTS),
         ("net", "MyNet", NET_CHECKS, NET_MUTANTS),
@@ -429,7 +429,7 @@ def test_the_numbers_of_checks_and_of_what_they_must_find():
         ("augmentation", "MyDim", AUGMENTATION_CHECKS, AUGMENTATION_MUTANTS),
     ):
         assert f"| {name} | `check_{name}` | `{part}: {len(checks)} checks passed` | {len(broken)} |" in said
-    for page in ("README.md", "docs/methods.md"):
+    for page in ("README.md", "docs/own.md"):
         assert f"`MyMethod: {len(CHECKS)} checks passed`" in PAGES[page]
 
 
