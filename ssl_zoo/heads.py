@@ -97,18 +97,20 @@ class Neighbours(nn.Module):
             return (shares / shares.sum(dim=1, keepdim=True).clamp(min=LEAST)).clamp(min=LEAST).log()
 
 
-def hidden_size(net: nn.Module) -> int:
+def hidden_size(net: nn.Module, asked: str = "the method has a head of its own", way: str = "take another method") -> int:
     """Return D, how many numbers the net's last layer gets of an image.
+
+    Args:
+        net: Follows timm's convention.
+        asked: Why it is asked for, for the message.
+        way: What else can be done.
 
     Raises:
         InputError: The net does not follow timm's convention.
     """
     lacks = [name for name in ("forward_features", "forward_head", "num_features") if not hasattr(net, name)]
     if lacks:
-        raise InputError(
-            f"a {type(net).__name__} has no {', '.join(lacks)}, which a head of the method's own needs; choose a net that "
-            "follows timm's convention, or another method"
-        )
+        raise InputError(f"{asked}, but {type(net).__name__} has no {', '.join(lacks)}; follow timm's convention, or {way}")
     return getattr(net, "head_hidden_size", None) or net.num_features  # as timm names what the head gets
 
 
@@ -149,7 +151,7 @@ class SecondHead(nn.Linear):
     """
 
     def __init__(self, net: nn.Module, classes: int):
-        super().__init__(hidden_size(net), classes)
+        super().__init__(hidden_size(net, "logit_distance puts a second head on the net", "leave logit_distance at 0"), classes)
 
     def beside(self, net: nn.Module) -> Callable[[Tensor], Tensor]:
         """Return the function from images (n, C, H, W) to logits (n, 2, K): of the net's own head, then of this one."""

@@ -52,7 +52,7 @@ def test_hidden_size_is_what_the_last_layer_gets():
 def test_a_net_that_does_not_say_is_refused_by_what_it_lacks(make):
     net = nn.Linear(2, 2)
     net.num_features = 2
-    with pytest.raises(InputError, match="a Linear has no forward_features, forward_head, which") as refused:
+    with pytest.raises(InputError, match="but Linear has no forward_features, forward_head; follow") as refused:
         make(net)
     assert "num_features" not in str(refused.value)
 

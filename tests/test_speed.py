@@ -217,7 +217,7 @@ def test_the_tables(tmp_path, capsys):
         (["--read", "none.json"], "No such file"),
         (["--read", "bad.json"], "holds no figures of speed.py"),
         (["--device", "tpu"], "device 'tpu' is unknown"),
-        (["--parts", "views,wiews"], "--parts has 'wiews'; there are cifar, digits, views"),
+        (["--parts", "views,wiews"], "--parts has 'wiews'; there are cifar, digits, zoo, views"),
         (["--compiled", "gan"], "--compiled has 'gan'; there are supervised"),
         (["--rounds", "0"], "--rounds is 0; it must be at least 1"),
         (["--devise", "cpu"], "--help shows what can be given"),

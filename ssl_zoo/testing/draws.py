@@ -1,7 +1,7 @@
 """Neutral draws: what a method draws at random is the same for every row, so that checks of rows hold for it too.
 
-A permutation is the identity, a sample its mean, an integer the least one, and noise is one number for all. That number is
-not zero, so that a direction can be normalised.
+A permutation is the identity, a sample its mean, an integer the least one, and noise is one number for all. That
+number is not zero, so that a direction can be normalised.
 """
 
 import contextlib

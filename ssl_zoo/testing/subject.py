@@ -135,7 +135,7 @@ class Subject(NamedTuple):
         return method.double() if self.double else method
 
     def warm(self, options: Mapping[str, Any] = NOTHING, *, norm: bool = False) -> AlgorithmBase:
-        """A method after some updates of a short run: memories are filled, stages passed, a teacher is not the student."""
+        """A method after some updates of a short run: memories are filled, stages passed, a teacher has moved."""
         method = self.make(options, norm=norm)
         for step in range(4):
             update(method, make_batch(method, step), step / 3)

@@ -43,7 +43,7 @@ def each_opening(check: Check | None = None, *, momenta: bool = False) -> Any:
 
 
 def up_to_rounding(check: Check) -> Check:
-    """Decorator: what fails in float32 is asked again in float64, where rounding is no excuse. Methods need not know it."""
+    """Decorator: what fails in float32 is asked again in float64, where rounding is no excuse."""
 
     @functools.wraps(check)
     def run(subject: Subject) -> None:
