@@ -28,7 +28,8 @@ class UDA(AlgorithmBase):
             FixMatch's code has 0.95.
         temperature: Of the target. Paper: 0.4. FixMatch's code has 1; USB names 0.4 and computes as with 1.
         tsa: Form of training signal annealing: a labelled image counts only while its own label is no more probable
-            than a bound that rises to 1. Paper: none for images. (TorchSSL, USB and LAMDA-SSL read the largest probability.)
+            than a bound that rises to 1. Paper: none for images.
+            (TorchSSL, USB and LAMDA-SSL read the largest probability.)
         tsa_over: What the sum over labelled rows is then divided by. Paper: kept, the number of those that count.
             TorchSSL, USB and LAMDA-SSL have batch.
         over: What the sum over unlabelled rows is divided by. Paper: batch, all unlabelled rows of the step.
