@@ -14,7 +14,7 @@ from ssl_zoo.registry import ALGORITHMS
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 FOLDER = CONFIGS / "presets"
-NAMES = ["laine", "mixmatch", "oliver", "tarvainen-pytorch", "tarvainen-tf", "torchssl", "tutorial"]
+NAMES = ["fixmatch", "laine", "mixmatch", "oliver", "tarvainen-pytorch", "tarvainen-tf", "torchssl", "tutorial", "usb"]
 METHODS = ["supervised", "pimodel", "tempens", "meanteacher"]
 ROWS = [  # on what papers and codes disagree, in the order of the design's table
     "space",
@@ -32,6 +32,11 @@ ROWS = [  # on what papers and codes disagree, in the order of the design's tabl
     "bn_momentum",
     "transition",
     "memory",
+    "target",
+    "gate",
+    "mixing",
+    "perturbation",
+    "strong",
     "draws",
     "scored",
     "reported",
@@ -47,6 +52,8 @@ LAM_EFF = {  # of pimodel, tempens and meanteacher on CIFAR-10 with 4,000 labels
     "oliver": (20, 30, 8),
     "mixmatch": (20, 30, 50),
     "torchssl": (10, 30, 50),
+    "fixmatch": (10, 30, 50),
+    "usb": (10, 30, 50),
 }
 
 
@@ -128,7 +135,7 @@ def test_what_a_preset_sets_does_not_depend_on_what_is_below(name, alg, tmp_path
     for options in other["algorithms"].values():
         options |= {
             "ce_denominator": "labeled",
-            "scale_by_labeled_fraction": name in ("oliver", "mixmatch", "torchssl", "tutorial"),
+            "scale_by_labeled_fraction": name not in ("laine", "tarvainen-tf"),
         }
     (tmp_path / "other.yaml").write_text(yaml.safe_dump({**other, "budgets": {"full": other}}))
     on, over = settings(name, alg=alg), settings(name, "cifar10", str(tmp_path / "other.yaml"), alg=alg, budget="full")
@@ -163,7 +170,7 @@ def test_the_weights_in_the_common_unit(name):
 def test_what_the_nets_get():
     found = {name: settings(name).input for name in NAMES}
     whitened = dict.fromkeys(("laine", "tarvainen-tf", "oliver"), "zca")
-    assert found == dict.fromkeys(NAMES, "channel") | whitened | {"mixmatch": "unit"}
+    assert found == dict.fromkeys(NAMES, "channel") | whitened | dict.fromkeys(("fixmatch", "mixmatch"), "unit")
 
 
 def test_the_factors_of_a_weight():
@@ -409,8 +416,10 @@ COLUMNS = {
     "tarvainen-tf": (8, 92, "adamw", 0.003, 0, "constant", ("sigmoid", 40 / 150), 0.999, True),
     "tarvainen-pytorch": (31, 97, "sgd", 0.05, 2e-4, "cosine", ("sigmoid", 5 / 300), 0.99, False),
     "oliver": (50, 50, "adamw", 4e-4, 0, "steps", ("sigmoid", 0.4), 0.95, True),
-    "mixmatch": (64, 64, "adamw", 0.002, 0.2, "constant", ("linear", 0.4), 0.999, False),
+    "mixmatch": (64, 64, "adamw", 0.002, 0.02, "constant", ("linear", 0.4), 0.999, False),
     "torchssl": (64, 64, "sgd", 0.03, 5e-4, "cosine7_16", ("linear", 0.4), 0.999, True),
+    "fixmatch": (64, 64, "sgd", 0.03, 5e-4, "cosine7_16", ("linear", 0.4), 0.999, True),
+    "usb": (64, 64, "sgd", 0.03, 5e-4, "cosine7_16", ("linear", 0.4), 0.999, True),
     "tutorial": (16, 112, "sgd", 0.1, 1e-4, "steps", ("sigmoid", 0.5), 0.999, False),
 }
 
