@@ -34,7 +34,7 @@ class FreeMatch(AlgorithmBase):
         momentum: Of the running averages. Paper: 0.999.
         lowest: What a class's threshold is at least. Paper: 0; SVHN 0.9.
         highest: What a class's threshold is at most. Paper: 1; SVHN 0.95.
-        quantile: Of a step's confidences: what the threshold is the average of, such as 0.8 in USB.
+        quantile: Of a step's confidences: what the threshold is the average of; USB's code can take 0.8.
             Paper: None, their mean.
         over: What the sum over rows is divided by. Paper: batch, all unlabelled rows of the step.
         joint_forward: All images in one pass, as in the authors' code.

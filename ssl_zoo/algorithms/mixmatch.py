@@ -30,7 +30,8 @@ class MixMatch(AlgorithmBase):
         guesses: Views of an unlabelled image whose mean prediction is its label. Paper: 2.
         temperature: That the mean is sharpened by; 1 leaves it as it is. Paper: .5.
         alpha: Of Beta(alpha, alpha), from which shares are drawn; 0 mixes nothing. Paper: .75. TorchSSL, USB: .5.
-        share_per: Whether each row has a share of its own, as in the paper, or the batch has one, as in USB.
+        share_per: Whether each row has a share of its own, as in the paper, or the batch has one, as in TorchSSL
+            and USB.
         reduction: Of the squared error over the classes; the paper's is mean.
         passes: Of the student. Authors' code: interleaved, parts of all kinds; USB: each kind apart. Ours: joint, for
             one set of batch statistics, which is what the authors' order is after.

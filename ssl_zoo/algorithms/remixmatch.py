@@ -40,7 +40,8 @@ class ReMixMatch(AlgorithmBase):
         alpha: Of Beta(alpha, alpha), from which shares are drawn; 0 mixes nothing. Paper: .75. LAMDA-SSL has .5.
         window: Batches over which class shares of guesses, before the alignment, are averaged. Paper: 128. TorchSSL and
             USB have a running mean of .999 instead.
-        share_per: Whether each row has a share of its own, as in the paper, or the batch has one, as in USB.
+        share_per: Whether each row has a share of its own, as in the paper, or the batch has one, as in TorchSSL
+            and USB.
         passes: Of the student over the mixed rows, the only ones that move its running statistics. Authors' code:
             interleaved, parts of all kinds; USB: each kind apart. Ours: joint, for one set of batch statistics.
     """
