@@ -26,7 +26,8 @@ class VAT(AlgorithmBase):
 
     Args:
         weight: Of the divergence, summed over classes. Paper: 1. Oliver et al. and FixMatch's code have .3.
-        ramp: Form of the weight's rise. Paper: none, which is constant. Oliver et al.: sigmoid; FixMatch's code: linear.
+        ramp: Form of the weight's rise. Paper: none, which is constant. Oliver et al.: sigmoid.
+            FixMatch's code: linear.
         ramp_length: Length of the rise, as a fraction of the run. Oliver et al.: .4.
         entropy_weight: Of the entropy of predictions, which is to be made small. Paper: 0 for VAT, 1 for VAT+EntMin.
             Oliver et al. and FixMatch's code have .06.
