@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # On a machine with a GPU: bash .gpu/src/benchmarks/gpu/evidence.sh checks | busy | parity | speed SECONDS PARTS METHODS ROUNDS |
 # rate SECONDS RUNG... | rungs SECONDS auto|SCALE SEEDS RUNG... | table SECONDS
+# METHODS="fixmatch flexmatch" chooses the methods of checks and table, LABELS=250 the labels of table.
 # CARRIED is the folder that prepare.sh made, found beside the clone. What is worth keeping goes under $OUT, a line as each result
 # is there, so that what is cut short keeps what it had. DEVICE=cpu SMALL=1 tries the script where there is no GPU.
 set -u
@@ -17,7 +18,7 @@ unpack() {  # into a folder that every row names alike
 }
 say() { echo "$@" | tee -a "$OUT/$what.txt"; }
 say "$(nvidia-smi -L 2>/dev/null | sed 's/ (UUID.*//'); $($PY -c "import torch; print('torch', torch.__version__, 'GPU' if torch.cuda.is_available() else 'no GPU')"); $(nproc) cores; commit $(git rev-parse --short HEAD 2>/dev/null || echo none)"
-STEPS_=240; METHODS="supervised pimodel tempens meanteacher"; [ -n "${SMALL:-}" ] && { STEPS_=8; METHODS=${SMALL_METHODS:-meanteacher}; }
+STEPS_=240; METHODS=${METHODS:-supervised pimodel tempens meanteacher}; [ -n "${SMALL:-}" ] && { STEPS_=8; METHODS=${SMALL_METHODS:-meanteacher}; }
 NET=${NET:-wrn28_2}; R=$WORK/runs; mkdir -p "$R"
 
 go() {  # NAME WORDS...: a run, into a folder of its own
@@ -83,12 +84,12 @@ rungs() {  # SECONDS auto|SCALE SEEDS RUNG...: compiled, side by side on one GPU
   $PY benchmarks/gpu/checks.py rungs "$WORK" "$OUT/rungs.jsonl" "$(( $(left) - 12 ))" "$scale" "$seeds" ${@:-S0 A0 A2} --device "$DEVICE" 2>&1 | while read -r line; do say "$line"; done
   tar -czf "$OUT/ladder.tar.gz" -C "$WORK" --exclude='*.pt' --exclude=tensorboard ladder 2>/dev/null
 }
-table() {  # the four methods at 4,000 labels with the recipe of CIFAR-10, all at once
+table() {  # METHODS at LABELS labels, or 4,000, with the recipe of CIFAR-10, all at once
   unpack
-  for alg in supervised pimodel tempens meanteacher; do
-    timeout "$(left)" $PY benchmarks/run.py --device "$DEVICE" --recipe cifar10 --set dataset=folder --data-root data/cifar10_jpeg --labels 4000 --alg $alg --net wrn28_2 --seed ${SEED:-0} --split-seed ${SEED:-0} --steps ${STEPS:-20480} --out "$WORK/table/$alg" >"$WORK/table-$alg.log" 2>&1 &
+  for alg in $METHODS; do
+    timeout "$(left)" $PY benchmarks/run.py --device "$DEVICE" --recipe cifar10 --set dataset=folder --data-root data/cifar10_jpeg --labels ${LABELS:-4000} --alg $alg --net wrn28_2 --seed ${SEED:-0} --split-seed ${SEED:-0} --steps ${STEPS:-20480} --out "$WORK/table/$alg" >"$WORK/table-$alg.log" 2>&1 &
   done; wait
-  for alg in supervised pimodel tempens meanteacher; do $PY -c "import json, sys; print(json.dumps(json.load(open(sys.argv[1]))))" "$WORK/table/$alg/result.json" >> "$OUT/table.jsonl" 2>/dev/null || say "$alg: $(tail -1 "$WORK/table-$alg.log")"; done
+  for alg in $METHODS; do $PY -c "import json, sys; print(json.dumps(json.load(open(sys.argv[1]))))" "$WORK/table/$alg/result.json" >> "$OUT/table.jsonl" 2>/dev/null || say "$alg: $(tail -1 "$WORK/table-$alg.log")"; done
 }
 "$what" "$@"
 say "$what ended after $(( $(date +%s) - began )) s"
