@@ -1,6 +1,7 @@
 """What the unsupervised terms do to a net while it learns: the measurements that tell one explanation from another."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.algorithms.base import AlgorithmBase
-from ssl_zoo.batch import Step
+from ssl_zoo.batch import Batch, Step
 from ssl_zoo.losses import full_precision
 from ssl_zoo.train.parallel import mean_of
 
@@ -20,28 +21,38 @@ class Mechanism:
 
     Args:
         algorithm: Declares in `weights` which terms are unsupervised. What concerns single images is known of a method
-            that takes its logits from `student_logits`.
+            that takes its logits from `student_logits` or `student_outputs`.
     """
 
     def __init__(self, algorithm: AlgorithmBase):
         self.algorithm = algorithm
-        self._logits: list[Tensor] = []  # of the labelled images, then of each view that the student saw
+        self._logits: list[Tensor] = []  # of all images that the student saw
+        self._first: Tensor | None = None  # those of them that are of the first unlabelled view, as it is
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
-        """Within it, the student's logits are kept."""
-        self._logits = []
-        inner = self.algorithm.student_logits
+    def watching(self, batch: Batch) -> Iterator[None]:
+        """Within it, the student's logits are kept.
 
-        def keep(*args: Any, **kwargs: Any) -> list[Tensor]:
-            self._logits = inner(*args, **kwargs)
-            return self._logits
+        Args:
+            batch: Of the step.
+        """
+        self._logits, self._first = [], None
+        inner = {name: getattr(self.algorithm, name) for name in ("student_logits", "student_outputs")}
 
-        self.algorithm.student_logits = keep  # type: ignore[method-assign]
+        def keep(name: str, *images: Any, **kwargs: Any) -> Any:
+            made = inner[name](*images, **kwargs)
+            self._logits = made if name == "student_logits" else made[0]
+            first = [logits for given, logits in zip(images, self._logits, strict=False) if batch.u and given is batch.u[0]]
+            self._first = first[0] if first else None
+            return made
+
+        for name in inner:
+            setattr(self.algorithm, name, functools.partial(keep, name))
         try:
             yield
         finally:
-            del self.algorithm.student_logits
+            for name in inner:
+                delattr(self.algorithm, name)
 
     def measure(self, out: Step) -> dict[str, Tensor]:
         """What happens in a step whose loss was made while it was watched, before its backward pass.
@@ -58,9 +69,9 @@ class Mechanism:
             logits, measured in lengths. Those that cannot be known are left out.
         """
         found: dict[str, Tensor] = {}
-        seen, self._logits = self._logits, []  # which are not kept until the next measurement
-        if len(seen) > 1:
-            logits = _of_labels(seen[1])
+        seen, first, self._logits, self._first = self._logits, self._first, [], None  # not kept until the next measurement
+        if first is not None:
+            logits = _of_labels(first)
             largest = logits.softmax(dim=1).amax(dim=1)
             found["confidence"] = largest.mean()
             found["decided"] = (largest > DECIDED).float().mean()

@@ -188,7 +188,7 @@ class Trainer:
         self.skips.remember()
         began = time.perf_counter()
         compiled = None if watch or measure else self._compiled  # one node for autograd, which cannot be looked into
-        with self.machine.autocast(), self.mechanism.watching() if measure else contextlib.nullcontext():
+        with self.machine.autocast(), self.mechanism.watching(batch) if measure else contextlib.nullcontext():
             out = (compiled or self.algorithm.loss)(batch, self._clock[step])
         watched = {**self.guard.look(out), **self.guesses.look(out.guess, batch.u_index)} if watch else {}
         if measure:

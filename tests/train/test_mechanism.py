@@ -9,7 +9,7 @@ import torch
 from ssl_zoo import ALGORITHMS, AlgorithmBase, InputError, Step
 from ssl_zoo.settings import EvaluationSettings
 from ssl_zoo.train.mechanism import Mechanism
-from tests.conftest import TinyNet, make_batch
+from tests.conftest import STEPPED, TinyNet, make_batch
 from tests.train.test_trainer import SETTINGS, make
 
 NUMBERS = {"confidence", "decided", "logit_norm", "gradient_ratio", "decided_gradient"}
@@ -22,10 +22,10 @@ def measured(name, facts, batch, **options):
     with torch.no_grad():
         method.net.head.weight.mul_(7)
     mechanism = Mechanism(method)
-    with mechanism.watching():
+    with mechanism.watching(batch):
         out = method.loss(batch, END)
     found = mechanism.measure(out)
-    assert mechanism._logits == [], "no graph is kept until the next time"
+    assert mechanism._logits == [] and mechanism._first is None, "no graph is kept until the next time"
     return method, out, found
 
 
@@ -54,6 +54,22 @@ def test_the_numbers_by_hand(joint, space, facts):
         return torch.cat([g.flatten() for g in torch.autograd.grad(term, parameters, retain_graph=True)]).norm()
 
     torch.testing.assert_close(found["gradient_ratio"], 3 * length(out.terms["consistency"]) / length(out.terms["supervised"]))
+
+
+@pytest.mark.parametrize("name", STEPPED)
+def test_what_is_said_of_images_is_of_the_first_unlabelled_view(name, facts):
+    """Or nothing is said: where the student does not see it, sees it mixed, or not by the two functions of the base."""
+    torch.manual_seed(0)
+    views = ALGORITHMS.create(name, net=TinyNet(norm=False), facts=facts)
+    batch = make_batch(len(views.views))
+    batch = batch._replace(x_more=tuple(300 * batch.x for _ in views.labeled_views[1:]))
+    method, _, found = measured(name, facts, batch)
+    if name in ("supervised", "finetune", "ict", "mixmatch", "remixmatch", "vat"):
+        assert not {"confidence", "decided", "logit_norm"} & {*found}
+        return
+    logits = method.net(batch.u[0]).detach()
+    torch.testing.assert_close(found["confidence"], logits.softmax(dim=1).amax(dim=1).mean())
+    torch.testing.assert_close(found["logit_norm"], logits.norm(dim=1).mean())
 
 
 def test_under_autocast_the_numbers_are_nearly_those_of_fp32(facts):
@@ -105,7 +121,7 @@ def test_a_method_that_takes_its_logits_elsewhere(facts):
         method = Own(TinyNet(), facts)
         method.weight = weight
         mechanism = Mechanism(method)
-        with mechanism.watching():
+        with mechanism.watching(batch):
             out = method.loss(make_batch(2), END)
         found = mechanism.measure(out)
         assert found.keys() == {"gradient_ratio"} and (
@@ -148,7 +164,7 @@ def test_measuring_changes_no_run_and_is_written(tmp_path):
 
 def test_nothing_stays_watched_even_after_an_error(facts):
     method = ALGORITHMS.create("meanteacher", net=TinyNet(), facts=facts)
-    with pytest.raises(ZeroDivisionError), Mechanism(method).watching():
+    with pytest.raises(ZeroDivisionError), Mechanism(method).watching(make_batch(2)):
         1 / 0  # noqa: B018
     assert "student_logits" not in vars(method)
 
