@@ -55,20 +55,21 @@ class WindowMean(nn.Module):
     Args:
         start: What it is before the first batch, of any shape.
         batches: W, how many it remembers.
+        full: Whether it begins with W batches whose mean was `start`, which go one by one.
 
     Raises:
         InputError: It remembers none.
     """
 
     means: Tensor  # (W, ...)
-    count: Tensor  # 0-dim int64, batches so far
+    count: Tensor  # 0-dim int64, batches so far, with those that it began with
     start: Tensor
 
-    def __init__(self, start: Tensor, batches: int):
+    def __init__(self, start: Tensor, batches: int, full: bool = False):
         super().__init__()
         between("window", batches, 1)
-        self.register_buffer("means", start.new_zeros(batches, *start.shape))
-        self.register_buffer("count", torch.zeros((), dtype=torch.int64, device=start.device))
+        self.register_buffer("means", start.expand(batches, *start.shape).clone() * full)
+        self.register_buffer("count", torch.tensor(batches * full, dtype=torch.int64, device=start.device))
         self.register_buffer("start", start.clone())
 
     def mean(self) -> Tensor:

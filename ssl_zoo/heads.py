@@ -145,13 +145,15 @@ class SecondHead(nn.Linear):
     Args:
         net: Follows timm's convention.
         classes: K.
+        asked: Which option asks for it, for the message.
+        way: What else can be done.
 
     Raises:
         InputError: The net does not say what its head gets.
     """
 
-    def __init__(self, net: nn.Module, classes: int):
-        super().__init__(hidden_size(net, "logit_distance puts a second head on the net", "leave logit_distance at 0"), classes)
+    def __init__(self, net: nn.Module, classes: int, asked: str, way: str):
+        super().__init__(hidden_size(net, f"{asked} puts a second head on the net", way), classes)
 
     def beside(self, net: nn.Module) -> Callable[[Tensor], Tensor]:
         """Return the function from images (n, C, H, W) to logits (n, 2, K): of the net's own head, then of this one."""

@@ -4,6 +4,7 @@ All draws come from torch's global generator, and never read the device.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -63,22 +64,31 @@ def mixed_logits(net: nn.Module, rows: Tensor, sizes: list[int], passes: Passes)
         net: The student.
         rows: (n, C, H, W), kind after kind.
         sizes: How many images of each kind, n in all; the first are the labelled ones.
-        passes: joint: one pass, and so one set of batch statistics. interleaved: as many passes as kinds, each with
-            its part of every kind, as authors' codes have it. each: one pass for each kind. Of several passes the first
-            moves the running statistics.
+        passes: joint: one pass, and so one set of batch statistics. each: one pass for each kind. interleaved: a pass
+            for each kind, of which the first has given a part to each other and got one of it, so that it has all kinds
+            (authors' code of MixMatch). Of several passes the first moves the running statistics.
 
     Returns:
         (size, K) for each kind, in fp32.
     """
     if passes == "joint":
         return list(full_precision(net(rows)).split(sizes))
-    parts, order = len(sizes), torch.arange(len(rows), device=rows.device)
-    if passes == "interleaved":  # part i has the rows i, i + parts, i + 2 parts, ...
-        order = (order % parts).argsort(stable=True)
-        first, *others = rows[order].tensor_split(parts)
-    else:
-        first, *others = rows.split(sizes)
-    logits = [net(first)]
+    kinds = [part.split(_parts(len(part), len(sizes))) for part in rows.split(sizes)]
+    first, *others = _swapped(kinds) if passes == "interleaved" else kinds
+    logits = [net(torch.cat(first))]
     with frozen_stats(net):
-        logits += [net(part) for part in others]
-    return list(full_precision(torch.cat(logits))[order.argsort()].split(sizes))
+        logits += [net(torch.cat(parts)) for parts in others]
+    found = [full_precision(part).split([*map(len, parts)]) for part, parts in zip(logits, (first, *others), strict=True)]
+    return [torch.cat(parts) for parts in (_swapped(found) if passes == "interleaved" else found)]
+
+
+def _parts(rows: int, count: int) -> list[int]:
+    """Sizes of so many parts of rows, as even as can be; the last ones have what is over."""
+    return [rows // count + (place >= count - rows % count) for place in range(count)]
+
+
+def _swapped(kinds: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+    """Part i of the first kind in the place of part i of kind i, and the other way round. Done twice it is undone."""
+    first = [kinds[place][place] for place in range(len(kinds))]
+    others = [[*kind[:place], kinds[0][place], *kind[place + 1 :]] for place, kind in enumerate(kinds[1:], 1)]
+    return [first, *others]

@@ -79,12 +79,16 @@ class Seen(nn.Module):
         return x.flatten(1)
 
 
-def test_interleaved_passes_hold_some_of_each_kind_and_each_passes_one_kind():
+def test_the_first_of_interleaved_passes_holds_all_kinds_and_each_passes_one_kind():
     rows = torch.arange(9.0).view(9, 1, 1, 1)  # three kinds
     net = Seen().train()
     logits = mixed_logits(net, rows, [3, 3, 3], "interleaved")
-    assert net.passes == [[0, 3, 6], [1, 4, 7], [2, 5, 8]] and torch.cat(logits).flatten().tolist() == list(range(9))
-    assert net.norm.num_batches_tracked == 1 and net.norm.running_mean.item() == pytest.approx(0.3)  # of 0, 3, 6
+    assert net.passes == [[0, 4, 8], [3, 1, 5], [6, 7, 2]] and torch.cat(logits).flatten().tolist() == list(range(9))
+    assert net.norm.num_batches_tracked == 1 and net.norm.running_mean.item() == pytest.approx(0.4)  # of 0, 4, 8
+    net = Seen().train()
+    logits = mixed_logits(net, rows, [2, 7], "interleaved")  # the last part has what is over
+    assert net.passes == [[0, 5, 6, 7, 8], [2, 3, 4, 1]] and [*map(len, logits)] == [2, 7]
+    assert torch.cat(logits).flatten().tolist() == list(range(9))
     net = Seen().train()
     mixed_logits(net, rows, [3, 3, 3], "each")
     assert net.passes == [[0, 1, 2], [3, 4, 5], [6, 7, 8]] and net.norm.running_mean.item() == pytest.approx(0.1)

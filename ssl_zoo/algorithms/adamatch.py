@@ -38,6 +38,9 @@ class AdaMatch(AlgorithmBase):
         unlabeled_shares: Of unlabelled images. window: the mean of the last batches, as in the authors' code.
             running: as those of labelled images, as in USB.
         window: How many batches that is. Authors' code: 128.
+        window_start: What stands for batches before the first. Authors' code: uniform shares. empty: nothing.
+        label: The pseudo-label. hard: the class of the aligned prediction, as in the authors' code. soft: that
+            prediction.
         interpolate: Draw the labelled logits between the two passes. Paper: yes. USB: no.
         strong_labeled: Labelled images have a strongly augmented view too. Paper: yes. USB: no.
         labeled_reduction: Of the cross-entropies of the two labelled views: mean, as in the authors' code, or sum.
@@ -63,6 +66,8 @@ class AdaMatch(AlgorithmBase):
         momentum: float = 0.999,
         unlabeled_shares: Literal["window", "running"] = "window",
         window: int = 128,
+        window_start: Literal["uniform", "empty"] = "uniform",
+        label: Literal["hard", "soft"] = "hard",
         interpolate: bool = True,
         strong_labeled: bool = True,
         labeled_reduction: Literal["mean", "sum"] = "mean",
@@ -71,31 +76,33 @@ class AdaMatch(AlgorithmBase):
         super().__init__(net, facts)
         self.weight, self.threshold = between("weight", weight, 0), between("threshold", threshold, 0, 1)
         self.ramp, self.ramp_length = one_of("ramp", ramp, *RAMPS), between("ramp_length", ramp_length, 0, 1)
-        self.interpolate = interpolate
+        self.label, self.interpolate = one_of("label", label, "hard", "soft"), interpolate
         self.labeled_views = ("weak", "strong") if strong_labeled else ("weak",)
         self.labeled_reduction = one_of("labeled_reduction", labeled_reduction, "mean", "sum")
         self.over = one_of("over", over, "batch", "kept")
         uniform = torch.full((facts.classes,), 1 / facts.classes)
         self.labeled = RunningMean(uniform, momentum)  # p_L (K,)
+        full = one_of("window_start", window_start, "uniform", "empty") == "uniform"
         running = one_of("unlabeled_shares", unlabeled_shares, "window", "running") == "running"
-        self.unlabeled = RunningMean(uniform, momentum) if running else WindowMean(uniform, window)  # p_U (K,)
+        self.unlabeled = RunningMean(uniform, momentum) if running else WindowMean(uniform, window, full)  # p_U (K,)
 
     def loss(self, batch: Batch, progress: Tensor) -> Step:
         *labeled, weak, strong = self._logits(batch)  # (B, K) for each labelled view, (U, K) twice
         own, raw = probabilities(labeled[0]), probabilities(weak)  # (B, K), (U, K), of no gradient
         aligned = align(raw, self.labeled.counted(own), self.unlabeled.counted(raw))  # (U, K), both with this step
         confidence, label = aligned.max(dim=1)  # (U,) each
+        target = one_hot(label, weak.shape[1]).to(aligned.dtype) if self.label == "hard" else aligned  # (U, K)
         threshold = self.threshold * global_mean(own.amax(dim=1))  # 0-dim
         kept = gate(confidence, threshold)  # (U,)
 
         supervised = sum(cross_entropy(logits, batch.y, weight=self.class_weights) for logits in labeled)
         supervised = supervised / len(labeled) if self.labeled_reduction == "mean" else supervised
-        pseudo = weighted_mean(row_cross_entropy(strong, label), kept, self.over)
+        pseudo = weighted_mean(row_cross_entropy(strong, target), kept, self.over)
         weight = self.weight * ramp(progress, self.ramp, self.ramp_length)
         total = supervised + weight * pseudo
         terms = {"supervised": supervised, "pseudo": pseudo, "weight": weight, "threshold": threshold}
         seen = {"labeled": own, "unlabeled": raw}
-        return Step(total, terms, seen, Guess(one_hot(label, weak.shape[1]), kept))
+        return Step(total, terms, seen, Guess(target, kept))
 
     def after_step(self, seen: Mapping[str, Tensor], progress: Tensor) -> None:
         self.labeled.update(seen["labeled"])

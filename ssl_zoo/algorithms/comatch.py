@@ -97,7 +97,7 @@ class CoMatch(AlgorithmBase):
         with exact(own):
             alike = (embedding @ self.embeddings.rows.T / self.temperature).softmax(dim=1)  # (U, M)
             others = alike @ self.beliefs.rows  # (U, K)
-        rest = (1 - self.alpha) * self.embeddings.full()  # paper: 1 - alpha; here: 0 at first, as empty slots are no images
+        rest = (1 - self.alpha) * self.embeddings.full()  # 0 until the bank is full, as in the authors' code
         return (1 - rest) * own + rest * others
 
     def graph(self, q: Tensor) -> Tensor:

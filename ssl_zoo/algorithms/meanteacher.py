@@ -86,7 +86,7 @@ class MeanTeacher(AlgorithmBase):
             self.labeled_views = ("weak", "weak")
         self.second_head, self.logit_distance = None, between("logit_distance", logit_distance, 0)
         if logit_distance > 0:
-            self.second_head = SecondHead(net, facts.classes)
+            self.second_head = SecondHead(net, facts.classes, "logit_distance", "leave logit_distance at 0")
             self.weights = {**self.weights, "distance": "logit_distance"}
 
     def loss(self, batch: Batch, progress: Tensor) -> Step:

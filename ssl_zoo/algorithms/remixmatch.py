@@ -40,6 +40,7 @@ class ReMixMatch(AlgorithmBase):
         alpha: Of Beta(alpha, alpha), from which shares are drawn; 0 mixes nothing. Paper: .75. LAMDA-SSL has .5.
         window: Batches over which class shares of guesses, before the alignment, are averaged. Paper: 128. TorchSSL and
             USB have a running mean of .999 instead.
+        window_start: What stands for batches before the first. Authors' code: uniform shares. empty: nothing.
         share_per: Whether each row has a share of its own, as in the paper, or the batch has one, as in TorchSSL
             and USB.
         passes: Of the student over the mixed rows, the only ones that move its running statistics. Authors' code:
@@ -65,6 +66,7 @@ class ReMixMatch(AlgorithmBase):
         temperature: float = 0.5,
         alpha: float = 0.75,
         window: int = 128,
+        window_start: Literal["uniform", "empty"] = "uniform",
         share_per: Literal["row", "batch"] = "row",
         passes: Passes = "joint",
     ):
@@ -76,9 +78,11 @@ class ReMixMatch(AlgorithmBase):
         self.temperature = between("temperature", temperature, 1e-6)
         self.share_per, self.passes = one_of("share_per", share_per, "row", "batch"), one_of("passes", passes, *PASSES)
         self.classes = facts.classes
-        self.believed = WindowMean(torch.full((facts.classes,), 1 / facts.classes), window)  # class shares of guesses
+        full = one_of("window_start", window_start, "uniform", "empty") == "uniform"
+        uniform = torch.full((facts.classes,), 1 / facts.classes)
+        self.believed = WindowMean(uniform, window, full)  # class shares of guesses
         self.register_buffer("shares", one_hot(facts.labels, facts.classes).mean(dim=0), persistent=False)  # of labels
-        self.quarters = SecondHead(net, 4) if rotation_weight > 0 else None
+        self.quarters = SecondHead(net, 4, "rotation_weight", "set rotation_weight = 0") if rotation_weight > 0 else None
         if rotation_weight == 0:
             self.weights = {"mixed": "weight", "unmixed": "unmixed_weight"}
 

@@ -11,7 +11,8 @@ from ssl_zoo.batch import Guess
 
 LOOKS = 5  # in a row at which one class must get nearly all rows
 SHARE = 0.1  # of the run that these must span
-NEARLY_ALL = 0.9  # of the rows of a step
+NEARLY_ALL = 0.9  # of the rows that count
+LEAST, BEYOND = 0.5, 0.25  # share of all rows of a step: at least, and beyond that of the class
 CLASSES = 100  # up to which the share of each class is logged; of more, the largest alone
 
 
@@ -85,8 +86,9 @@ class GuessGuard:
             return []
         shares, known = _shares(measured), self.state
         largest = int(np.argmax(shares))
-        usual = self.expected[largest] if largest < len(self.expected) else 0.0
-        if shares[largest] < NEARLY_ALL or usual >= NEARLY_ALL - 0.1:  # or the images are indeed of one class
+        usual = self.expected[largest] if largest < len(self.expected) else 1 / len(shares)
+        one_class = shares[largest] >= NEARLY_ALL * measured["guess/mask"]
+        if not one_class or shares[largest] < max(LEAST, usual + BEYOND):  # of a class that is alone sure, or that is most images
             known |= {"looks": 0, "class": -1}
             return []
         if largest != known["class"]:

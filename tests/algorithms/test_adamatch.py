@@ -17,7 +17,8 @@ class AdaMatch(Paper):
     """y~ = Norm(p_uw p_L / p_U), kept where max y~ >= tau mean max p_xw; without batch norm no logit is drawn."""
 
     def start(self):
-        self.own, self.running, self.means = *np.full((2, CLASSES), 1 / CLASSES), []
+        self.own, self.running = np.full((2, CLASSES), 1 / CLASSES)
+        self.means = [] if self.switches.get("empty") else [self.own] * self.switches.get("window", 128)
 
     def believed(self, batch):
         m = self.switches["momentum"]
@@ -28,7 +29,8 @@ class AdaMatch(Paper):
         other = running if self.switches.get("by_running") else np.mean(last, axis=0)
         aligned = norm(raw * (shares + 1e-6) / (other + 1e-6))
         kept = aligned.max(axis=1) >= self.switches.get("threshold", 0.9) * own.max(axis=1).mean()
-        return one_hot(aligned.argmax(axis=1)), kept.astype(float), shares, running, last
+        target = aligned if self.switches.get("soft") else one_hot(aligned.argmax(axis=1))
+        return target, kept.astype(float), shares, running, last
 
     def loss(self, w, batch, believed):
         q, kept = believed[:2]
@@ -57,7 +59,10 @@ class AdaMatch(Paper):
         ({"ramp_length": 0.9}, {"length": 0.9}),
         ({"ramp": "constant"}, {"length": 0}),
         ({"window": 2}, {"window": 2}),
+        ({"window": 2, "window_start": "empty"}, {"window": 2, "empty": True}),
+        ({"window_start": "empty"}, {"empty": True}),
         ({"unlabeled_shares": "running"}, {"by_running": True}),
+        ({"label": "soft"}, {"soft": True}),
         ({"interpolate": False}, {}),
         ({"strong_labeled": False}, {}),
         ({"labeled_reduction": "sum"}, {"summed": True}),
@@ -80,13 +85,14 @@ def loss(method, weak, strong=None, x=((0.5, 0.5),), more=None):
 
 def test_alignment_by_hand():
     """p (.6, .4) with p_L (.5, .5) and p_U (.75, .25), this batch counted, is (1/3, 2/3): the label is class 1."""
-    method = make("adamatch", 2, momentum=1.0)
+    method = make("adamatch", 2, momentum=1.0, window_start="empty")
     out = loss(method, [(0.6, 0.4), (0.9, 0.1)])  # mean (.75, .25)
     assert out.guess.target.tolist() == [[0, 1], [1, 0]]
     assert out.guess.weight.tolist() == [1, 1]  # 2/3 and .75 are above .9 times .5
-    method = make("adamatch", 2, momentum=1.0)
+    method = make("adamatch", 2, momentum=1.0, window_start="empty", label="soft")
     out = loss(method, [(0.6, 0.4), (0.9, 0.1)], x=[(0.76, 0.24)])
     assert out.terms["threshold"].item() == pytest.approx(0.684) and out.guess.weight.tolist() == [0, 1]
+    torch.testing.assert_close(out.guess.target, torch.tensor([[1 / 3, 2 / 3], [0.75, 0.25]]), rtol=1e-5, atol=0)
 
 
 def test_the_threshold_is_relative_to_the_labelled_weak_views():
@@ -98,18 +104,26 @@ def test_the_threshold_is_relative_to_the_labelled_weak_views():
 
 def test_predictions_are_over_the_classes_and_shares_one_for_each():
     """A softmax over the batch, or one number for the alignment, would leave the label as it was."""
-    out = loss(make("adamatch", 3, momentum=1.0), [(0.4, 0.35, 0.25), (0.8, 0.1, 0.1)], x=[(0.4, 0.3, 0.3)])
+    out = loss(make("adamatch", 3, momentum=1.0, window_start="empty"), [(0.4, 0.35, 0.25), (0.8, 0.1, 0.1)], x=[(0.4, 0.3, 0.3)])
     assert out.guess.target.argmax(dim=1).tolist() == [1, 0]  # .4 / .6 is less than .35 / .225
 
 
 def test_shares_by_hand():
-    """m .9 and p_xw (.9, .1): p_L (.54, .46). p_U is the mean of the batches so far."""
-    method = make("adamatch", 2, momentum=0.9)
+    """m .9 and p_xw (.9, .1): p_L (.54, .46). p_U is the mean of the batches so far, (.75, .25)."""
+    method = make("adamatch", 2, momentum=0.9, window_start="empty")
     for weak in ([(0.6, 0.4)], [(0.9, 0.1)]):
         out = loss(method, weak, x=[(0.9, 0.1)])
         method.after_step(out.seen, PROGRESS)
     torch.testing.assert_close(method.labeled.value, torch.tensor([0.5 * 0.81 + 0.9 * 0.19, 0.5 * 0.81 + 0.1 * 0.19]))
     torch.testing.assert_close(method.unlabeled.mean(), torch.tensor([0.75, 0.25]))
+
+
+def test_a_window_begins_with_uniform_shares():
+    """Of four batches two were (.6, .4) and (.9, .1), and two of (.5, .5) are left: (.625, .375)."""
+    method = make("adamatch", 2, window=4)
+    for weak in ([(0.6, 0.4)], [(0.9, 0.1)]):
+        method.after_step(loss(method, weak, x=[(0.9, 0.1)]).seen, PROGRESS)
+    torch.testing.assert_close(method.unlabeled.mean(), torch.tensor([0.625, 0.375]))
 
 
 def test_both_labelled_views_are_learned_from():
@@ -204,6 +218,8 @@ def test_only_labelled_logits_and_the_strong_view_learn():
         ("momentum", 1.5),
         ("unlabeled_shares", "prior"),
         ("window", 0),
+        ("window_start", "full"),
+        ("label", "sharp"),
         ("labeled_reduction", "max"),
         ("over", "rows"),
     ],

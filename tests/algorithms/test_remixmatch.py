@@ -22,7 +22,9 @@ class ReMixMatch(Paper):
 
     def believed(self, batch):
         self.guess = softmax(self.logits(batch.u[0]))
-        model = np.mean(self.batches, axis=0) if self.batches else np.full(CLASSES, 1 / CLASSES)
+        window = self.switches.get("window", 128)
+        before = [] if self.switches.get("empty") else [np.full(CLASSES, 1 / CLASSES)] * window
+        model = np.mean([*before, *self.batches][-window:] or [np.full(CLASSES, 1 / CLASSES)], axis=0)
         labels = one_hot(LABELS).mean(axis=0)
         q = norm(self.guess * (labels + 1e-6) / (model + 1e-6))
         return norm(q ** (1 / self.switches.get("temperature", 0.5)))
@@ -50,7 +52,7 @@ class ReMixMatch(Paper):
         self.batches = [*self.batches, self.guess.mean(axis=0)][-self.switches.get("window", 128) :]
 
     def state(self):
-        return {"believed.count": np.array(self.steps)}
+        return {"believed.count": np.array(self.steps + (not self.switches.get("empty")) * self.switches.get("window", 128))}
 
 
 HEAD = {"turn_weight": "quarters.weight", "turn_bias": "quarters.bias"}
@@ -61,6 +63,7 @@ HEAD = {"turn_weight": "quarters.weight", "turn_bias": "quarters.bias"}
     [
         ({}, {}),
         ({"anchors": 1, "window": 2, "temperature": 0.25}, {"window": 2, "temperature": 0.25}),
+        ({"anchors": 1, "window_start": "empty"}, {"empty": True}),
         ({"anchors": 2, "weight": 3.0, "ramp_length": 0.8}, {"weight": 3.0, "length": 0.8}),
         ({"anchors": 2, "unmixed_weight": 2.0, "rotation_weight": 2.0}, {"unmixed": 2.0, "rotation": 2.0}),
         ({"anchors": 2, "rotation_weight": 0.0}, {}),
@@ -125,7 +128,7 @@ def test_guesses_are_aligned_before_they_are_sharpened():
 
 
 def test_where_guesses_have_the_labels_shares_they_are_sharpened_alone():
-    method = make()
+    method = make(window_start="empty")
     method.after_step({"guessed": torch.tensor([[0.75, 0.25]])}, torch.tensor(0.0))
     out = step(log((0.6, 0.4)), torch.zeros(1, 2), method=method)
     torch.testing.assert_close(out.guess.target, torch.tensor([[9 / 13, 4 / 13]]))
@@ -134,7 +137,7 @@ def test_where_guesses_have_the_labels_shares_they_are_sharpened_alone():
 def test_shares_are_a_mean_of_the_last_batches_of_guesses_before_the_alignment():
     """Read before this batch is written: after guesses (.6, .4) and (.8, .2), shares (.7, .3); with a window of 1 (.8, .2)."""
     for window, share in ((128, 0.7), (1, 0.8)):
-        method = make(window=window)
+        method = make(window=window, window_start="empty")
         for p in (0.6, 0.8):
             out = step(log((p, 1 - p)), torch.zeros(1, 2), method=method)
             torch.testing.assert_close(out.seen["guessed"], torch.tensor([[p, 1 - p]]))  # not aligned, not sharpened
@@ -142,6 +145,13 @@ def test_shares_are_a_mean_of_the_last_batches_of_guesses_before_the_alignment()
         odds = (0.75 / share) / (0.25 / (1 - share))
         target = step(log((0.5, 0.5)), torch.zeros(1, 2), method=method).guess.target[0, 0].item()
         assert target == pytest.approx(odds**2 / (1 + odds**2), rel=1e-4)
+
+
+def test_the_window_begins_with_uniform_shares():
+    """After a guess of (.8, .2) two batches have the mean (.65, .35)."""
+    method = make(window=2)
+    method.after_step({"guessed": torch.tensor([[0.8, 0.2]])}, torch.tensor(0.0))
+    torch.testing.assert_close(method.believed.mean(), torch.tensor([0.65, 0.35]))
 
 
 def test_guesses_are_of_the_weak_view_alone():
@@ -255,7 +265,7 @@ def test_its_views_are_as_many_as_anchors():
     ("option", "value"),
     [
         *(("weight", -1), ("unmixed_weight", -1), ("rotation_weight", -1), ("anchors", 0), ("temperature", 0), ("alpha", -1)),
-        *(("window", 0), ("share_per", "image"), ("passes", "two"), ("ramp", "x")),
+        *(("window", 0), ("window_start", "full"), ("share_per", "image"), ("passes", "two"), ("ramp", "x")),
     ],
 )
 def test_what_it_refuses(option, value):

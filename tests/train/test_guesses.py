@@ -83,6 +83,11 @@ def test_one_class_for_nearly_all_rows_is_told_once():
     assert "has collapsed. " in line and "`algorithms.fixmatch.weight`" in line and made.warnings == [line]
 
 
+def test_those_that_are_rejected_are_no_excuse():
+    labels = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
+    assert looks(guard(labels), [1] * 10, [1.0] * 8 + [0.0] * 2)
+
+
 def test_where_no_labels_are_known_it_may_be_so():
     (line,) = looks(guard(classes=()), [1] * 10)
     assert "of the class number 1 " in line and "unless nearly all of your images are of it" in line

@@ -121,8 +121,9 @@ def test_a_method_that_takes_its_logits_elsewhere(facts):
         method = Own(TinyNet(), facts)
         method.weight = weight
         mechanism = Mechanism(method)
+        batch = make_batch(2)
         with mechanism.watching(batch):
-            out = method.loss(make_batch(2), END)
+            out = method.loss(batch, END)
         found = mechanism.measure(out)
         assert found.keys() == {"gradient_ratio"} and (
             found["gradient_ratio"] > 0 if ratio is None else found["gradient_ratio"] == 0
