@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+import ssl_zoo
 from ssl_zoo import Batch
 from ssl_zoo.batch import Guess
+from ssl_zoo.runs.execute import trainer_of
+from ssl_zoo.runs.inputs import choose_labels, load_data
 from ssl_zoo.settings import EvaluationSettings
 from ssl_zoo.train.guesses import GuessGuard, Known
 from tests.train.test_trainer import SETTINGS, kill_at, make
@@ -162,3 +165,15 @@ def test_a_resumed_run_does_not_say_it_again(tmp_path, monkeypatch, capsys):
         else:
             assert trainer.start == 40 and len(trainer.run().warnings) == 1
     assert capsys.readouterr().err.count("has collapsed") == 1
+
+
+def test_a_run_knows_the_classes_of_what_is_not_labelled(tmp_path):
+    """And a run's own labels count for nothing: a net knows them by heart."""
+    settings = ssl_zoo.recipe("digits", alg="fixmatch", net="smallnet", device="cpu", **{"algorithms.fixmatch.threshold": 0.0})
+    inputs = choose_labels(settings, load_data(settings))
+    known = trainer_of(settings, inputs, tmp_path).evaluator.known
+    labeled = inputs.facts.labeled.numpy()
+    assert (known.labels[labeled] == -1).all() and (known.labels >= 0).sum() == len(known.labels) - 20
+    others = known.labels >= 0
+    assert (known.labels[others] == inputs.data.labels[others]).all() and known.classes == tuple(inputs.data.classes)
+    assert (inputs.data.labels >= 0).all(), "the data keep theirs"
