@@ -5,6 +5,7 @@ A wrong key, type or value is an error before anything runs.
 
 import copy
 import dataclasses
+import functools
 import inspect
 import json
 import re
@@ -58,32 +59,52 @@ def resolve_options(where: str, target: Callable[..., Any], given: Any, skip: fr
     Raises:
         InputError: Not a mapping, an unknown option (with the near miss), or a value of the wrong type.
     """
-    from jsonargparse import ArgumentError, ArgumentParser  # types and defaults from signatures; a fifth of a second to import
-
     at = f"{where}." if where else ""
     if not isinstance(given, Mapping):
         raise InputError(f"{where} must be a mapping of options, not {given!r}")
+    parser, hints = _parser(target, skip)
+    for name, value in given.items():
+        if name not in hints:
+            takes = f"options: {', '.join(hints)}" if hints else "it has no options"
+            meant = near_miss(str(name), hints) or near.setting(str(name), value)
+            raise InputError(f"{where or 'the settings'} has no option '{name}'; {meant}{takes}")
+    resolved = _parsed(parser, hints, given)
+    if resolved is not None:
+        return resolved
+    name = next(name for name, value in given.items() if _parsed(parser, hints, {name: value}) is None)
+    value = given[name]
+    words = [word for word in _words(hints[name]) if isinstance(value, str)]
+    meant = near_miss(value, words).strip() if words else ""
+    raise InputError(f"{at}{name} = {value!r} is not of the type {_shown(hints[name])}{f'; {meant}' if meant else ''}")
+
+
+@functools.lru_cache(maxsize=256)  # of one recipe every method's and augmentation's options are checked, whichever runs
+def _parser(target: Callable[..., Any], skip: frozenset[str]) -> tuple[Any, dict[str, Any]]:
+    """A parser of a target's options, and their types by name."""
+    from jsonargparse import ArgumentParser  # types and defaults from signatures; a fifth of a second to import
+
     parameters = inspect.signature(target).parameters
     hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    options = [name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY and name not in skip]
+    options = {name: hints.get(name, Any) for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY and name not in skip}
     parser = ArgumentParser(exit_on_error=False)
     add = parser.add_class_arguments if inspect.isclass(target) else parser.add_function_arguments
     add(target, skip={name for name in parameters if name not in options})
-    for name, value in given.items():
-        if name not in options:
-            takes = f"options: {', '.join(options)}" if options else "it has no options"
-            meant = near_miss(str(name), options) or near.setting(str(name), value)
-            raise InputError(f"{where or 'the settings'} has no option '{name}'; {meant}{takes}")
-        try:
-            parser.parse_object({name: value})
-            wrong = value is None and type(None) not in typing.get_args(hints[name])  # the parser lets null through
-        except (ArgumentError, OverflowError):  # a whole number beyond what a float holds
-            wrong = True
-        if wrong:
-            words = [word for word in _words(hints[name]) if isinstance(value, str)]
-            meant = near_miss(value, words).strip() if words else ""
-            raise InputError(f"{at}{name} = {value!r} is not of the type {_shown(hints[name])}{f'; {meant}' if meant else ''}")
-    return parser.parse_object(dict(given)).as_dict()
+    return parser, options
+
+
+def _parsed(parser: Any, hints: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The options with their defaults, or None where a value is not of its type."""
+    from jsonargparse import ArgumentError
+
+    if any(
+        value is None and hints[name] is not Any and type(None) not in typing.get_args(hints[name])
+        for name, value in given.items()
+    ):
+        return None  # which the parser lets through
+    try:
+        return parser.parse_object(dict(given)).as_dict()
+    except (ArgumentError, OverflowError):  # a whole number beyond what a float holds
+        return None
 
 
 def _by_name(section: str, registry: Registry, given: Any) -> dict[str, dict[str, Any]]:
