@@ -5,106 +5,21 @@ A wrong key, type or value is an error before anything runs.
 
 import copy
 import dataclasses
-import functools
 import inspect
 import json
-import re
 import textwrap
-import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ssl_zoo import near, presets, recipes
 from ssl_zoo.errors import InputError
+from ssl_zoo.options import resolve_options, shown
 from ssl_zoo.recipes import SECTIONS
 from ssl_zoo.registry import AUGMENTATIONS, DATASETS, NETS, Registry, near_miss, summary
 from ssl_zoo.settings import OWN_BATCH, BatchSettings, RunSettings
 
 LENGTHS = ("steps", "epochs", "minutes")  # of a run, each in place of those before
-
-
-def _shown(annotation: Any) -> str:
-    """A type in words: int or 'all'."""
-    parts = typing.get_args(annotation)
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return " or ".join(map(_shown, parts))
-    if typing.get_origin(annotation) is typing.Literal:
-        return " or ".join(map(repr, parts))
-    if annotation is type(None):
-        return "null"
-    return re.sub(r"typing\.", "", inspect.formatannotation(annotation))
-
-
-def _words(annotation: Any) -> list[str]:
-    """The words that a type allows, as literals."""
-    parts = typing.get_args(annotation)
-    if typing.get_origin(annotation) is typing.Literal:
-        return [part for part in parts if isinstance(part, str)]
-    return [word for part in parts for word in _words(part)]
-
-
-def resolve_options(where: str, target: Callable[..., Any], given: Any, skip: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Check options against the keyword-only parameters of a class or function, and fill in its defaults.
-
-    Args:
-        where: Their place in the settings, for messages ("algorithms.meanteacher"); empty at the top.
-        target: What they are options of.
-        given: A mapping; may be empty.
-        skip: Parameters that are not the user's to set.
-
-    Returns:
-        Every option with its value, of the type that its annotation says.
-
-    Raises:
-        InputError: Not a mapping, an unknown option (with the near miss), or a value of the wrong type.
-    """
-    at = f"{where}." if where else ""
-    if not isinstance(given, Mapping):
-        raise InputError(f"{where} must be a mapping of options, not {given!r}")
-    parser, hints = _parser(target, skip)
-    for name, value in given.items():
-        if name not in hints:
-            takes = f"options: {', '.join(hints)}" if hints else "it has no options"
-            meant = near_miss(str(name), hints) or near.setting(str(name), value)
-            raise InputError(f"{where or 'the settings'} has no option '{name}'; {meant}{takes}")
-    resolved = _parsed(parser, hints, given)
-    if resolved is not None:
-        return resolved
-    name = next(name for name, value in given.items() if _parsed(parser, hints, {name: value}) is None)
-    value = given[name]
-    words = [word for word in _words(hints[name]) if isinstance(value, str)]
-    meant = near_miss(value, words).strip() if words else ""
-    raise InputError(f"{at}{name} = {value!r} is not of the type {_shown(hints[name])}{f'; {meant}' if meant else ''}")
-
-
-@functools.lru_cache(maxsize=256)  # of one recipe every method's and augmentation's options are checked, whichever runs
-def _parser(target: Callable[..., Any], skip: frozenset[str]) -> tuple[Any, dict[str, Any]]:
-    """A parser of a target's options, and their types by name."""
-    from jsonargparse import ArgumentParser  # types and defaults from signatures; a fifth of a second to import
-
-    parameters = inspect.signature(target).parameters
-    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    options = {name: hints.get(name, Any) for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY and name not in skip}
-    parser = ArgumentParser(exit_on_error=False)
-    add = parser.add_class_arguments if inspect.isclass(target) else parser.add_function_arguments
-    add(target, skip={name for name in parameters if name not in options})
-    return parser, options
-
-
-def _parsed(parser: Any, hints: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The options with their defaults, or None where a value is not of its type."""
-    from jsonargparse import ArgumentError
-
-    if any(
-        value is None and hints[name] is not Any and type(None) not in typing.get_args(hints[name])
-        for name, value in given.items()
-    ):
-        return None  # which the parser lets through
-    try:
-        return parser.parse_object(dict(given)).as_dict()
-    except (ArgumentError, OverflowError):  # a whole number beyond what a float holds
-        return None
 
 
 def _by_name(section: str, registry: Registry, given: Any) -> dict[str, dict[str, Any]]:
@@ -309,5 +224,5 @@ def _explain(prefix: str, target: Callable[..., Any], values: Mapping[str, Any])
     documentation = {p.arg_name: " ".join((p.description or "").split()) for p in parse(inspect.getdoc(target) or "").params}
     hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     for name, value in values.items():
-        yield f"  {prefix}{name} = {json.dumps(value)}  ({_shown(hints[name])})"
+        yield f"  {prefix}{name} = {json.dumps(value)}  ({shown(hints[name])})"
         yield from textwrap.wrap(documentation.get(name, ""), 110, initial_indent=" " * 6, subsequent_indent=" " * 6)

@@ -39,7 +39,7 @@ FORMULAS = (
 # Reached too, but what they do changes no number: they read settings, which a result is known by, and write, read and
 # say things.
 APART = (
-    *("config", "errors", "near", "plugins", "presets", "recipes", "trials"),
+    *("config", "errors", "near", "options", "plugins", "presets", "recipes", "trials"),
     *("data/form", "data/leakage", "data/names", "data/room"),
     *("runs/calibration", "runs/clock", "runs/confusion", "runs/fields", "runs/finished", "runs/folder"),
     *("runs/model", "runs/naming", "runs/rehearsal", "runs/report", "runs/row", "runs/settled"),
