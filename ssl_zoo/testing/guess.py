@@ -32,8 +32,8 @@ def guess(subject: Subject) -> None:
             )
         if _tells_itself(subject):
             fail(
-                "a strong view is told by the net's own prediction for a weak one, but the method gives no guess; declare what the "
-                "method believes, Step(..., guess=Guess(target, kept)), or, if these are no pseudo-labels, say so: "
+                "a strong view is told by the net's own prediction for a weak one, but the method gives no guess; declare what "
+                "the method believes, Step(..., guess=Guess(target, kept)), or, if these are no pseudo-labels, say so: "
                 'exempt = {"guess": "..."}'
             )
         return
