@@ -1431,7 +1431,7 @@ class GateInverted(Gated):
         return 1 - super().mask(weak, strong)
 
 
-@mutant("learns_guess", "is a label that of the least probability?")
+@mutant("learns_guess", "is a label an argmin?")
 class LabelOfTheLeastProbability(Gated):
     def target(self, weak, strong):
         return one_hot(weak.detach().argmin(dim=1), weak.shape[1])

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from ssl_zoo.losses import row_cross_entropy
+from ssl_zoo.targets import gate, probabilities
 from ssl_zoo.testing import CheckFailed, check_algorithm
-from tests.algorithms.mutants import Banked, Gated, NothingIsEverKept, ViewsByAnOption
+from tests.algorithms.mutants import Adaptive, Banked, Gated, NothingIsEverKept, ViewsByAnOption
 from tests.test_testing import only
 
 
@@ -61,3 +63,40 @@ def test_a_head_of_its_own_may_learn():
             return out._replace(total=terms["supervised"] + self.weight * near, terms=terms)
 
     only("learns_guess", Apart)()
+
+
+def test_an_inverted_gate_is_found_where_none_is_declared():
+    class Inverted(Adaptive):
+        __doc__ = Adaptive.__doc__
+
+        def mask(self, weak, strong):
+            return 1 - super().mask(weak, strong)
+
+    with pytest.raises(CheckFailed, match="is the gate inverted"):
+        only("learns_guess", Inverted)()
+
+
+def test_a_gate_at_the_mean_of_the_batch_lets_some_sure_rows_pass():
+    class AboveTheMean(Gated):
+        __doc__ = Gated.__doc__
+
+        def mask(self, weak, strong):
+            confidence = probabilities(weak).amax(dim=1)
+            return gate(confidence, confidence.mean(), strict=True)
+
+    only("learns_guess", AboveTheMean)()
+
+
+def test_a_guess_that_is_mostly_of_what_is_near_is_no_argmin():
+    class Mostly(Banked):
+        __doc__ = Banked.__doc__
+
+        def loss(self, batch, progress):
+            out = super().loss(batch, progress)
+            (labeled, weak, strong), _ = self.student_outputs(batch.x, *batch.u)
+            target = 0.9 * out.guess.target + 0.1 * probabilities(weak)
+            terms = {**out.terms, "near": row_cross_entropy(strong, target).mean()}
+            total = terms["supervised"] + self.weight * terms["near"]
+            return out._replace(total=total, terms=terms, guess=out.guess._replace(target=target))
+
+    only("learns_guess", Mostly)()
