@@ -59,7 +59,7 @@ def _a_sure_net_is_content(subject: Subject, *, gates: bool, opened: bool) -> No
     sure = "with a net that is sure of one class for every image"
     before, out, never = (_with(subject, added) for added in (None, SURE, -SURE))
     target, weight = out.guess.target, out.guess.weight
-    share, least = (float(of.guess.target[:, CLASS].mean()) for of in (out, never))
+    share, least = (float(of.guess.target.detach()[:, CLASS].mean()) for of in (out, never))
     if share < least - 0.1:  # the same: made of something else than the net's logits, such as of what is near
         fail(f"{sure} {share:.0%} of `guess` is that class, and {least:.0%} with one that rules it out; is a label an argmin?")
     let_pass = opened or (not gates and before.guess.weight.any())  # a gate half open may let nothing pass

@@ -6,7 +6,7 @@ import torch
 from ssl_zoo.losses import row_cross_entropy
 from ssl_zoo.targets import gate, probabilities
 from ssl_zoo.testing import CheckFailed, check_algorithm
-from tests.algorithms.mutants import Adaptive, Banked, Gated, NothingIsEverKept, ViewsByAnOption
+from tests.algorithms.mutants import Banked, Gated, GateInverted, NothingIsEverKept, ViewsByAnOption
 from tests.test_testing import only
 
 
@@ -66,11 +66,9 @@ def test_a_head_of_its_own_may_learn():
 
 
 def test_an_inverted_gate_is_found_where_none_is_declared():
-    class Inverted(Adaptive):
-        __doc__ = Adaptive.__doc__
-
-        def mask(self, weak, strong):
-            return 1 - super().mask(weak, strong)
+    class Inverted(GateInverted):
+        __doc__ = GateInverted.__doc__
+        gates = {}
 
     with pytest.raises(CheckFailed, match="is the gate inverted"):
         only("learns_guess", Inverted)()
@@ -93,7 +91,7 @@ def test_a_guess_that_is_mostly_of_what_is_near_is_no_argmin():
 
         def loss(self, batch, progress):
             out = super().loss(batch, progress)
-            (labeled, weak, strong), _ = self.student_outputs(batch.x, *batch.u)
+            (_, weak, strong), _ = self.student_outputs(batch.x, *batch.u)
             target = 0.9 * out.guess.target + 0.1 * probabilities(weak)
             terms = {**out.terms, "near": row_cross_entropy(strong, target).mean()}
             total = terms["supervised"] + self.weight * terms["near"]
