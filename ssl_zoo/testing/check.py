@@ -12,7 +12,7 @@ from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.algorithms.baseline import Baseline
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import ALGORITHMS, Entry, near_miss
-from ssl_zoo.testing import declarations, dependence, execution, guess, loss, memory, state
+from ssl_zoo.testing import declarations, dependence, execution, guess, learning, loss, memory, state
 from ssl_zoo.testing.subject import CheckFailed, Subject
 
 CHECKS: dict[str, Callable[[Subject], Any]] = {
@@ -29,6 +29,7 @@ CHECKS: dict[str, Callable[[Subject], Any]] = {
         loss.term_gradients,
         loss.teacher_gradients,
         guess.guess,
+        learning.learns_guess,
         dependence.weight_zero_ignores_unlabeled,
         dependence.weight_zero_is_supervised,
         dependence.class_weights,

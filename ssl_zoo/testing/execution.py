@@ -141,10 +141,12 @@ def ranks(subject: Subject) -> None:
     different = [_different(*found) for found in zip(whole, *states, strict=True)]
     if any(different):
         kept = len(ways) > 1 and different[0] and not different[-1]
+        gated = bool(subject.make().gates)
         fail(
             f"{next(filter(None, different))} differs from one rank's after {STEPS} steps; what a memory needs goes through "
             "`seen`, a number of the whole batch through ssl_zoo.ranks; no sum or count of rows here is the batch's"
             + ("; with its gates open it does not differ: is the loss divided by the rows that were kept?" if kept else "")
+            + ("" if gated else "; or is the loss divided by the rows that were kept?")
         )
 
 

@@ -30,6 +30,12 @@ def guess(subject: Subject) -> None:
             fail(
                 "the method has gates but gives no guess, so nobody sees what they let pass: Step(..., guess=Guess(target, kept))"
             )
+        if _tells_itself(subject):
+            fail(
+                "a strong view is told by the net's own prediction for a weak one, but the method gives no guess; declare what "
+                "the method believes, Step(..., guess=Guess(target, kept)), or, if these are no pseudo-labels, say so: "
+                'exempt = {"guess": "..."}'
+            )
         return
     depends: set[int] = set()
     for one in openings(subject, momenta=True):
@@ -44,6 +50,16 @@ def guess(subject: Subject) -> None:
         if k not in depends:
             fail(f"`guess` says that it is made from u[{k}] ('{method.views[k]}'), but no other images there change it")
     _in_bf16(subject)
+
+
+def _tells_itself(subject: Subject) -> bool:
+    """Return whether a weak view is a target beside a strong one, and no teacher is asked."""
+    method = subject.make()
+    asked: list[str] = []
+    for name in subject.teachers():
+        method.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: asked.append(name))
+    loss(method, make_batch(method, 9))
+    return "strong" in method.views and "weak" in [method.views[k] for k in method.target_views()] and not asked
 
 
 def _given(out: Step, batch: Batch) -> Guess:

@@ -15,6 +15,7 @@ from ssl_zoo.testing.subject import (
     fail,
     loss,
     make_batch,
+    refuse_nan,
     snapshot,
     update,
     write,
@@ -103,6 +104,7 @@ def seed(subject: Subject) -> None:
     """The same seed gives the same bits."""
     states = [snapshot(subject.warm(norm=True)) for _ in range(2)]
     for name in differing(*states):
+        refuse_nan(states[0])
         fail(f"{name} differs between two runs of one seed; draw from torch's global generator, which the trainer seeds")
 
 

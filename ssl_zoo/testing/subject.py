@@ -250,6 +250,13 @@ def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[st
     return [name for name in names if name not in one or name not in other or not torch.equal(one[name], other[name])]
 
 
+def refuse_nan(state: Mapping[str, Tensor]) -> None:
+    """Fail where a state holds NaN, which differs from itself."""
+    for name, tensor in state.items():
+        if tensor.isnan().any():
+            fail(f"{name} is not finite after some steps: a division by the number of kept rows without a floor?")
+
+
 def snapshot(method: nn.Module) -> dict[str, Tensor]:
     """A copy of the state."""
     return copy.deepcopy(method.state_dict())

@@ -129,6 +129,9 @@ class Gated(AlgorithmBase):
     def mask(self, weak, strong):
         return gate(probabilities(weak).amax(dim=1), self.threshold)
 
+    def rows(self, weak, strong, target):
+        return row_cross_entropy(strong, target)
+
     def mean(self, rows, kept):
         return (rows * kept).mean()
 
@@ -140,7 +143,7 @@ class Gated(AlgorithmBase):
         weak, strong = self.passed(*views)
         target, kept = self.target(weak, strong), self.mask(weak, strong)
         supervised = cross_entropy(labeled, batch.y, weight=self.class_weights)
-        pseudo = self.mean(row_cross_entropy(strong, target), kept)
+        pseudo = self.mean(self.rows(weak, strong, target), kept)
         terms = {"supervised": supervised, "pseudo": pseudo}
         return Step(supervised + self.weight * pseudo, terms, guess=self.believed(target, kept))
 
@@ -1399,3 +1402,102 @@ class LabelFromTheStrongViewEarlyOn(Gated):
         with torch.no_grad(), frozen_stats(self.net):
             strong = one_hot(self.net(batch.u[1]).argmax(dim=1), 4)
         return out._replace(guess=out.guess._replace(target=late * out.guess.target + (1 - late) * strong))
+
+
+# What is learned, and what is believed
+
+
+@mutant("learns_guess", "is the mask of the loss another one, or stricter?")
+class MaskFromTheStrongViewAndEveryRowSaidToCount(MaskFromTheStrongView):
+    def believed(self, target, kept):
+        return super().believed(target, torch.ones_like(kept))
+
+
+@mutant("learns_guess", "is the mask of the loss another one, or stricter?")
+class MaskStricterThanItIsSaid(Gated):
+    def loss(self, batch, progress):
+        with torch.no_grad(), frozen_stats(self.net):
+            said = self.mask(self.net(batch.u[0]), None)
+        out = super().loss(batch, progress)
+        return out._replace(guess=out.guess._replace(weight=said))
+
+    def rows(self, weak, strong, target):
+        return super().rows(weak, strong, target) * gate(probabilities(weak).amax(dim=1), 0.999)
+
+
+@mutant("learns_guess", "is the gate inverted?")
+class GateInverted(Gated):
+    def mask(self, weak, strong):
+        return 1 - super().mask(weak, strong)
+
+
+@mutant("learns_guess", "is a label an argmin?")
+class LabelOfTheLeastProbability(Gated):
+    def target(self, weak, strong):
+        return one_hot(weak.detach().argmin(dim=1), weak.shape[1])
+
+
+@mutant("learns_guess", "or another class learned than the guess says?")
+class SecondClassLearned(Gated):
+    def rows(self, weak, strong, target):
+        return row_cross_entropy(strong, weak.detach().topk(2, dim=1).indices[:, 1])
+
+
+@mutant("learns_guess", "believe its guess less; is a sign wrong, or another label learned")
+class OwnLabelOfTheStrongViewLearned(Gated):
+    def rows(self, weak, strong, target):
+        return row_cross_entropy(strong, strong.detach().argmax(dim=1))
+
+
+@mutant("learns_guess", "believe its guess less; is a sign wrong, or another label learned")
+class LikelihoodMadeSmaller(Gated):  # the sign is wrong inside the term
+    def rows(self, weak, strong, target):
+        return -super().rows(weak, strong, target)
+
+
+@mutant("learns_guess", "is a softmax taken twice")
+class SoftmaxTwice(Gated):
+    def rows(self, weak, strong, target):
+        return super().rows(weak, strong.softmax(dim=1), target)
+
+
+@mutant("learns_guess", "a logarithm left out")
+class LikelihoodWithoutItsLogarithm(Gated):
+    def rows(self, weak, strong, target):
+        return F.nll_loss(strong.softmax(dim=1), target.argmax(dim=1), reduction="none")
+
+
+@mutant("guess", "declare what the method believes")
+class MaskFromTheStrongViewAndNothingDeclared(MaskFromTheStrongView):
+    gates = {}
+
+    def believed(self, target, kept):
+        return None
+
+
+@mutant("guess", "declare what the method believes")
+class ThresholdOnLogitsAndNothingDeclared(ThresholdOnLogits):
+    gates = {}
+
+    def believed(self, target, kept):
+        return None
+
+
+# Nothing is kept
+
+
+@mutant("seed", "is not finite after some steps: a division by the number of kept rows without a floor?")
+class NothingIsEverKept(Gated):
+    def mean(self, rows, kept):
+        return (rows * kept).sum() / gate(kept, 1.01).sum()
+
+
+@mutant("hidden_labels", "is not finite after some steps: a division by the number of kept rows without a floor?")
+class DividedByTheKeptRowsWithoutAFloor(Gated):
+    def mean(self, rows, kept):
+        return (rows * kept).sum() / kept.sum()
+
+
+@mutant("ranks", "or is the loss divided by the rows that were kept?")
+class DividedByTheKeptRowsOfAGateThatIsNotDeclared(DividedByTheKeptRows):
+    gates = {}
