@@ -57,7 +57,8 @@ def parser(prog: str) -> Parser:
 def table(flags: argparse.Namespace, prog: str) -> int:
     """Read rows and show them, or write them where the flags say."""
     if flags.into and (flags.out or flags.format not in (None, *MARKDOWN)):
-        raise InputError(f"--into writes Markdown into a file; leave out --out, and give no --format but {' or '.join(MARKDOWN)}")
+        allowed = " or ".join(MARKDOWN)
+        raise InputError(f"--into writes Markdown into a file; leave out --out and --format, which may be {allowed} alone")
     if flags.cite and (flags.into or flags.format):
         raise InputError("--cite gives BibTeX and no table; leave out --into and --format")
     if flags.format == SITE:

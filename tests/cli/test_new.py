@@ -197,7 +197,7 @@ def test_a_copy_runs_as_printed():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--like", "fixmtch"], "no algorithm is called 'fixmtch'; did you mean 'fixmatch'?"),
+        (["--like", "fixmtch"], "no algorithm is called 'fixmtch'; did you mean 'fixmatch'"),
         (["--like", "probe"], "'probe' is fitted at once and has no loss to change; copy one of "),
         (["--like", "fixmatch", "--kind", "net"], "`--like` copies a method, and this is to be a net; leave one of the two out"),
     ],
