@@ -54,7 +54,8 @@ def test_what_was_chosen_comes_first():
     assert near.setting("pretrained", True, {"net": "resnet50"}) == "did you mean `nets.resnet50.pretrained=true`? "
     assert near.setting("rotate", 3, {"views": {"strong": {"affine": {}}}}) == "did you mean `views.strong.affine.rotate=3`? "
     assert near.setting("ema", 0.9, {"alg": "supervised"}) == (
-        "did you mean `eval_ema=0.9` or `algorithms.meanteacher.decay=0.9` (with `alg=meanteacher`)? "
+        "did you mean `eval_ema=0.9` or `algorithms.ict.decay=0.9` (with `alg=ict`) or "
+        "`algorithms.meanteacher.decay=0.9` (with `alg=meanteacher`)? "
     )
     assert "(with `alg=meanteacher`)" in near.setting("decay", 0.9), "where nothing is at hand, nothing is chosen"
     assert near.setting("weight", 3, {"alg": "no such", "views": 7, "net": None}), "settings at hand may be wrong"

@@ -26,7 +26,7 @@ def learns_guess(subject: Subject) -> None:
 
 
 def _exact(subject: Subject) -> Subject:
-    """Return the method in float64, where no softmax of a TinyNet is exactly sure; as it is, if it does not run there."""
+    """Return the method in float64, where no softmax of a TinyNet is exactly sure; as it is, if it cannot run there."""
     double = subject._replace(double=True)
     try:
         method = double.warm()
@@ -75,7 +75,7 @@ def _a_sure_net_is_content(subject: Subject, *, gates: bool, opened: bool) -> No
 
 
 def _with(subject: Subject, added: float | None) -> Step:
-    """Return the loss of nets that see little in an image, with a number added to the logit of one class; None: as they are."""
+    """Return the loss of nets that see little in images, with a number added to one class's logit; None: as it is."""
     method = subject.warm()
     for net in method.modules():
         if isinstance(net, TinyNet) and added is not None:
