@@ -363,7 +363,7 @@ class Adaptive(Gated):
         out = super().loss(batch, progress)
         with frozen_stats(self.net):
             confidence = probabilities(self.net(batch.u[0])).amax(dim=1)
-        return out._replace(seen={"confidence": confidence})
+        return Step(out.total, out.terms, {"confidence": confidence}, out.guess)  # torch 2.11 compiles no `_replace` of it
 
     def after_step(self, seen, progress):
         super().after_step(seen, progress)
