@@ -5,7 +5,7 @@ import unittest
 import pytest
 import torch
 
-from ssl_zoo import InputError
+from ssl_zoo import AlgorithmBase, InputError
 from ssl_zoo.registry import REGISTRIES
 from ssl_zoo.testing import CheckFailed, check_algorithm, iter_checks
 from ssl_zoo.testing.check import CHECKS
@@ -346,3 +346,8 @@ def test_an_error_inside_torch_says_the_methods_own_line():
 def test_a_wait_and_a_branch_say_the_methods_own_line(name, broken):
     with pytest.raises(CheckFailed, match=r"mutants.py, line \d+\)$"):
         only(name, broken)()
+
+
+def test_a_method_whose_state_is_written_in_the_old_way_is_refused_when_it_is_made():
+    with pytest.raises(InputError, match=r"^Old\.after_step takes .*write `def after_step\(self, seen, progress\)`$"):
+        type("Old", (AlgorithmBase,), {"after_step": lambda self, seen: None})
