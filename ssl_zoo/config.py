@@ -13,11 +13,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ssl_zoo import near, presets, recipes
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, between
 from ssl_zoo.options import resolve_options, shown
 from ssl_zoo.recipes import SECTIONS
-from ssl_zoo.registry import AUGMENTATIONS, DATASETS, NETS, Registry, near_miss, summary
-from ssl_zoo.settings import OWN_BATCH, BatchSettings, RunSettings
+from ssl_zoo.registry import AUGMENTATIONS, DATASETS, NETS, Entry, Registry, near_miss, summary
+from ssl_zoo.settings import MOST_STEPS, OWN, OWN_BATCH, OWN_STEPS, BatchSettings, RunSettings
 
 LENGTHS = ("steps", "epochs", "minutes")  # of a run, each in place of those before
 
@@ -27,18 +27,31 @@ def _by_name(section: str, registry: Registry, given: Any) -> dict[str, dict[str
     entries = {name: (registry.resolve(name), options) for name, options in recipes.canonical(section, registry, given).items()}
     resolved = {}
     for name, (entry, options) in entries.items():
-        own = _own_batch(f"{section}.{name}", options) if section == "algorithms" else {}
+        own = _own(f"{section}.{name}", entry, options) if section == "algorithms" else {}
         rest = {key: value for key, value in options.items() if key not in own} if own else options
         where = f"{section}.{name}"
         resolved[name] = resolve_options(where, entry.target, {} if rest is None else rest, frozenset(entry.fixed)) | own
     return resolved
 
 
-def _own_batch(where: str, options: Any) -> dict[str, Any]:
-    """What a method's section says of a step's images, checked."""
-    if not isinstance(options, Mapping) or OWN_BATCH not in options:
+def _own(where: str, entry: Entry, options: Any) -> dict[str, Any]:
+    """What a method's section has for itself of what all methods share, checked."""
+    taken = [name for name in OWN if name in entry.options]
+    if taken:
+        raise InputError(f"{where}.{taken[0]} is an option of the method and a setting of runs; give the option another name")
+    if not isinstance(options, Mapping):
         return {}
-    own = options[OWN_BATCH]
+    own = _own_batch(where, options[OWN_BATCH]) if OWN_BATCH in options else {}
+    if OWN_STEPS in options:
+        own[OWN_STEPS] = steps = options[OWN_STEPS]
+        if not isinstance(steps, int) or isinstance(steps, bool):
+            raise InputError(f"{where}.{OWN_STEPS} must be a whole number, not {steps!r}")
+        between(f"{where}.{OWN_STEPS}", steps, 1, MOST_STEPS)
+    return own
+
+
+def _own_batch(where: str, own: Any) -> dict[str, Any]:
+    """How many images of a step, checked."""
     if not isinstance(own, Mapping) or {*own} != {"unlabeled"}:
         raise InputError(f"{where}.{OWN_BATCH} is {own!r}; a method's own section may set unlabeled alone, as {{unlabeled: 448}}")
     given = resolve_options(f"{where}.{OWN_BATCH}", BatchSettings, own)
@@ -145,12 +158,13 @@ def _let_hold(given: dict[str, Any], length: str | None) -> None:
 
 
 def _for_all_methods(given: Mapping[str, Any], key: str, value: Any) -> None:
-    """Let a number of unlabelled images given on top of a recipe hold for methods with one of their own too."""
+    """Let a number of unlabelled images, or a length, given on top of a recipe hold for methods with their own too."""
     named = key == "batch.unlabeled" or (key == "batch" and isinstance(value, str | Mapping) and "unlabeled" in value)
-    if named and isinstance(given.get("algorithms"), Mapping):
+    own = OWN_BATCH if named else OWN_STEPS if key in LENGTHS else None
+    if own is not None and isinstance(given.get("algorithms"), Mapping):
         for options in given["algorithms"].values():
             if isinstance(options, dict):
-                options.pop(OWN_BATCH, None)
+                options.pop(own, None)
 
 
 def settle(given: dict[str, Any], values: Mapping[str, Any]) -> RunSettings:
@@ -213,7 +227,7 @@ def explain(settings: RunSettings) -> str:
     for section, registry in SECTIONS.items():
         for name, options in values[section].items():
             target = registry.resolve(name).target
-            shown = {key: value for key, value in options.items() if key != OWN_BATCH}
+            shown = {key: value for key, value in options.items() if key not in OWN}
             lines += ["", f"{section}.{name}: {summary(target)}", *_explain(f"{section}.{name}.", target, shown)]
     return "\n".join(lines)
 

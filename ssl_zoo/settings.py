@@ -1,12 +1,15 @@
 """The settings of a run, as plain typed data. Each field's documentation is what `--help` shows."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ssl_zoo.errors import InputError, between
 from ssl_zoo.groups import BatchSettings, EvaluationSettings, OptimizerSettings, ScheduleSettings, StreamSettings, loggers_of
 
 OWN_BATCH = "batch"  # in a method's section of a recipe: {unlabeled: U} in place of what all methods share
+OWN_STEPS = "steps"  # there too: a number of steps of its own
+OWN = (OWN_BATCH, OWN_STEPS)
+MOST_STEPS = 100_000_000  # of a run
 
 # Settings that make no other run: it may resume with others of them. Of two rows a table compares what stands there:
 # the hash of the data, and the device with its number of threads.
@@ -54,7 +57,7 @@ class RunSettings:
         class_weights: Of the classes in the supervised loss, by their labelled images: none; balanced, n / (K n_k), as
             scikit-learn has it; or effective, (1 - beta) / (1 - beta^n_k) with a mean of 1 (arXiv:1901.05555).
         class_weights_beta: Of effective: 0 weighs all classes alike, 1 - 1e-7 nearly as balanced does.
-        steps: Updates of the net.
+        steps: Updates of the net, where the method's own section of a recipe has no `steps` of its own.
         epochs: Passes over the images of the unlabelled stream, in place of steps, for every method alike; evaluations
             stay as many; null: steps.
         minutes: That the run may take, in place of steps and epochs: how many steps fit is measured at the start, and a
@@ -132,7 +135,17 @@ class RunSettings:
     @property
     def options(self) -> dict[str, Any]:
         """Of the method."""
-        return {name: value for name, value in self.algorithms[self.alg].items() if name != OWN_BATCH}
+        return {name: value for name, value in self.algorithms[self.alg].items() if name not in OWN}
+
+    @property
+    def length(self) -> int:
+        """Updates of the net in this run: the method's own number, or that of all methods."""
+        return self.algorithms.get(self.alg, {}).get(OWN_STEPS, self.steps)
+
+    def with_length(self, steps: int) -> "RunSettings":
+        """Return the same settings with another number of updates, the method's own included."""
+        options = {name: value for name, value in self.algorithms.get(self.alg, {}).items() if name != OWN_STEPS}
+        return replace(self, steps=steps, algorithms={**self.algorithms, self.alg: options})
 
     @property
     def unlabeled(self) -> int:
@@ -142,15 +155,18 @@ class RunSettings:
     @property
     def evaluate_every(self) -> int:
         """Steps between evaluations: as given, or a tenth of the run."""
-        return self.evaluation.every or max(1, self.steps // 10)
+        return self.evaluation.every or max(1, self.length // 10)
 
     @property
     def evaluations(self) -> int:
         """How many evaluations there are, that after the last step included."""
-        return -(-self.steps // self.evaluate_every)
+        return -(-self.length // self.evaluate_every)
 
     def __post_init__(self):
-        between("steps", self.steps, 1, 100_000_000)
+        between("steps", self.steps, 1, MOST_STEPS)
+        if OWN_STEPS in self.algorithms.get(self.alg, {}) and (self.epochs, self.minutes) != (None, None):
+            length = "epochs" if self.minutes is None else "minutes"
+            raise InputError(f"algorithms.{self.alg}.{OWN_STEPS} and {length} are both given, each the length of a run; keep one")
         if self.epochs is not None:
             between("epochs", self.epochs, 0.001, 1_000_000)
         if self.minutes is not None:

@@ -29,7 +29,7 @@ class Display:
         for cell in running:
             step, accuracy = cell.folder.progress()
             score = "" if accuracy is None else f" {100 * accuracy:.1f} %"
-            parts.append(f"{cell.name} {f'{step}/{cell.settings.steps}' if step else 'starts'}{score}")
+            parts.append(f"{cell.name} {f'{step}/{cell.settings.length}' if step else 'starts'}{score}")
         text = f"{done}/{total} cells, {shown(left)} left{': ' * bool(parts)}{', '.join(parts)}"
         self.bar.set_description_str(text[: max(20, (self.bar.ncols or 120) - 1)])
 

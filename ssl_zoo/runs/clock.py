@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ssl_zoo.errors import InputError
 from ssl_zoo.ranks import ranks
 from ssl_zoo.runs.inputs import Inputs
-from ssl_zoo.settings import RunSettings
+from ssl_zoo.settings import MOST_STEPS, RunSettings
 from ssl_zoo.train.clock import shown
 from ssl_zoo.train.trainer import Trainer
 
@@ -21,7 +21,6 @@ FEWEST = 10  # steps that a run of some minutes must come to
 LIGHTER = "give more minutes, a smaller net, smaller images (`image_size`), or a smaller `batch.unlabeled`"
 USED = 0.95  # of the time that is given: other programs come and go
 SCORING = 0.25  # of that, the most that evaluations may take, but for the last
-LIMIT = 100_000_000  # steps, the most that a run may have
 
 
 class Costs(NamedTuple):
@@ -45,7 +44,7 @@ def costs(settings: RunSettings, inputs: Inputs, make: Make) -> Costs:
     few = data._replace(test_images=data.test_images[:64], test_labels=data.test_labels[:64])
     for steps in (1, 3):
         rarely = dataclasses.replace(settings.evaluation, every=steps, unlabeled=64)
-        short = dataclasses.replace(settings, steps=steps, evaluation=rarely, logger="none")
+        short = dataclasses.replace(settings.with_length(steps), evaluation=rarely, logger="none")
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
             outcome = make(short, inputs._replace(data=few), Path(folder)).run()
     scored = (len(data.test_images) + settings.evaluation.unlabeled) / (len(few.test_images) + 64)
@@ -55,7 +54,7 @@ def costs(settings: RunSettings, inputs: Inputs, make: Make) -> Costs:
 def seconds_per_step(settings: RunSettings, inputs: Inputs, make: Make) -> float:
     """Return what a step costs on this machine now, with its share of the evaluations. Arguments as of `costs`."""
     step, evaluation = costs(settings, inputs, make)
-    return step + evaluation * settings.evaluations / settings.steps
+    return step + evaluation * settings.evaluations / settings.length
 
 
 def fitted(settings: RunSettings, inputs: Inputs, seconds: float, make: Make) -> RunSettings:
@@ -75,7 +74,7 @@ def fitted(settings: RunSettings, inputs: Inputs, seconds: float, make: Make) ->
     step, evaluation = costs(settings, inputs, make)
     room, before = USED * max(seconds, 0), settings.evaluations
     count = before if before * evaluation <= SCORING * room else max(1, int(SCORING * room / evaluation))
-    steps = min(int((room - count * evaluation) / step), LIMIT)
+    steps = min(int((room - count * evaluation) / step), MOST_STEPS)
     if steps < FEWEST:
         needed = (FEWEST * step + evaluation) / USED + settings.minutes * 60 - seconds  # type: ignore[operator]
         raise InputError(
@@ -91,11 +90,11 @@ def fitted(settings: RunSettings, inputs: Inputs, seconds: float, make: Make) ->
 def of_epochs(settings: RunSettings, inputs: Inputs) -> RunSettings:
     """Return settings with as many steps as the epochs are, and as many evaluations as before."""
     steps = math.ceil(settings.epochs * len(inputs.facts.unlabeled) / settings.batch.unlabeled)  # type: ignore[operator]
-    return _of(settings, min(max(steps, 1), LIMIT))
+    return _of(settings, min(max(steps, 1), MOST_STEPS))
 
 
 def _of(settings: RunSettings, steps: int) -> RunSettings:
     evaluation = settings.evaluation
     if evaluation.every is not None:  # null is a tenth of any run
-        evaluation = dataclasses.replace(evaluation, every=max(1, evaluation.every * steps // settings.steps))
-    return dataclasses.replace(settings, steps=steps, evaluation=evaluation)
+        evaluation = dataclasses.replace(evaluation, every=max(1, evaluation.every * steps // settings.length))
+    return dataclasses.replace(settings.with_length(steps), evaluation=evaluation)

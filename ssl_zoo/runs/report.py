@@ -170,18 +170,18 @@ def unsettled(settings: RunSettings, trainer: Trainer | Fitter) -> Iterator[str]
         return
     norms = [module for module in trainer.algorithm.net.modules() if getattr(module, "running_mean", None) is not None]
     slow = min((norm.momentum for norm in norms if isinstance(norm.momentum, float)), default=1.0)
-    if "bn_momentum" in settings.nets[settings.net] and slow < 0.1 and (left := (1 - slow) ** settings.steps) > STALE:
+    if "bn_momentum" in settings.nets[settings.net] and slow < 0.1 and (left := (1 - slow) ** settings.length) > STALE:
         yield (
-            f"after {settings.steps} steps {100 * left:.0f} % of batch norm's running statistics will be their initial values, "
+            f"after {settings.length} steps {100 * left:.0f} % of batch norm's running statistics will be their initial values, "
             f"and scores poor: a momentum of {slow:g} is for long runs; give more steps, or "
             f"`nets.{settings.net}.bn_momentum=0.1`"
         )
     student = settings.evaluation.net == "student"
     for teacher in (module for module in trainer.algorithm.modules() if isinstance(module, Teacher) and not student):
-        if not teacher.warmup and (left := teacher.decay**settings.steps) > STALE:
+        if not teacher.warmup and (left := teacher.decay**settings.length) > STALE:
             true_average = f", or begin with a true average: `algorithms.{settings.alg}.warmup_average=true`"
             yield (
-                f"after {settings.steps} steps {100 * left:.0f} % of the averaged weights will be the initial ones, and scores "
+                f"after {settings.length} steps {100 * left:.0f} % of the averaged weights will be the initial ones, and scores "
                 f"poor: a decay of {teacher.decay:g} from the first step is for long runs; give more steps or a smaller decay"
                 f"{true_average if 'warmup_average' in settings.options else ''}"
             )

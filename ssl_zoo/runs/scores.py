@@ -37,7 +37,7 @@ def made_with(
     known: dict[str, Any] = {
         "algorithm": settings.alg,
         **{name: getattr(settings, name) for name in ("net", "dataset", "labels", "seed", "split_seed")},
-        "steps": 0 if isinstance(trainer, Fitter) else settings.steps,
+        "steps": 0 if isinstance(trainer, Fitter) else settings.length,
         "precision": trainer.machine.precision,
         "device": trainer.machine.name,
         "threads": trainer.machine.threads,
@@ -80,7 +80,7 @@ def scored(
         cut: Images without a label that the unlabelled stream left out.
     """
     fitted = isinstance(trainer, Fitter)
-    images_seen = trainer.images_seen if fitted else settings.steps * sum(trainer.batches.sizes.values())
+    images_seen = trainer.images_seen if fitted else settings.length * sum(trainer.batches.sizes.values())
     row: dict[str, Any] = {
         **known,
         **headline(outcome.evaluations, settings.evaluation.last_k, outcome.chosen),

@@ -76,6 +76,6 @@ def settled(
         if count < wished:
             some = f"are {count} evaluations" if count > 1 else "is one evaluation"
             warn(f"scoring takes a while here, so that there {some} in place of {wished}; `evaluation.every` says how often")
-        if settings.steps < FEW:
-            warn(f"{settings.minutes:g} minutes are {settings.steps} steps here, which teach little; {LIGHTER}")
+        if settings.length < FEW:
+            warn(f"{settings.minutes:g} minutes are {settings.length} steps here, which teach little; {LIGHTER}")
     return settings

@@ -7,7 +7,7 @@ from typing import Any, NotRequired, TypedDict
 
 from ssl_zoo.runs.confusion import is_sound
 from ssl_zoo.runs.fields import Share, fits
-from ssl_zoo.settings import OWN_BATCH
+from ssl_zoo.settings import OWN_BATCH, OWN_STEPS
 
 
 class Stream(TypedDict):
@@ -32,9 +32,11 @@ def _numbers(points: Sequence[Mapping[str, Any]]) -> bool:
 def _settings(config: Mapping[str, Any]) -> bool:
     """Whether what tables look at is there, and of its type."""
     methods = config.get("algorithms")
-    own = [options.get(OWN_BATCH, {}) for options in methods.values()] if fits(methods, dict[str, dict[str, Any]]) else [None]
+    if not fits(methods, dict[str, dict[str, Any]]):
+        return False
     return (
-        all(fits(part, dict[str, int]) for part in own)
+        all(fits(options.get(OWN_BATCH, {}), dict[str, int]) for options in methods.values())
+        and all(fits(options.get(OWN_STEPS, 1), int) for options in methods.values())
         and fits(config.get("evaluation", {}), dict[str, Any])
         and fits(config.get("val_fraction", 0), Share)
         and fits(config.get("imbalance", 1), float)

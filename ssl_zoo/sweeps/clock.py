@@ -48,7 +48,7 @@ class Clock:
                 self._seconds[key] = [0.0]
                 self.unknown[f"{cell.settings.alg} with {cell.settings.net}"] = one_line(error)
         known = sorted(self._seconds[key])
-        return known[len(known) // 2] * max(0, cell.settings.steps - cell.steps_done) + START
+        return known[len(known) // 2] * max(0, cell.settings.length - cell.steps_done) + START
 
     def _measure(self, settings: RunSettings) -> float:
         """Seconds of a step, with its share of the evaluations."""
@@ -62,4 +62,4 @@ class Clock:
 
 def _steps(settings: RunSettings) -> int:
     """How many steps a run will have."""
-    return settings.steps if settings.epochs is None else of_epochs(settings, inputs_of(settings)).steps
+    return settings.length if settings.epochs is None else of_epochs(settings, inputs_of(settings)).steps

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ssl_zoo.runs.confusion import images_in, in_a_tail, majority, sizes, unequal, wilson
-from ssl_zoo.settings import OWN_BATCH
+from ssl_zoo.settings import OWN_BATCH, OWN_STEPS
 from ssl_zoo.tables.cells import ALONE, MANY, difference, reference_of
 from ssl_zoo.tables.rows import Row, by_cell, data_of, grouped, machines_of, recipe_name
 from ssl_zoo.tables.variants import OPTIONS, called, differing, listed_names, shared_of
@@ -29,7 +29,7 @@ def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = (),
         _drawn(rows),
         flattered(rows[0]),
         _of_classes(rows, each_class),
-        _own_batches(rows),
+        _own_numbers(rows),
         _plugins(rows),
         _unpaired(rows),
         _moved(rows),
@@ -223,15 +223,18 @@ def _of_classes(rows: Sequence[Row], each_class: bool) -> str:
     return mean + (each if each_class else "")
 
 
-def _own_batches(rows: Sequence[Row]) -> str:
-    """Name methods that see another number of unlabelled images a step than the others, as their papers have it."""
-    own = {
-        called(row): row["config"]["algorithms"][row["algorithm"]][OWN_BATCH]["unlabeled"]
-        for row in rows
-        if OWN_BATCH in row["config"]["algorithms"].get(row["algorithm"], {})
+def _own_numbers(rows: Sequence[Row]) -> str:
+    """Name methods with a number of steps, or of unlabelled images a step, that the others do not have."""
+    has = [(called(row), row["config"]["algorithms"].get(row["algorithm"], {})) for row in rows]
+    of_each = {
+        "Steps": {alg: options[OWN_STEPS] for alg, options in has if OWN_STEPS in options},
+        "Unlabelled images a step": {alg: options[OWN_BATCH]["unlabeled"] for alg, options in has if OWN_BATCH in options},
     }
-    listed = listed_names(f"{alg} {count}" for alg, count in sorted(own.items()))
-    return f"Unlabelled images a step, where a method has its own number: {listed}." if own else ""
+    return " ".join(
+        f"{what}, where a method has its own number: {listed_names(f'{alg} {count}' for alg, count in sorted(own.items()))}."
+        for what, own in of_each.items()
+        if own
+    )
 
 
 def _unpaired(rows: Sequence[Row]) -> str:

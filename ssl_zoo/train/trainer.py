@@ -82,15 +82,15 @@ class Trainer:
         self.average: Teacher | None = None  # the average that a recipe gives to every method without a teacher
         if settings.eval_ema is not None and algorithm.eval_net() is algorithm.net:
             self.average = Teacher(algorithm.net, settings.eval_ema, bn="ema").to(self.device)
-        self.guard = TermGuard(algorithm, settings.steps, settings.algorithms.get(settings.alg, {}))
-        self.guesses = GuessGuard(evaluator.known if evaluator else None, settings.steps, settings.alg, self.device)
-        self.finite = FiniteGuard(settings.steps, self.device)
+        self.guard = TermGuard(algorithm, settings.length, settings.algorithms.get(settings.alg, {}))
+        self.guesses = GuessGuard(evaluator.known if evaluator else None, settings.length, settings.alg, self.device)
+        self.finite = FiniteGuard(settings.length, self.device)
         self.mechanism = Mechanism(algorithm)
         self.skips = Skips(algorithm, settings.on_nan == "skip")
         self._compiled = compiled_loss(algorithm.loss, self.device) if settings.compile else None  # not put into the method
         self.seconds_compiling: float | None = None  # with the first step
         self._parameters = [p for p in algorithm.parameters() if p.requires_grad]
-        self._clock = torch.linspace(0, 1, settings.steps + 1, device=self.device)  # progress of each step: no copy per step
+        self._clock = torch.linspace(0, 1, settings.length + 1, device=self.device)  # progress of each step: no copy per step
         self.start = self.log_offset = 0
         self.evaluations: list[dict[str, float]] = []
         self.confusion: dict[str, Any] = {}
@@ -138,7 +138,7 @@ class Trainer:
         s = self.settings
         pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between redraws; a log file wants few
         bar = tqdm(
-            total=s.steps,
+            total=s.length,
             initial=self.start,
             desc=s.alg,
             unit="step",
@@ -147,11 +147,11 @@ class Trainer:
             disable=rank() > 0 or self.quiet,
         )
         self.algorithm.train()
-        estimate = Estimate(s.steps, self.seconds_training, None if self.quiet or s.minutes else self.machine.name)
+        estimate = Estimate(s.length, self.seconds_training, None if self.quiet or s.minutes else self.machine.name)
         self._mark = self._saved_at = time.perf_counter()
         with bar, asked_to_end() as asked:
             self._evaluate_if_due(log, bar, self.start)  # the run may have ended between a step and its evaluation
-            for step in range(self.start, s.steps):
+            for step in range(self.start, s.length):
                 done = step + 1
                 measures = s.evaluation.mechanism > 0 and done % s.evaluation.mechanism == 0
                 looks = self._due(done) or done % s.evaluation.log_every == 0
@@ -183,7 +183,7 @@ class Trainer:
         """
         s, parameters = self.settings, self._parameters
         batch = self.batches.batch(step)
-        set_lr(self.optimizer, s.optimizer.lr, s.schedule, step / s.steps)
+        set_lr(self.optimizer, s.optimizer.lr, s.schedule, step / s.length)
         seed_global(mix(s.seed, step, "loss", rank()))  # so that a resumed run draws the same dropout
         self.skips.remember()
         began = time.perf_counter()
@@ -215,7 +215,7 @@ class Trainer:
 
     def _due(self, done: int) -> bool:
         """Whether there is an evaluation after so many steps."""
-        return done > 0 and (done % self.settings.evaluate_every == 0 or done == self.settings.steps)
+        return done > 0 and (done % self.settings.evaluate_every == 0 or done == self.settings.length)
 
     def _lap(self, training: bool) -> None:
         """Count the seconds since the last time this was called."""

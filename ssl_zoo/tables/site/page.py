@@ -102,16 +102,17 @@ def _file(source: Source, place: str) -> Markup:
     )
 
 
-def protocol(row: Row, steps: int) -> str:
+def protocol(row: Row, steps: int | str) -> str:
     """Return what must be the same before numbers of two tables can be compared, in words.
 
     Args:
         row: Of any run of a table.
-        steps: Of those of its methods that have steps.
+        steps: Of those of its methods that have steps; empty where they have different numbers.
     """
     own = row["config"]
     chosen = "the last evaluation" if row.get("selection", "last") == "last" else "the evaluation that is best on held-out images"
-    length = "steps varied" if {"steps", "epochs"} & {*variant_of(row)} else f"{steps:,} steps"
+    varied = steps == "" or {"steps", "epochs"} & {*variant_of(row)}
+    length = "steps varied" if varied else f"{steps:,} steps"
     parts = [length, f"{chosen} on {images_scored(row)}"]
     parts += ["the student scored"] if own.get("evaluation", {}).get("net") == "student" else []
     parts += [f"labels drawn {own['draw']}"] if isinstance(own.get("draw"), str) else []  # which first rows do not say
