@@ -22,7 +22,8 @@ from ssl_zoo.cli.flags import add_sources, at_hand, dataset_of, gathered, of_no_
 from ssl_zoo.cli.grids import add_engine_flags, cell_of, check_out, listed, many, run_cells, say_missing, seeds
 from ssl_zoo.cli.parser import Parser, called, description, flag_of, path, say
 from ssl_zoo.errors import InputError, shown
-from ssl_zoo.registry import close
+from ssl_zoo.registry import ALGORITHMS, close
+from ssl_zoo.runs.baselines import check_weights
 from ssl_zoo.runs.inputs import look_at_data, look_at_place
 from ssl_zoo.runs.naming import named_sweep
 from ssl_zoo.settings import NO_OTHER_RUN, RunSettings
@@ -30,6 +31,7 @@ from ssl_zoo.sweeps.axes import MISSING, Axis, check_apart, read_axis, value_of,
 from ssl_zoo.sweeps.cells import Cell, grid, named
 from ssl_zoo.sweeps.drive import outcomes
 
+EVERY = "all"  # in the place of methods
 SWEPT = {"alg": "--algs", "net": "--nets", "labels": "--labels", "seed": "--seeds", "split_seed": "--split-seed"}
 LISTS = {"alg": "algs", "net": "nets", "labels": "counts", "seed": "seeds"}  # of these, where a flag's list is kept
 
@@ -42,7 +44,7 @@ def parser(prog: str = "sweep.py") -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         at_hand=at_hand,
     )
-    p.add_argument("--algs", "--alg", metavar="A,B,...", help="methods; the recipe's unless said otherwise")
+    p.add_argument("--algs", "--alg", metavar="A,B,...", help="methods, or `all`; the recipe's unless said otherwise")
     p.add_argument("--nets", "--net", metavar="N,...", help="nets; the recipe's unless said otherwise")
     p.add_argument(
         "--labels",
@@ -80,6 +82,7 @@ class Grid(NamedTuple):
     flags: argparse.Namespace
     given: Mapping[str, Any]
     axes: Sequence[Axis] = ()  # but for those that have flags of their own
+    notes: Sequence[str] = ()  # what is left out
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -121,7 +124,29 @@ def grid_of(flags: argparse.Namespace) -> Grid:
             axes.append(axis)
     check_apart(axes)
     _check_against_flags(flags, given, axes)
-    return Grid(flags, given, axes)
+    return Grid(flags, given, axes, _name_all(Grid(flags, given, axes)) if flags.algs == EVERY else ())
+
+
+def _name_all(asked: Grid) -> list[str]:
+    """Put the names of all methods into the flag that asks for all, and return which are left out, and why."""
+    names, notes = [], []
+    nets = listed(asked.flags.nets, "--nets") if asked.flags.nets is not None else [asked.settings({}).net]
+    for name in ALGORITHMS.names():
+        refused = [said for net in nets if (said := _refusal(asked.settings({"alg": name, "net": net})))]
+        if len(refused) == len(nets):
+            notes.append(f"--algs {EVERY} is without {name}: {refused[0]}")
+        else:
+            names.append(name)
+    asked.flags.algs = ",".join(names)
+    return notes
+
+
+def _refusal(settings: RunSettings) -> str:
+    try:
+        check_weights(settings)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _known(text: str, given: Mapping[str, Any]) -> Axis:
@@ -223,6 +248,7 @@ def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack, prog: str = 
             f"a sweep trains no folds; `{called(prog, 'run')} --folds {first.folds}` makes them, once for each method"
         )
     look_at_data(first)
+    say(prog, asked.notes)
     out = out_of(asked)
     look_at_place(first, out)
     check_out(out)

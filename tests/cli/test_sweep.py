@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ssl_zoo import InputError
+from ssl_zoo import ALGORITHMS, InputError
 from ssl_zoo.cli import grids, run, sweep
 from ssl_zoo.errors import BusyError
 from ssl_zoo.runs import row as results
@@ -440,3 +440,17 @@ def test_a_file_of_jobs_that_holds_something_else_is_one_line(tmp_path, monkeypa
         (tmp_path / "grid" / slots.JOBS).write_text(content)
         assert sweep.main(grid("--device", "cpu", "--jobs-per-device", "auto", algs="supervised")) == 2
         assert "does not hold numbers of runs by kind; remove it" in capsys.readouterr().err
+
+
+def test_all_methods_are_those_that_the_net_can_be_trained_by(capsys):
+    assert (
+        sweep.main(["--algs", "all", "--net", "smallnet", "--seeds", "0-1", "--device", "cpu", "--out", "grid", "--dry-run"]) == 0
+    )
+    made = capsys.readouterr()
+    count = len(ALGORITHMS.names()) - 1
+    assert f"{2 * count} cells: {count} methods x 1 net" in made.out
+    (said,) = [line for line in made.err.splitlines() if "--algs all" in line]
+    assert "--algs all is without finetune: the method 'finetune' needs a net with weights" in said
+    assert "give `initial=MODEL`" in said, "the way to have it too"
+    asked = sweep.grid_of(sweep.parser().parse_args(["--algs", "all", "--net", "smallnet", "--from", "a.safetensors"]))
+    assert asked.notes == [] and set(asked.flags.algs.split(",")) == {*ALGORITHMS.names()}
