@@ -1,5 +1,6 @@
 """What stands below a table: what it was measured on, and what is missing from it. A number never travels alone."""
 
+import collections
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -116,14 +117,18 @@ def _paired(cells: Mapping[tuple[str, Any], Sequence[Row]]) -> str:
 
 
 def _of_each(rows: Sequence[Row], name: str) -> str:
-    """Return the median of each method, or the one number that all have; over its cells, from the least to the most."""
+    """Return the median of each method, over its cells from the least to the most; what half of them have, once."""
     shown = {}
     for alg, of_method in grouped(rows, lambda row: row["algorithm"]).items():
         cells = grouped(of_method, lambda row: (called(row), row["labels"])).values()
         medians = sorted(statistics.median(row[name] for row in group) for group in cells)
         ends = [f"{value:.1f}" if 0 < value < 1 else f"{value:,.0f}" for value in (medians[0], medians[-1])]
         shown[alg] = " to ".join(dict.fromkeys(ends))
-    return next(iter(shown.values())) if len({*shown.values()}) == 1 else ", ".join(f"{alg} {v}" for alg, v in shown.items())
+    (usual, count), *_ = collections.Counter(shown.values()).most_common()
+    if count == 1 or 2 * count < len(shown):
+        return ", ".join(f"{alg} {value}" for alg, value in shown.items())
+    others = ", ".join(f"{alg} {value}" for alg, value in shown.items() if value != usual)
+    return f"{usual}, but {others}" if others else usual
 
 
 def _at_once(rows: Sequence[Row]) -> str:

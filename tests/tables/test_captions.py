@@ -141,7 +141,7 @@ def test_what_is_fitted_at_once_is_told_and_has_no_say_in_the_rest():
     frozen = [row("b", s, 0.5, config={**config, "algorithms": {"b": {"features": "net"}}}, **once) for s in (0, 1)]
     text = "\n".join(caption([*pixels, *frozen, *(row("c", s, accuracy_median_of=3) for s in (0, 1))], []))
     assert "d, n, 5 steps; " in text and "median: of the last 3 evaluations" in text
-    assert "images seen: a 20 to 1,297, b 100, c 100" in text and "Seconds a run: a 0.2, b 0.2, c 1;" in text
+    assert "images seen: 100, but a 20 to 1,297" in text and "Seconds a run: 0.2, but c 1;" in text
     assert "on the images' pixels, without the net: a; on frozen features of the net: b." in text
     assert "Fitted at once" not in "\n".join(caption([row("c", s) for s in (0, 1)], []))
 
