@@ -29,8 +29,8 @@ class PiModel(AlgorithmBase):
         reduction: Of the squared error over the classes; the paper's is mean.
         ce_denominator: Of the cross-entropy. labeled: the mean over B; batch: the sum over B + U, as the authors' code.
         scale_by_labeled_fraction: Multiply the weight by L/N, as in the paper (with ce_denominator batch).
-        joint_forward: All images in one pass. Paper: one pass per view. Ours: one, for one set of batch statistics.
-            Off: a pass each, and the labelled one moves the running statistics.
+        joint_forward: All images in one pass. Paper: the whole mixed batch once for each view. Ours: one pass, for one
+            set of batch statistics. Off: a pass each, and the labelled one moves the running statistics.
     """
 
     views = ("weak", "weak")
