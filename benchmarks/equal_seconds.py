@@ -21,7 +21,7 @@ from ssl_zoo.tables.rows import grouped, machines_of
 def steps_in_equal_seconds(rows: Sequence[Mapping[str, Any]], like: str) -> dict[str, int]:
     """Return how many steps each method makes in the seconds that one of them trained for.
 
-    A step's seconds are the median over a method's runs. Methods that are fitted at once have no steps and are left out.
+    The seconds of a step are the median over the runs of a method. Methods that are fitted at once are left out.
 
     Args:
         rows: Of runs of one recipe, on one machine.

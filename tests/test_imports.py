@@ -155,7 +155,7 @@ EXTERNAL = {  # room -> what it may import beside the standard library; the leav
     "algorithms": {"torch", "numpy", "sklearn"},
     "nets": {"torch", "torchvision", "timm", "peft", "huggingface_hub", "safetensors"},
     "data": {"torch", "torchvision", "numpy", "PIL", "sklearn", "tqdm", "scipy", "filelock", "pillow_heif"},
-    "train": {"torch", "numpy", "sklearn", "tensorboard", "tqdm", "timm", "wandb", "mlflow", "trackio"},
+    "train": {"torch", "numpy", "sklearn", "threadpoolctl", "tensorboard", "tqdm", "timm", "wandb", "mlflow", "trackio"},
     "recipes": {"yaml"},
     "near": set(),
     "options": {"jsonargparse"},

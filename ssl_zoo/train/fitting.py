@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -89,7 +90,8 @@ class Fitter:
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             labeled = self._features("labeled")
             unlabeled = self._features("unlabeled") if len(self._rows["unlabeled"]) else labeled[:0]
-            self.fit = dict(self.algorithm.fit(labeled, self._labels(), unlabeled))
+            with threadpool_limits(self.machine.threads):  # those of numpy and scikit-learn wait for busy cores, as torch's do
+                self.fit = dict(self.algorithm.fit(labeled, self._labels(), unlabeled))
         return list(dict.fromkeys(one_line(str(warning.message)) for warning in caught))
 
     def run(self) -> Outcome:

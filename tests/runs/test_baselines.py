@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import ssl_zoo
 from ssl_zoo import DATASETS
@@ -230,3 +231,21 @@ def test_a_net_that_pixels_make_no_use_of_may_be_any(capsys):
     assert call(capsys, run, *QUICK, "--out", "a")[0] == 0
     status, out, error = call(capsys, run, "--alg", "probe", "--net", "wrn10_1", "--from", "a", *QUICK[:2], "--out", "b")
     assert status == 0 and "begins from" not in out, error
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_fit_takes_the_threads_of_its_run(name, monkeypatch):
+    """Those of numpy and scikit-learn too: more of them than free cores wait for each other."""
+    target, seen = ssl_zoo.ALGORITHMS.resolve(name).target, []
+    inner = target.fit
+
+    def fit(*args):
+        seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return inner(*args)
+
+    monkeypatch.setattr(target, "fit", fit)
+    with threadpool_limits(2):
+        settings = ssl_zoo.recipe("digits", alg=name, threads=1, device="cpu", **{f"algorithms.{name}.features": "pixels"})
+        ssl_zoo.run(settings, "one", quiet=True)
+        assert seen and {*seen} == {1}
+        assert all(pool["num_threads"] == 2 for pool in threadpool_info() if pool["user_api"] == "blas"), "given back"
