@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of numpy and of runs that tests start; more threads only wait for each other
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ from ssl_zoo.registry import REGISTRIES
 from ssl_zoo.runs.baselines import is_baseline
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the promises tested here are the CPU's
-torch.set_num_threads(1)  # the nets are tiny; more threads only wait for each other
+torch.set_num_threads(1)
 
 RUN = str(Path(__file__).parent.parent / "benchmarks/run.py")  # the command, as a script
 K, ROWS, B, U = 3, 12, 4, 6

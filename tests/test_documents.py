@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 import ssl_zoo
-from benchmarks import estimator, figures, scale, soak, speed, timing
+from benchmarks import equal_seconds, estimator, figures, scale, soak, speed, timing
 from ssl_zoo import ALGORITHMS, config, plugins
 from ssl_zoo.cli import compare, export, label_next, ladder, new, plot, predict, report, run, share, sweep, table
 from ssl_zoo.data import labels, names
@@ -133,9 +133,14 @@ def test_tables_are_made_from_their_files(page, place):
     assert insert(PAGES[page], place, generated(place)) == PAGES[page]
 
 
+def read(name: str) -> list[dict]:
+    """The rows of a results file."""
+    return [*map(json.loads, (ROOT / f"benchmarks/results/{name}.jsonl").open())]
+
+
 def rows_of(name: str, labels: int = 20) -> dict[str, list[dict]]:
     """The rows of a results file at a number of labels, by method, in the order of the seeds."""
-    rows = [row for row in map(json.loads, (ROOT / f"benchmarks/results/{name}.jsonl").open()) if row["labels"] == labels]
+    rows = [row for row in read(name) if row["labels"] == labels]
     of = {row["algorithm"]: [] for row in rows}
     for row in sorted(rows, key=lambda row: row["seed"]):
         of[row["algorithm"]].append(row)
@@ -228,6 +233,25 @@ def test_the_answer_on_digits():
     assert sum(row["seconds"] for row in of["mixmatch"]) < sum(row["seconds"] for row in of["fixmatch"])
 
 
+def test_what_is_said_of_equal_seconds():
+    of, steps = rows_of("digits-seconds"), equal_seconds.steps_in_equal_seconds(read("digits-zoo"), "fixmatch")
+    for alg in ("supervised", *SEMI):
+        assert {row["steps"] for row in of[alg]} == {steps[alg]} and [row["seed"] for row in of[alg]] == [0, 1, 2, 3, 4]
+    assert 3.5 < steps["supervised"] / steps["fixmatch"] < 4 and 8.5 < steps["supervised"] / steps["remixmatch"] < 9.5
+    for alg in ("meanteacher", "pimodel"):
+        gain = difference(of[alg], of["fixmatch"])
+        assert steps[alg] > 900 and gain.low < 0 < gain.high, alg
+    assert difference(of["mixmatch"], of["fixmatch"]).low > 0
+    errors = [row["error_rate"] for row in rows_of("digits-zoo")["mixmatch"]]
+    assert sorted(range(10), key=errors.__getitem__)[-2:] == [7, 6]
+    for alg in ("comatch", "adamatch", "remixmatch"):
+        assert difference(of[alg], of["fixmatch"]).high < 0, alg
+    gained = np.mean([row["error_rate"] for row in rows_of("digits-zoo")["supervised"][:5]]) - np.mean(
+        [row["error_rate"] for row in of["supervised"]]
+    )
+    assert 0 < gained < 0.03
+
+
 def test_what_is_said_of_pretraining():
     rows = [*map(json.loads, (ROOT / "benchmarks/results/halves.jsonl").open())]
     of = {}
@@ -289,6 +313,7 @@ def elsewhere(tmp_path, monkeypatch):
         for file, text in new.files(name, kind).items():
             (tmp_path / file).write_text(text)
     (tmp_path / "mine.yaml").write_text(config.dump(ssl_zoo.recipe("digits")))
+    (tmp_path / "equal.yaml").write_text(equal_seconds.recipe(read("digits-zoo"), "fixmatch"))
     (tmp_path / "docs").mkdir()
 
 
@@ -334,7 +359,13 @@ def check_table(words: list[str]) -> None:
     assert all(any(ROOT.glob(path.as_posix())) for path in committed)
     if flags.into:
         (place,) = committed
-        assert f"<!-- table {place.as_posix()} -->" in PAGES[flags.into.as_posix()]
+        ideas = WITH_IDEAS if flags.format == "ideas" else ""
+        assert f"<!-- table {place.as_posix()}{ideas} -->" in PAGES[flags.into.as_posix()]
+
+
+def check_equal_seconds(words: list[str]) -> None:
+    (path,) = equal_seconds.parser("equal_seconds.py").parse_args(words).rows
+    assert (ROOT / path).is_file()
 
 
 def check_new(words: list[str]) -> None:
@@ -389,6 +420,7 @@ CHECKED = {
     "speed": check_figures(speed.main),
     "scale": check_figures(scale.main),
     "estimator": check_figures(estimator.main),
+    "equal_seconds": check_equal_seconds,
     "soak": check_soak,
 }
 
