@@ -5,6 +5,7 @@ A wrong key, type or value is an error before anything runs.
 
 import copy
 import dataclasses
+import functools
 import inspect
 import json
 import textwrap
@@ -36,7 +37,7 @@ def _by_name(section: str, registry: Registry, given: Any) -> dict[str, dict[str
 
 def _own(where: str, entry: Entry, options: Any) -> dict[str, Any]:
     """What a method's section has for itself of what all methods share, checked."""
-    taken = [name for name in OWN if name in entry.options]
+    taken = _called_as_ours(entry.target)
     if taken:
         raise InputError(f"{where}.{taken[0]} is an option of the method and a setting of runs; give the option another name")
     if not isinstance(options, Mapping):
@@ -48,6 +49,12 @@ def _own(where: str, entry: Entry, options: Any) -> dict[str, Any]:
             raise InputError(f"{where}.{OWN_STEPS} must be a whole number, not {steps!r}")
         between(f"{where}.{OWN_STEPS}", steps, 1, MOST_STEPS)
     return own
+
+
+@functools.lru_cache(maxsize=256)  # a sweep asks it of every method for each of its cells
+def _called_as_ours(target: Callable[..., Any]) -> list[str]:
+    """Options of a method that have the name of what its section may have for itself."""
+    return [name for name in OWN if name in inspect.signature(target).parameters]
 
 
 def _own_batch(where: str, own: Any) -> dict[str, Any]:

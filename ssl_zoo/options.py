@@ -1,5 +1,6 @@
 """Options of a class or function, checked against its signature: names, types, defaults."""
 
+import copy
 import functools
 import inspect
 import re
@@ -33,6 +34,10 @@ def _words(annotation: Any) -> list[str]:
     return [word for part in parts for word in _words(part)]
 
 
+MOST_KEPT = 4096  # sections
+_RESOLVED: dict[tuple[Callable[..., Any], frozenset[str], str], dict[str, Any]] = {}  # what was found to be right before
+
+
 def resolve_options(where: str, target: Callable[..., Any], given: Any, skip: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Check options against the keyword-only parameters of a class or function, and fill in its defaults.
 
@@ -57,9 +62,13 @@ def resolve_options(where: str, target: Callable[..., Any], given: Any, skip: fr
             takes = f"options: {', '.join(hints)}" if hints else "it has no options"
             meant = near_miss(str(name), hints) or near.setting(str(name), value)
             raise InputError(f"{where or 'the settings'} has no option '{name}'; {meant}{takes}")
-    resolved = _parsed(parser, hints, given)
+    key = target, skip, repr(given)  # a sweep reads the same sections once for each of its cells
+    resolved = _RESOLVED[key] if key in _RESOLVED else _parsed(parser, hints, given)
     if resolved is not None:
-        return resolved
+        if len(_RESOLVED) >= MOST_KEPT:
+            _RESOLVED.clear()
+        _RESOLVED[key] = resolved
+        return copy.deepcopy(resolved)
     name = next(name for name, value in given.items() if _parsed(parser, hints, {name: value}) is None)
     value = given[name]
     words = [word for word in _words(hints[name]) if isinstance(value, str)]

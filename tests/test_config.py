@@ -307,3 +307,20 @@ def test_a_misspelt_word_of_a_few_is_named():
         config.resolve({"labels": "al"})
     with pytest.raises(InputError, match=r"optimizer\.freeze = 3 is not of the type 'none' or 'body' or 'bn'$"):
         config.resolve({"optimizer": {"freeze": 3}})
+
+
+def test_what_was_read_before_is_not_shared():
+    """The same section twice is the same values, and no object of one is one of the other's; a wrong one is refused twice."""
+
+    def made(**given):
+        return config.resolve({"alg": "uda", "views": {"weak": {"resized_crop": {"ratio": [0.5, 2.0]}}}, **given})
+
+    one, other = made(), made()
+    assert one == other and one.views["weak"]["resized_crop"] is not other.views["weak"]["resized_crop"]
+    one.algorithms["uda"]["threshold"] = 0.1
+    assert made().algorithms["uda"]["threshold"] == 0.8
+    assert made(algorithms={"uda": {"threshold": 1}}).algorithms["uda"]["threshold"] == 1
+    assert isinstance(made(algorithms={"uda": {"joint_forward": True}}).algorithms["uda"]["joint_forward"], bool)
+    for _ in range(2):
+        with pytest.raises(InputError, match="joint_forward = 1 is not of the type"):
+            made(algorithms={"uda": {"joint_forward": 1}})
