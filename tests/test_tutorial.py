@@ -186,9 +186,11 @@ def in_64_bits():
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.usefixtures("in_64_bits")
 def test_the_first_two_epochs(tutorial, arg, tmp_path):
+    """In 32 bits a weight that stays near zero differs by its rounding, more on one processor than on another."""
     found = beside_each_other(tutorial, arg, tmp_path, whole=False)
-    assert max(found.values()) < 1e-5, found
+    assert max(found.values()) < 1e-11, found
 
 
 @pytest.mark.usefixtures("in_64_bits")
