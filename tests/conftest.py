@@ -26,6 +26,45 @@ DRAWN = {"adamatch", "ict", "mixmatch", "remixmatch", "vat"}  # whose loss draws
 FROM_RANDOM = [name for name in STEPPED if not ALGORITHMS.resolve(name).target.needs_weights]
 
 
+# Of tests that ask the same of many, how many are asked unless --all is given: the whole takes twice as long.
+FEWER = {
+    "algorithms/test_conformance.py::test_it_passes": 28 * len(STEPPED),  # without methods that no name stands for
+    "algorithms/test_conformance.py::test_it_passes_with_other_switches": 4,
+    "cli/test_new.py::test_a_net_runs_as_printed": 0,
+    "cli/test_new.py::test_a_data_set_runs_as_printed": 0,
+    "cli/test_new.py::test_an_augmentation_runs_as_printed": 0,
+    "nets/test_all_nets.py::test_traces_as_one_graph": 6,
+    "nets/test_torchvision_nets.py::test_every_model": 8,
+    "reliability/test_kills.py::test_random_kills_change_no_bit": 2,
+    "reliability/test_kills.py::test_a_kill_at_the_worst_moment_changes_no_bit": 7,
+    "reliability/test_numbers.py::test_a_disk_that_fills_up": 2,
+    "runs/test_layers.py::test_the_gradient_in_bf16_is_nearly_that_in_fp32": 3,
+    "test_packaging.py::test_a_run_a_sweep_a_table_and_a_method_without_the_checkout": 0,  # as .ci/run does
+    "testing/test_nets.py::test_a_registered_net_passes": 6,
+    "using/test_export.py::test_every_net": 4,
+}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="ask of every net, kill and option what else a few stand for")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what a few stand for, where a whole file, folder or the suite is run."""
+    named = any("::" in word for word in config.args)
+    if config.getoption("--all") or named:
+        return
+    seen, kept, left = dict.fromkeys(FEWER, 0), [], []
+    for item in items:
+        name = item.nodeid.partition("[")[0].removeprefix("tests/")
+        if name in seen:
+            seen[name] += 1
+        (left if name in seen and seen[name] > FEWER[name] else kept).append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
+
+
 class TinyNet(nn.Module):
     """A convolution, perhaps a batch norm, an average and a linear layer: images (n, 2, 5, 5) to logits (n, 3)."""
 
