@@ -26,7 +26,7 @@ DRAWN = {"adamatch", "ict", "mixmatch", "remixmatch", "vat"}  # whose loss draws
 FROM_RANDOM = [name for name in STEPPED if not ALGORITHMS.resolve(name).target.needs_weights]
 
 
-# Of tests that ask the same of many, how many are asked unless --all is given: the whole takes twice as long.
+# Of tests that ask the same of many, how many are asked unless --all is given, so that the suite fits into a check of a change.
 FEWER = {
     "algorithms/test_conformance.py::test_it_passes": 28 * len(STEPPED),  # without methods that no name stands for
     "algorithms/test_conformance.py::test_it_passes_with_other_switches": 4,
@@ -40,7 +40,6 @@ FEWER = {
     "reliability/test_numbers.py::test_a_disk_that_fills_up": 2,
     "runs/test_layers.py::test_the_gradient_in_bf16_is_nearly_that_in_fp32": 3,
     "test_packaging.py::test_a_run_a_sweep_a_table_and_a_method_without_the_checkout": 0,  # as .ci/run does
-    "testing/test_nets.py::test_a_registered_net_passes": 6,
     "using/test_export.py::test_every_net": 4,
 }
 
