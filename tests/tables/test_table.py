@@ -130,12 +130,12 @@ def test_a_row_with_a_wrong_value_is_named_or_harmless(tmp_path, capsys):
     assert named > 300
 
 
-def test_the_readmes_table_is_made_from_the_results_file(monkeypatch):
-    """And its numbers carry the promise of the default recipe: every method above supervised, Mean Teacher by eight points."""
+def test_the_table_of_the_default_recipe_is_made_from_the_results_file(monkeypatch):
+    """And its numbers carry the recipe's promise: every method above supervised, Mean Teacher by eight points."""
     monkeypatch.chdir(ROOT)
     name = "benchmarks/results/digits.jsonl"
     rows = results.read_rows([Path(name)])
-    text = Path("README.md").read_text()
+    text = Path("docs/tables.md").read_text()
     (made,), said = make_tables(rows)
     assert not said and insert(text, name, render.markdown([made], False)) == text
     found = {method: cells["20"] for method, cells in made.cells.items()}
