@@ -54,7 +54,9 @@ def settings_of(row: Row) -> dict[str, Any]:
 
 def facts_of(row: Row) -> dict[str, Any]:
     """Return what else is known of a run, by dotted key."""
-    return recipes.flatten({name: row[name] for name in FACTS if row.get(name) not in (None, [], "")})
+    known = {name: row[name] for name in FACTS if row.get(name) not in (None, [], "")}
+    seconds = {name: round(value, 1) for name, value in known.items() if name.startswith("seconds_")}
+    return recipes.flatten(known | seconds)
 
 
 def runs_part(place: str, rows: Sequence[Row]) -> Markup:
