@@ -112,7 +112,8 @@ def test_links_lead_somewhere(page):
 
 def generated(place: str) -> str:
     """The table that belongs at a place, from its rows or figures."""
-    name, brief = place.removesuffix(" in brief").removesuffix(WITH_IDEAS), place.endswith(" in brief")
+    name, _, form = place.partition(" with ")
+    name, brief = name.removesuffix(" in brief"), name.endswith(" in brief")
     if name.endswith(".json"):
         found = json.loads((ROOT / name).read_text())
         made = {"speed": timing.brief if brief else timing.markdown, "scale": scale.markdown, "estimator": estimator.markdown}
@@ -121,10 +122,9 @@ def generated(place: str) -> str:
         return ladders.markdown(ladders.sound(ladders.read_rows(ROOT / name)))
     tables, said = make_tables(results.read_rows([ROOT / name]))
     assert not said
-    return (render.zoo if place.endswith(WITH_IDEAS) else render.markdown)(tables, False)
+    return {"": render.markdown, "ideas": render.zoo, "switches": render.switches}[form](tables, False)
 
 
-WITH_IDEAS = " with ideas"
 PLACES = [(page, place) for page, text in PAGES.items() for place in re.findall(r"<!-- table (benchmarks/.*?) -->", text)]
 
 
@@ -273,7 +273,7 @@ def test_what_is_said_of_pretraining():
 
 
 def test_every_kept_result_is_shown():
-    shown = {place.removesuffix(" in brief").removesuffix(WITH_IDEAS) for _, place in PLACES}
+    shown = {place.partition(" with ")[0].removesuffix(" in brief") for _, place in PLACES}
     kept = {path.relative_to(ROOT).as_posix() for path in (ROOT / "benchmarks/results").glob("*.json*")}
     apart = {"benchmarks/results/soak.json", "benchmarks/results/digits-fp32.jsonl"}  # in words
     assert shown == (kept - apart) | {"benchmarks/results/gpu/speed.json", "benchmarks/results/gpu/rungs.jsonl"}
@@ -359,8 +359,7 @@ def check_table(words: list[str]) -> None:
     assert all(any(ROOT.glob(path.as_posix())) for path in committed)
     if flags.into:
         (place,) = committed
-        ideas = WITH_IDEAS if flags.format == "ideas" else ""
-        assert f"<!-- table {place.as_posix()}{ideas} -->" in PAGES[flags.into.as_posix()]
+        assert f"<!-- table {place.as_posix()}{table.MARKDOWN[flags.format or 'md']} -->" in PAGES[flags.into.as_posix()]
 
 
 def check_equal_seconds(words: list[str]) -> None:

@@ -17,11 +17,12 @@ from ssl_zoo.errors import InputError, one_line, printable, shown
 from ssl_zoo.runs.row import read_sound_rows
 from ssl_zoo.tables.citations import citations
 from ssl_zoo.tables.documents import insert_into
-from ssl_zoo.tables.render import FORMATS
+from ssl_zoo.tables.render import FORMATS, switches
 from ssl_zoo.tables.table import make_tables
 
-SITE, IDEAS = "site", "ideas"
-MARKDOWN = ("md", IDEAS)
+SITE, IDEAS, SWITCHES = "site", "ideas", "switches"
+RENDERED = FORMATS | {SWITCHES: switches}
+MARKDOWN = {"md": "", IDEAS: " with ideas", SWITCHES: " with switches"}  # what the name of its place ends in
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "table.py") -> int:
@@ -35,9 +36,10 @@ def parser(prog: str) -> Parser:
     p.add_argument("paths", nargs="+", type=path, help="run folders, folders of them, or .jsonl files of rows")
     p.add_argument(
         "--format",
-        choices=(*FORMATS, SITE),
+        choices=(*RENDERED, SITE),
         help="Markdown (unless said otherwise), CSV, LaTeX (booktabs), HTML; ideas: Markdown with the idea and paper of each "
-        "method; or site: a page of all that is given, each file for itself, that sorts and filters",
+        "method; switches: Markdown of what each setting that --grid varied changes; or site: a page of all that is given, each "
+        "file for itself, that sorts and filters",
     )
     p.add_argument(
         "--out", type=path, metavar="FILE", help="write it there instead of showing it; of a site, a .html file or a folder"
@@ -66,13 +68,12 @@ def table(flags: argparse.Namespace, prog: str) -> int:
     rows, lost, problems, remarks = read_sound_rows(flags.paths)
     tables, said = make_tables(rows, problems, flags.published, lost, flags.each_class)
     say(prog, [*said, *remarks])
-    made = citations([*rows, *lost]) if flags.cite else FORMATS[flags.format or "md"](tables, flags.oracle, flags.cost)
+    made = citations([*rows, *lost]) if flags.cite else RENDERED[flags.format or "md"](tables, flags.oracle, flags.cost)
     made = printable(made)
     write_rows(flags.jsonl, (*rows, *lost))
     if flags.into:
         with flag("--into"):
-            place = f"{flags.paths[0].as_posix()}{' with ideas' if flags.format == IDEAS else ''}"
-            insert_into(flags.into, place, made)
+            insert_into(flags.into, f"{flags.paths[0].as_posix()}{MARKDOWN[flags.format or 'md']}", made)
     elif flags.out:
         flags.out.write_text(f"{made}\n", encoding="utf-8")
     else:

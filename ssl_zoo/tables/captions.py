@@ -12,7 +12,9 @@ from ssl_zoo.tables.rows import Row, by_cell, data_of, grouped, machines_of, rec
 from ssl_zoo.tables.variants import OPTIONS, called, differing, listed_names, shared_of
 
 
-def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = (), each_class: bool = False) -> list[str]:
+def caption(
+    rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = (), each_class: bool = False, compared: bool = True
+) -> list[str]:
     """Return the lines below a table, with an empty one between any two.
 
     Args:
@@ -20,11 +22,12 @@ def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = (),
         notes: Why others are left out.
         lost: Of runs that would be in it but diverged.
         each_class: Whether the table says how each class was told.
+        compared: Whether the table compares with supervised. Otherwise it says itself what was varied.
     """
     partial = f"Partial: {'; '.join(notes)}." if notes else ""
     lines = [_measured(rows)]
     said = (
-        _varied(rows, lost),
+        _varied(rows, lost) if compared else "",
         _at_once(rows),
         _finite(rows),
         _drawn(rows),
@@ -32,7 +35,7 @@ def caption(rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = (),
         _of_classes(rows, each_class),
         _own_numbers(rows),
         _plugins(rows),
-        _unpaired(rows),
+        _unpaired(rows) if compared else "",
         _moved(rows),
         _warned(rows),
         _diverged(lost),

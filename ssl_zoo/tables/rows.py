@@ -115,7 +115,7 @@ def sound(rows: Sequence[Row]) -> Sorted:
     kept = [row for group in by_place for row in agreeing(group, lambda row: {"split_hash": row["split_hash"]}, said)]
     seen: dict[Hashable, Row] = {}
     twice = []
-    for row in kept:
+    for row in sorted(kept, key=lambda row: bool(row.get("axes"))):  # a run as its recipe has it before one that a grid made so
         if seen.setdefault(place_of(row), row) is not row:
             twice.append(row)
     if twice:

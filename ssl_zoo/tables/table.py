@@ -32,6 +32,7 @@ class Table(NamedTuple):
     diverged: list[Row]
     algorithms: dict[str, str]  # method, as its variant is called -> its registered name
     variants: dict[str, dict[str, Any]]  # the same -> settings that tell it from others, by dotted key
+    notes: list[str]  # why runs were left out
 
     def heads(self, cost: bool) -> list[str]:
         """Return what stands above the columns: a number of labels, and after it the cost where that is shown."""
@@ -148,7 +149,7 @@ def make_table(
     named, said = [str(count) for count in labels], caption(rows, notes, lost, each_class)
     algorithms = {method: each[method]["algorithm"] for method in made}
     variants = {method: dict(variant_of(each[method])) for method in made}
-    return Table(title, named, made, said, repeated, list(published), counts, [*rows], [*lost], algorithms, variants)
+    return Table(title, named, made, said, repeated, list(published), counts, [*rows], [*lost], algorithms, variants, [*notes])
 
 
 def in_rows(rows: Sequence[Row], labels: Any) -> list[str]:

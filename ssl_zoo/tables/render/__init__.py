@@ -7,8 +7,9 @@ from ssl_zoo.tables.render.comma_separated import as_csv
 from ssl_zoo.tables.render.latex import latex
 from ssl_zoo.tables.render.markdown import markdown
 from ssl_zoo.tables.render.page import page
+from ssl_zoo.tables.render.switches import switches
 from ssl_zoo.tables.render.zoo import zoo
 
 FORMATS = {"md": markdown, "csv": as_csv, "tex": latex, "html": page, "ideas": zoo}
 
-__all__ = ["FORMATS", "as_csv", "latex", "markdown", "page", "zoo"]
+__all__ = ["FORMATS", "as_csv", "latex", "markdown", "page", "switches", "zoo"]
