@@ -14,6 +14,7 @@ from typing import Any
 
 from ssl_zoo.cli.parser import Parser, command, leave, path
 from ssl_zoo.errors import InputError
+from ssl_zoo.registry import ALGORITHMS
 from ssl_zoo.runs.row import read_rows
 from ssl_zoo.tables.rows import grouped, machines_of
 
@@ -28,8 +29,12 @@ def steps_in_equal_seconds(rows: Sequence[Mapping[str, Any]], like: str) -> dict
         like: The method whose seconds all get.
 
     Raises:
-        InputError: There is no run of that method.
+        InputError: There is no run of that method, or a row does not say how long it trained.
     """
+    untimed = sum(bool(row["steps"]) and "seconds_training" not in row for row in rows)
+    if untimed:
+        raise InputError(f"{untimed} of {len(rows)} rows do not say how long they trained, as old ones; run again")
+    like = ALGORITHMS.resolve(like).name
     trained = grouped([row for row in rows if row["steps"]], lambda row: row["algorithm"])
     if like not in trained:
         raise InputError(f"there is no run of '{like}' with steps; there are: {', '.join(sorted(trained)) or 'none'}")
@@ -41,11 +46,20 @@ def steps_in_equal_seconds(rows: Sequence[Mapping[str, Any]], like: str) -> dict
 def recipe(rows: Sequence[Mapping[str, Any]], like: str) -> str:
     """Return the recipe as YAML, with where its numbers are from. Arguments as of `steps_in_equal_seconds`."""
     steps = steps_in_equal_seconds(rows, like)
-    nets, machines = ({name for row in rows for name in of(row)} for of in (lambda row: [row["net"]], machines_of))
-    if len(nets) > 1 or len(machines) > 1:
-        found = ", ".join(sorted(nets if len(nets) > 1 else machines))
-        raise InputError(f"a step does not cost the same in all of these rows: {found}; give those of one")
-    lines = [f"# Steps that every method makes in the seconds of {like}'s {steps[like]}, {nets.pop()}, {machines.pop()}."]
+    like = ALGORITHMS.resolve(like).name
+    shared = {
+        "nets": {row["net"] for row in rows},
+        "data sets": {row["dataset"] for row in rows},
+        "machines": {machine for row in rows for machine in machines_of(row)},
+        "labelled images a step": {str(row["config"]["batch"]["labeled"]) for row in rows},
+        "unlabelled images a step": {str(row["config"]["batch"]["unlabeled"]) for row in rows},
+    }
+    for what, found in shared.items():
+        if len(found) > 1:
+            listed = ", ".join(sorted(found))
+            raise InputError(f"a step does not cost the same in all of these rows, of {what} {listed}; give one")
+    net, machine = (shared[what].pop() for what in ("nets", "machines"))
+    lines = [f"# Steps that every method makes in the seconds of {like}'s {steps[like]}, {net}, {machine}."]
     return "\n".join([*lines, "algorithms:", *(f"  {alg}: {{steps: {count}}}" for alg, count in steps.items())])
 
 

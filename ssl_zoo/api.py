@@ -40,7 +40,8 @@ def recipe(
     plugins.load([str(name) for name in named])
     plain = {key: value.item() if getattr(value, "shape", None) == () else value for key, value in values.items()}  # of numpy
     plain = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in plain.items()}
-    return config.settle(config.gather([str(name) for name in names] or ["digits"], preset=preset, budget=budget), plain)
+    below = config.gather([str(name) for name in names] or ["digits"], preset=preset, budget=budget, over=plain)
+    return config.settle(below, plain)
 
 
 def run(

@@ -10,7 +10,8 @@ import inspect
 import json
 import textwrap
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ssl_zoo import near, presets, recipes
@@ -122,7 +123,12 @@ def _input_of(values: Mapping[str, Any]) -> str:
 
 
 def gather(
-    names: Sequence[str], *, preset: str | None = None, budget: str = recipes.SHORT, assignments: Sequence[str] = ()
+    names: Sequence[str],
+    *,
+    preset: str | None = None,
+    budget: str = recipes.SHORT,
+    assignments: Sequence[str] = (),
+    over: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the settings of recipes with a preset and assignments laid on top, not checked yet.
 
@@ -131,28 +137,31 @@ def gather(
         preset: The name of one, or none.
         budget: Of the recipes.
         assignments: KEY=VALUE, as texts.
+        over: What `settle` will lay on top of all. To a length there, as to an assigned one, own lengths of methods in
+            the recipes give way; those that are assigned themselves do not.
 
     Raises:
         InputError: As `recipes.read_recipes`, `presets.read_preset` and `recipes.put_assignment`.
     """
     on_top = [] if preset is None else [(f"preset {preset}", presets.read_preset(preset))]
     given = recipes.read_recipes(names, budget=budget, on_top=on_top)
-    for assignment in assignments:
-        key, _, value = assignment.partition("=")
-        _for_all_methods(given, key.strip(), value)
-    _let_hold(given, one_length({assignment.partition("=")[0].strip() for assignment in assignments}))
-    for assignment in assignments:
-        recipes.put_assignment(given, assignment)
+    parsed = [recipes.parse_assignment(assignment) for assignment in assignments]
+    for key, value in [*parsed, *over.items()]:
+        _for_all_methods(given, key, value)
+    _let_hold(given, one_length(key for key, _ in parsed))
+    for key, value in parsed:
+        recipes.put(given, key, value)
     return given
 
 
-def one_length(keys: Collection[str]) -> str | None:
+def one_length(keys: Iterable[str]) -> str | None:
     """Return which of the settings that say how long a run is is among these.
 
     Raises:
         InputError: More than one is.
     """
-    found = [name for name in LENGTHS if name in keys]
+    given = set(keys)
+    found = [name for name in LENGTHS if name in given]
     if len(found) > 1:
         raise InputError(f"{found[0]} and {found[1]} are both given, and each is the length of a run; keep one")
     return found[0] if found else None
@@ -166,8 +175,8 @@ def _let_hold(given: dict[str, Any], length: str | None) -> None:
 
 def _for_all_methods(given: Mapping[str, Any], key: str, value: Any) -> None:
     """Let a number of unlabelled images, or a length, given on top of a recipe hold for methods with their own too."""
-    named = key == "batch.unlabeled" or (key == "batch" and isinstance(value, str | Mapping) and "unlabeled" in value)
-    own = OWN_BATCH if named else OWN_STEPS if key in LENGTHS else None
+    named = key == "batch.unlabeled" or (key == "batch" and isinstance(value, Mapping) and "unlabeled" in value)
+    own = OWN_BATCH if named else OWN_STEPS if key in LENGTHS and value is not None else None
     if own is not None and isinstance(given.get("algorithms"), Mapping):
         for options in given["algorithms"].values():
             if isinstance(options, dict):
@@ -182,8 +191,6 @@ def settle(given: dict[str, Any], values: Mapping[str, Any]) -> RunSettings:
     Raises:
         InputError: As `resolve`.
     """
-    for key, value in values.items():
-        _for_all_methods(given, key, value)
     _let_hold(given, one_length(values))
     for key, value in copy.deepcopy(dict(values)).items():
         if isinstance(value, Mapping) and "." not in key:
@@ -234,8 +241,9 @@ def explain(settings: RunSettings) -> str:
     for section, registry in SECTIONS.items():
         for name, options in values[section].items():
             target = registry.resolve(name).target
-            shown = {key: value for key, value in options.items() if key not in OWN}
-            lines += ["", f"{section}.{name}: {summary(target)}", *_explain(f"{section}.{name}.", target, shown)]
+            rest = {key: value for key, value in options.items() if key not in OWN}
+            lines += ["", f"{section}.{name}: {summary(target)}", *_explain(f"{section}.{name}.", target, rest)]
+            lines += [f"  {section}.{name}.{key} = {json.dumps(options[key])}  (its own)" for key in OWN if key in options]
     return "\n".join(lines)
 
 

@@ -74,7 +74,9 @@ def shortened(recipe: Mapping[str, Any], scale: float) -> dict[str, Any]:
     made = copy.deepcopy(dict(recipe))
     if "steps" not in made:
         raise InputError("the ladder does not say how many `steps` its runs have; write it into its base")
-    made["steps"] = max(1, round(scale * made["steps"]))
+    for place in (made, *(options for options in made.get("algorithms", {}).values() if options)):
+        if "steps" in place:  # of all methods, or of one
+            place["steps"] = max(1, round(scale * place["steps"]))
     for name in ("every", "mechanism", "log_every"):
         if made.get("evaluation", {}).get(name):  # 0 is no measurement
             made["evaluation"][name] = max(1, round(scale * made["evaluation"][name]))

@@ -210,8 +210,8 @@ def put_recipe(settings: dict[str, Any], recipe: Mapping[str, Any], prefix: str 
             settings[name] = value
 
 
-def put_assignment(settings: dict[str, Any], assignment: str) -> None:
-    """Apply one `--set KEY=VALUE`; the value is YAML.
+def parse_assignment(assignment: str) -> tuple[str, Any]:
+    """Return key and value of one `--set KEY=VALUE`; the value is YAML.
 
     Raises:
         InputError: Not of that form.
@@ -219,7 +219,12 @@ def put_assignment(settings: dict[str, Any], assignment: str) -> None:
     key, equals, value = assignment.partition("=")
     if not equals or not key.strip():
         raise InputError(f"--set wants KEY=VALUE, such as optimizer.lr=0.1, not '{assignment}'")
-    put(settings, canonical_key(key.strip()), parse_yaml(value, f"the value of --set {key}"))
+    return canonical_key(key.strip()), parse_yaml(value, f"the value of --set {key}")
+
+
+def put_assignment(settings: dict[str, Any], assignment: str) -> None:
+    """Apply one `--set KEY=VALUE`. Raises InputError as `parse_assignment`."""
+    put(settings, *parse_assignment(assignment))
 
 
 def canonical_key(key: str) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ssl_zoo import ALGORITHMS, Batch, Facts, plugins
 from ssl_zoo.registry import REGISTRIES
 from ssl_zoo.runs.baselines import is_baseline
+from ssl_zoo.testing.check import CHECKS
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the promises tested here are the CPU's
 torch.set_num_threads(1)
@@ -28,7 +29,7 @@ FROM_RANDOM = [name for name in STEPPED if not ALGORITHMS.resolve(name).target.n
 
 # Of tests that ask the same of many, how many are asked unless --all is given, so that the suite fits into a check of a change.
 FEWER = {
-    "algorithms/test_conformance.py::test_it_passes": 28 * len(STEPPED),  # without methods that no name stands for
+    "algorithms/test_conformance.py::test_it_passes": len(CHECKS) * len(STEPPED),  # without methods that no name stands for
     "algorithms/test_conformance.py::test_it_passes_with_other_switches": 4,
     "cli/test_new.py::test_a_net_runs_as_printed": 0,
     "cli/test_new.py::test_a_data_set_runs_as_printed": 0,
@@ -49,8 +50,8 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what a few stand for, where a whole file, folder or the suite is run."""
-    named = any("::" in word for word in config.args)
+    """Leave out what a few stand for, where nothing narrower than a file is asked for."""
+    named = any("::" in word for word in config.args) or config.option.keyword
     if config.getoption("--all") or named:
         return
     seen, kept, left = dict.fromkeys(FEWER, 0), [], []

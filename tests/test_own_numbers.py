@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+import ssl_zoo
 from benchmarks import equal_seconds
 from ssl_zoo import ALGORITHMS, InputError, config, recipes
 from ssl_zoo.algorithms.supervised import Supervised
 from ssl_zoo.cli import run, sweep, table
+from ssl_zoo.settings import OWN as OWN_NAMES
+from ssl_zoo.testing import CheckFailed, iter_checks
+from ssl_zoo.testing.declarations import RESERVED
 
 ROOT = Path(__file__).parent.parent
 RECIPE = """
@@ -31,7 +35,7 @@ def recipe(tmp_path, monkeypatch):
 
 
 def settled(alg, assignments=(), **values):
-    return config.settle(config.gather(["r.yaml"], assignments=assignments), {"alg": alg, **values})
+    return config.settle(config.gather(["r.yaml"], assignments=assignments, over=values), {"alg": alg, **values})
 
 
 def test_it_is_the_methods_own():
@@ -91,12 +95,46 @@ def test_steps_of_its_own():
     assert own.with_length(7).length == 7 and other.with_length(7).length == 7
 
 
+def printed(capsys, *words):
+    """The settings that a command line has."""
+    assert run.main(["--recipe", "r.yaml", "--alg", "pimodel", *words, "--print-config"]) == 0, capsys.readouterr().err
+    return config.resolve(recipes.parse_yaml(capsys.readouterr().out, "it"))
+
+
+def test_an_own_number_on_the_same_command_line_is_kept(capsys):
+    """Whichever way the one for all methods is given, and from Python too."""
+    for all_of_them in (["--steps", "9"], ["--set", "steps=9"]):
+        found = printed(capsys, "--set", OWN[0], *all_of_them)
+        assert (found.length, found.steps) == (5, 9)
+    assert ssl_zoo.recipe("r.yaml", alg="pimodel", steps=9, **{"algorithms.pimodel.steps": 5}).length == 5
+
+
+def test_what_is_not_there_is_no_length(capsys):
+    """So that `--set epochs=null` is a way out where a method has its own steps."""
+    Path("own.yaml").write_text("epochs: 2\nalgorithms: {pimodel: {steps: 5}}")
+    words = ["--recipe", "r.yaml", "--recipe", "own.yaml", "--alg", "pimodel"]
+    assert run.main([*words, "--print-config"]) == 2
+    assert "algorithms.pimodel.steps and epochs are both given, each the length of a run; keep one" in capsys.readouterr().err
+    assert printed(capsys, "--recipe", "own.yaml", "--set", "epochs=null").length == 5
+
+
+def test_a_grid_of_both_is_refused(capsys):
+    words = ["--recipe", "r.yaml", "--algs", "pimodel", "--dry-run", "--grid", "algorithms.pimodel.steps=5,10"]
+    assert sweep.main([*words, "--grid", "steps=7,9"]) == 2
+    assert "--grid algorithms.pimodel.steps and --grid steps: a run has one of the two" in capsys.readouterr().err
+    assert sweep.main([*words, "--steps", "7"]) == 0
+    assert "2 cells: " in (shown := capsys.readouterr().out) and "algorithms.pimodel.steps: 5, 10" in shown
+    words[-1] = "algorithms.pimodel.batch.unlabeled=3,5"
+    assert sweep.main([*words, "--grid", "batch.unlabeled=7,9"]) == 2
+
+
 def test_a_length_given_on_top_is_for_all_methods():
     Path("own.yaml").write_text("algorithms: {pimodel: {steps: 5}}")
     given = [config.gather(["r.yaml", "own.yaml"], assignments=[words]) for words in ("steps=9", "epochs=2", "minutes=1")]
     found = [config.settle(one, {"alg": "pimodel"}) for one in given]
     assert [(s.length, s.epochs, s.minutes) for s in found] == [(9, None, None), (2, 2, None), (2, None, 1)]
-    assert config.settle(config.gather(["r.yaml", "own.yaml"]), {"alg": "pimodel", "steps": 9}).length == 9
+    assert config.settle(config.gather(["r.yaml", "own.yaml"], over={"steps": 9}), {"alg": "pimodel", "steps": 9}).length == 9
+    assert ssl_zoo.recipe("r.yaml", "own.yaml", alg="pimodel", steps=9).length == 9
     with pytest.raises(InputError, match=r"algorithms\.pimodel\.steps and epochs are both given"):
         config.settle(config.gather(["r.yaml", "own.yaml"]) | {"epochs": 2}, {"alg": "pimodel"})
 
@@ -113,6 +151,10 @@ def test_a_method_whose_option_has_that_name_is_told():
         def __init__(self, net, facts, *, steps: int = 3):
             super().__init__(net, facts)
 
+    (check,) = [check for check in iter_checks(Stepping) if str(check).endswith("options")]
+    with pytest.raises(CheckFailed, match="the option 'steps' has the name of a setting of runs"):
+        check()
+    assert {*RESERVED} == {*OWN_NAMES}
     with pytest.raises(InputError, match=r"algorithms\.stepping\.steps is an option of the method and a setting of runs"):
         settled("stepping")
 
@@ -131,20 +173,29 @@ def test_a_table_of_runs_with_steps_of_their_own(capsys):
 
 
 def test_equal_seconds_are_as_many_steps(capsys):
+    more = {"dataset": "d", "config": {"batch": {"labeled": 4, "unlabeled": 6}}}
     rows = [
-        {"algorithm": alg, "net": "n", "device": "d", "steps": steps, "seconds_training": seconds}
+        {"algorithm": alg, "net": "n", "device": "d", "steps": steps, "seconds_training": seconds, **more}
         for alg, steps, seconds in [
             *(("fixmatch", 10, 20.0), ("fixmatch", 10, 30.0), ("fixmatch", 10, 90.0)),
             *(("supervised", 20, 10.0), ("vat", 10, 600.0), ("probe", 0, 1.0)),
         ]
     ]
-    assert equal_seconds.steps_in_equal_seconds(rows, "fixmatch") == {"fixmatch": 10, "supervised": 60, "vat": 1}
+    assert equal_seconds.steps_in_equal_seconds(rows, "Fix-Match") == {"fixmatch": 10, "supervised": 60, "vat": 1}
     made = recipes.parse_yaml(equal_seconds.recipe(rows, "supervised"), "it")
     assert made == {"algorithms": {"fixmatch": {"steps": 3}, "supervised": {"steps": 20}, "vat": {"steps": 1}}}
     with pytest.raises(InputError, match="no run of 'probe' with steps; there are: fixmatch, supervised, vat"):
         equal_seconds.steps_in_equal_seconds(rows, "probe")
-    with pytest.raises(InputError, match="does not cost the same in all of these rows: m, n"):
-        equal_seconds.recipe([*rows, {**rows[0], "net": "m"}], "fixmatch")
+    wider = {"config": {"batch": {"labeled": 4, "unlabeled": 28}}}
+    for other, said in (
+        ({"net": "m"}, "nets m, n"),
+        ({"dataset": "x"}, "data sets d, x"),
+        (wider, "unlabelled images a step 28, 6"),
+    ):
+        with pytest.raises(InputError, match=f"does not cost the same in all of these rows, of {said}; give one"):
+            equal_seconds.recipe([*rows, {**rows[0], **other}], "fixmatch")
+    with pytest.raises(InputError, match="1 of 6 rows do not say how long they trained"):
+        equal_seconds.recipe([*rows[1:], {k: v for k, v in rows[0].items() if k != "seconds_training"}], "fixmatch")
     assert equal_seconds.main(["nowhere.jsonl"]) == 2 and "nowhere.jsonl" in capsys.readouterr().err
 
 

@@ -136,10 +136,11 @@ def gathered(flags: argparse.Namespace, more: Sequence[str] = ()) -> dict[str, A
     for key in (*WORDS, *VALUES):
         if getattr(flags, key, None) is not None and key in keys:
             raise InputError(f"{key} is given twice, by {flag_of(key)} and by --set; keep one")
-    config.one_length({*keys, *(key for key in config.LENGTHS if getattr(flags, key, None) is not None)})
+    lengths = {key: getattr(flags, key) for key in config.LENGTHS if getattr(flags, key, None) is not None}
+    config.one_length({*keys, *lengths})
     own = images_of_ones_own(flags) and "dataset" not in keys
     names = flags.recipe or ([OWN] if own else [config.recipe_of(dataset_of(flags))])
-    return config.gather(names, preset=flags.preset, budget=flags.budget, assignments=[*flags.set, *more])
+    return config.gather(names, preset=flags.preset, budget=flags.budget, assignments=[*flags.set, *more], over=lengths)
 
 
 def of_no_effect(assignments: Sequence[str], runs: Sequence[RunSettings]) -> Iterator[str]:

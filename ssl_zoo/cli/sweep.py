@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ssl_zoo import config, near, plugins, recipes
@@ -26,7 +27,7 @@ from ssl_zoo.registry import ALGORITHMS, close
 from ssl_zoo.runs.baselines import check_weights
 from ssl_zoo.runs.inputs import look_at_data, look_at_place
 from ssl_zoo.runs.naming import named_sweep
-from ssl_zoo.settings import NO_OTHER_RUN, RunSettings
+from ssl_zoo.settings import NO_OTHER_RUN, OWN_BATCH, OWN_STEPS, RunSettings
 from ssl_zoo.sweeps.axes import MISSING, Axis, check_apart, read_axis, value_of, within
 from ssl_zoo.sweeps.cells import Cell, grid, named
 from ssl_zoo.sweeps.drive import outcomes
@@ -82,7 +83,7 @@ class Grid(NamedTuple):
     flags: argparse.Namespace
     given: Mapping[str, Any]
     axes: Sequence[Axis] = ()  # but for those that have flags of their own
-    notes: Sequence[str] = ()  # what is left out
+    left_out: Mapping[tuple[str, str], str] = MappingProxyType({})  # (method, net) -> why, where all methods are asked for
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -124,28 +125,32 @@ def grid_of(flags: argparse.Namespace) -> Grid:
             axes.append(axis)
     check_apart(axes)
     _check_against_flags(flags, given, axes)
-    return Grid(flags, given, axes, _name_all(Grid(flags, given, axes)) if flags.algs == EVERY else ())
+    algs = [word.casefold() for word in listed(flags.algs, "--algs")] if flags.algs is not None else []
+    if EVERY in algs and len(algs) > 1:
+        raise InputError(f"--algs {EVERY} has every method in it; give it alone")
+    return Grid(flags, given, axes, _name_all(Grid(flags, given, axes)) if EVERY in algs else {})
 
 
-def _name_all(asked: Grid) -> list[str]:
-    """Put the names of all methods into the flag that asks for all, and return which are left out, and why."""
-    names, notes = [], []
+def _name_all(asked: Grid) -> dict[tuple[str, str], str]:
+    """Put the names of all methods into the flag that asks for all, and return what cannot be run, and why."""
+    names = ALGORITHMS.names()
     nets = listed(asked.flags.nets, "--nets") if asked.flags.nets is not None else [asked.settings({}).net]
-    for name in ALGORITHMS.names():
-        refused = [said for net in nets if (said := _refusal(asked.settings({"alg": name, "net": net})))]
-        if len(refused) == len(nets):
-            notes.append(f"--algs {EVERY} is without {name}: {refused[0]}")
-        else:
-            names.append(name)
-    asked.flags.algs = ",".join(names)
-    return notes
+    why = {(alg, net): _refusal(asked.settings({"alg": alg, "net": net})) for alg in names for net in nets}
+    asked.flags.algs = ",".join(alg for alg in names if not all(why[alg, net] for net in nets))
+    return {place: said for place, said in why.items() if said}
 
 
 def _refusal(settings: RunSettings) -> str:
+    """Why a method cannot be run with the views and the net of settings; empty where it can."""
+    target = ALGORITHMS.resolve(settings.alg).target
+    asked = (*getattr(target, "views", ()), *getattr(target, "labeled_views", ()))
+    lacking = [view for view in asked if view not in settings.views]
+    if lacking:
+        return f"it asks for a view called '{lacking[0]}', which the recipe does not define"
     try:
         check_weights(settings)
-    except InputError as error:
-        return str(error)
+    except InputError:
+        return f"it needs a net with weights, and those of {settings.net} would be random; --from MODEL gives it a trained net"
     return ""
 
 
@@ -180,6 +185,7 @@ def _check_against_flags(flags: argparse.Namespace, given: Mapping[str, Any], ax
     on_top = dict(values(flags, given))
     of_set = [recipes.canonical_key(text.partition("=")[0].strip()) for text in flags.set]
     config.one_length({*on_top, *of_set, *(axis.key for axis in axes)})
+    _check_own_numbers([axis.key for axis in axes])
     for axis in axes:
         for key in on_top:
             if within(axis.key, key) or within(key, axis.key):
@@ -187,6 +193,14 @@ def _check_against_flags(flags: argparse.Namespace, given: Mapping[str, Any], ax
         for key in of_set:
             if within(key, axis.key):
                 raise InputError(f"{key} is given twice, by --set and by --grid {axis.key}; keep one")
+
+
+def _check_own_numbers(keys: Sequence[str]) -> None:
+    """Refuse to vary what all methods share beside a method's own, which takes its place: runs would be the same."""
+    for shared, own in (*((length, OWN_STEPS) for length in config.LENGTHS), ("batch.unlabeled", OWN_BATCH)):
+        of_one = [key for key in keys if key.startswith("algorithms.") and (*key.split("."),)[2:3] == (own,)]
+        if of_one and shared in keys:
+            raise InputError(f"--grid {of_one[0]} and --grid {shared}: a run has one of the two; keep one")
 
 
 def cells_of(flags: argparse.Namespace, out: Path) -> list[Cell]:
@@ -207,6 +221,8 @@ def _cells(asked: Grid, out: Path) -> list[Cell]:
     cells: dict[Path, Cell] = {}
     combinations = list(asked.combinations())
     for own in grid(algs, nets, counts, numbers):
+        if (own["alg"], own["net"]) in asked.left_out:
+            continue
         for given in combinations:
             made = asked.settings({**own, "labels": recipes.parse_yaml(str(own["labels"]), "--labels")}, given)
             name = named(made, asked.keys)
@@ -248,7 +264,7 @@ def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack, prog: str = 
             f"a sweep trains no folds; `{called(prog, 'run')} --folds {first.folds}` makes them, once for each method"
         )
     look_at_data(first)
-    say(prog, asked.notes)
+    say(prog, (f"--algs {EVERY} is without {alg} with {net}: {why}" for (alg, net), why in asked.left_out.items()))
     out = out_of(asked)
     look_at_place(first, out)
     check_out(out)

@@ -21,7 +21,6 @@ from ssl_zoo.tables.render import FORMATS, switches
 from ssl_zoo.tables.table import make_tables
 
 SITE, IDEAS, SWITCHES = "site", "ideas", "switches"
-RENDERED = FORMATS | {SWITCHES: switches}
 MARKDOWN = {"md": "", IDEAS: " with ideas", SWITCHES: " with switches"}  # what the name of its place ends in
 
 
@@ -36,7 +35,7 @@ def parser(prog: str) -> Parser:
     p.add_argument("paths", nargs="+", type=path, help="run folders, folders of them, or .jsonl files of rows")
     p.add_argument(
         "--format",
-        choices=(*RENDERED, SITE),
+        choices=(*FORMATS, SWITCHES, SITE),
         help="Markdown (unless said otherwise), CSV, LaTeX (booktabs), HTML; ideas: Markdown with the idea and paper of each "
         "method; switches: Markdown of what each setting that --grid varied changes; or site: a page of all that is given, each "
         "file for itself, that sorts and filters",
@@ -65,10 +64,18 @@ def table(flags: argparse.Namespace, prog: str) -> int:
         raise InputError("--cite gives BibTeX and no table; leave out --into and --format")
     if flags.format == SITE:
         return site(flags, prog)
+    more = [f"--{name.replace('_', '-')}" for name in ("published", "oracle", "cost", "each_class") if getattr(flags, name)]
+    if flags.format == SWITCHES and more:
+        raise InputError(f"--format {SWITCHES} shows what settings change, and nothing else; leave out {' and '.join(more)}")
     rows, lost, problems, remarks = read_sound_rows(flags.paths)
     tables, said = make_tables(rows, problems, flags.published, lost, flags.each_class)
     say(prog, [*said, *remarks])
-    made = citations([*rows, *lost]) if flags.cite else RENDERED[flags.format or "md"](tables, flags.oracle, flags.cost)
+    if flags.cite:
+        made = citations([*rows, *lost])
+    elif flags.format == SWITCHES:
+        made = switches(tables)
+    else:
+        made = FORMATS[flags.format or "md"](tables, flags.oracle, flags.cost)
     made = printable(made)
     write_rows(flags.jsonl, (*rows, *lost))
     if flags.into:

@@ -9,7 +9,7 @@ from ssl_zoo.runs.confusion import images_in, in_a_tail, majority, sizes, unequa
 from ssl_zoo.settings import OWN_BATCH, OWN_STEPS
 from ssl_zoo.tables.cells import ALONE, MANY, difference, reference_of
 from ssl_zoo.tables.rows import Row, by_cell, data_of, grouped, machines_of, recipe_name
-from ssl_zoo.tables.variants import OPTIONS, called, differing, listed_names, shared_of
+from ssl_zoo.tables.variants import OPTIONS, called, differing, listed_names, shared_of, variant_of
 
 
 def caption(
@@ -25,7 +25,7 @@ def caption(
         compared: Whether the table compares with supervised. Otherwise it says itself what was varied.
     """
     partial = f"Partial: {'; '.join(notes)}." if notes else ""
-    lines = [_measured(rows)]
+    lines = [_measured(rows, compared)]
     said = (
         _varied(rows, lost) if compared else "",
         _at_once(rows),
@@ -51,8 +51,8 @@ def commits(rows: Sequence[Row]) -> str:
     return ", ".join(name[:10] + dash + dirty for name, dash, dirty in parts)
 
 
-def _measured(rows: Sequence[Row]) -> str:
-    """Return data, net, protocol, seeds, cost, machine, versions, commit and recipe."""
+def _measured(rows: Sequence[Row], compared: bool) -> str:
+    """Return data, net, protocol, seeds, what points are, cost, machine, versions, commit and recipe."""
     row, cells = rows[0], by_cell(rows)
     versions = ", ".join(f"{name} {row['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
     tested = images_in(row["confusion"])
@@ -64,7 +64,7 @@ def _measured(rows: Sequence[Row]) -> str:
     over = "mean ± standard deviation over n runs" if any(len(group) > 1 for group in cells.values()) else "of one run each"
     return (
         f"{data_of(row)}, {row['net']}, {steps_of(rows)}; error rate{scored} of {chosen} on {tested} "
-        f"{images_scored(row)}, {over} ({_seeds_and_splits(rows)}); median: of {median}{_paired(cells)}. "
+        f"{images_scored(row)}, {over} ({_seeds_and_splits(rows)}); median: of {median}{_paired(cells) if compared else ''}. "
         f"Seconds a run: {_of_each(rows, 'seconds')}; images seen: {_of_each(rows, 'images_seen')}. {row['device']}; "
         f"{versions}; commit {commits(rows)}; recipe {recipe_name(row)}."
     )
@@ -233,11 +233,14 @@ def _of_classes(rows: Sequence[Row], each_class: bool) -> str:
 
 def _own_numbers(rows: Sequence[Row]) -> str:
     """Name methods with a number of steps, or of unlabelled images a step, that the others do not have."""
-    has = [(called(row), row["config"]["algorithms"].get(row["algorithm"], {})) for row in rows]
-    of_each = {
-        "Steps": {alg: options[OWN_STEPS] for alg, options in has if OWN_STEPS in options},
-        "Unlabelled images a step": {alg: options[OWN_BATCH]["unlabeled"] for alg, options in has if OWN_BATCH in options},
-    }
+    of_each: dict[str, dict[str, int]] = {"Steps": {}, "Unlabelled images a step": {}}
+    for row in rows:
+        options, varied = row["config"]["algorithms"].get(row["algorithm"], {}), {*variant_of(row)}  # whose name says it
+        prefix = f"{OPTIONS}.{row['algorithm']}."
+        if OWN_STEPS in options and row["steps"] and prefix + OWN_STEPS not in varied:
+            of_each["Steps"][called(row)] = options[OWN_STEPS]
+        if OWN_BATCH in options and row.get("batch_unlabeled") and f"{prefix}{OWN_BATCH}.unlabeled" not in varied:
+            of_each["Unlabelled images a step"][called(row)] = options[OWN_BATCH]["unlabeled"]
     return " ".join(
         f"{what}, where a method has its own number: {listed_names(f'{alg} {count}' for alg, count in sorted(own.items()))}."
         for what, own in of_each.items()

@@ -119,7 +119,7 @@ def sound(rows: Sequence[Row]) -> Sorted:
         if seen.setdefault(place_of(row), row) is not row:
             twice.append(row)
     if twice:
-        said.lines.append(f"{_and_more(twice)} there twice; the first is shown")
+        said.lines.append(f"{_and_more(twice)} there twice; one of each is shown")
         said.notes.append(f"{counted(len(twice), 'run')} there twice")
     left = set(map(id, rows)) - {id(row) for row in seen.values()}
     said.kept.extend(row for row in rows if id(row) not in left)

@@ -41,6 +41,9 @@ def declarations(subject: Subject) -> None:
         fail("the class has no docstring; its first line is shown by --list")
 
 
+RESERVED = ("batch", "steps")  # what a recipe may set in a method's section; a test holds it to `settings.OWN`
+
+
 def options(subject: Subject) -> None:
     """Every option is keyword-only, has a default and a type, and is documented under `Args:`."""
     target = subject.entry.target
@@ -55,6 +58,8 @@ def options(subject: Subject) -> None:
             fail(f"the option '{name}' has no default")
         if name not in hints:
             fail(f"the option '{name}' has no type, so a recipe cannot be checked against it; write `{name}: float = ...`")
+        if name in RESERVED:
+            fail(f"the option '{name}' has the name of a setting of runs, which a recipe may give a method; call it otherwise")
         if name not in documented:
             fail(f"the option '{name}' is not documented; add `{name}: ...` under `Args:` in the class's docstring")
     for name in documented - set(subject.entry.options) - set(subject.entry.fixed) - {"net", "facts"}:

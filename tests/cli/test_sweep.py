@@ -450,7 +450,28 @@ def test_all_methods_are_those_that_the_net_can_be_trained_by(capsys):
     count = len(ALGORITHMS.names()) - 1
     assert f"{2 * count} cells: {count} methods x 1 net" in made.out
     (said,) = [line for line in made.err.splitlines() if "--algs all" in line]
-    assert "--algs all is without finetune: the method 'finetune' needs a net with weights" in said
-    assert "give `initial=MODEL`" in said, "the way to have it too"
+    assert "--algs all is without finetune with smallnet: it needs a net with weights" in said
+    assert "--from MODEL gives it a trained net" in said, "the way to have it too"
     asked = sweep.grid_of(sweep.parser().parse_args(["--algs", "all", "--net", "smallnet", "--from", "a.safetensors"]))
-    assert asked.notes == [] and set(asked.flags.algs.split(",")) == {*ALGORITHMS.names()}
+    assert asked.left_out == {} and set(asked.flags.algs.split(",")) == {*ALGORITHMS.names()}
+
+
+def test_all_methods_are_those_that_the_views_and_each_net_can_be_used_by(capsys):
+    """The moons have no strong view; of two nets one has weights."""
+    words = ["--seeds", "0", "--device", "cpu", "--out", "grid", "--dry-run"]
+    assert sweep.main(["--recipe", "moons", "--algs", "ALL", *words]) == 0
+    made = capsys.readouterr()
+    assert "--algs all is without fixmatch with mlp: it asks for a view called 'strong', which the recipe does not" in made.err
+    asked = sweep.grid_of(sweep.parser().parse_args(["--recipe", "moons", "--algs", "all"]))
+    views = {alg: getattr(ALGORITHMS.resolve(alg).target, "views", ()) for alg in ALGORITHMS.names()}
+    kept = {alg for alg in views if "strong" not in views[alg]}
+    assert {*asked.flags.algs.split(",")} == kept - {"adamatch", "remixmatch", "finetune"} and "meanteacher" in kept
+    nets = ["--nets", "smallnet,resnet18", "--set", "nets.resnet18.pretrained=true"]
+    flags = sweep.parser().parse_args(["--algs", "all", *nets, "--steps", "2"])
+    tuned = [cell.settings.net for cell in sweep.cells_of(flags, Path("grid")) if cell.settings.alg == "finetune"]
+    assert tuned == ["resnet18"]
+
+
+def test_all_methods_stand_alone(capsys):
+    assert sweep.main(["--algs", "all,probe", "--dry-run"]) == 2
+    assert "--algs all has every method in it; give it alone" in capsys.readouterr().err

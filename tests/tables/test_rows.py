@@ -44,7 +44,7 @@ def test_code_is_told_by_the_sources_where_they_are_known():
         ({"config": row()["config"] | {"algorithms": {"supervised": {"a": 1}}}}, r"option supervised.a \(1, none\)"),
         ({"plugins": "net n: my_net.py 123"}, "plugins"),
         ({"plugins": "algorithm supervised: my.py 123"}, "plugins"),
-        ({"seed": 0}, "is there twice; the first is shown"),
+        ({"seed": 0}, "is there twice; one of each is shown"),
     ],
 )
 def test_runs_that_differ_are_named_and_never_averaged(other, message):

@@ -1,5 +1,7 @@
 """What each varied setting changes: a line for each variant, beside the method as the recipe has it."""
 
+import json
+
 import pytest
 
 from ssl_zoo.cli import table as command
@@ -59,6 +61,17 @@ def test_a_setting_that_all_share_has_its_whole_name():
     fast = [run(seed, 0.5, axes=["optimizer.lr"]) for seed in range(3)]
     fast = [{**one, "config": one["config"] | {"optimizer": {"lr": 0.3}}} for one in fast]
     assert "|  | `optimizer.lr`: 0.1 → 0.3 | 50.0 ± 0.0 |" in "\n".join(lines(*PLAIN, *fast))
+    alone = [{**one, "algorithm": "supervised", "config": one["config"] | {"alg": "supervised"}} for one in (*PLAIN, *fast)]
+    text = "\n".join(lines(*PLAIN, *fast, *alone))
+    assert "| supervised |  | 16.0" in text and text.count("paired difference") == 1, "of which there is one kind here"
+
+
+def test_a_view_is_one_setting():
+    shifted = [run(seed, 0.5, axes=["views.weak"]) for seed in range(3)]
+    views = [{"weak": {}}, {"weak": {"translate": {"pixels": 1}, "flip": {}}}]
+    both = zip((PLAIN, shifted), views, strict=True)
+    plain, other = ([{**one, "config": one["config"] | {"views": of}} for one in rows] for rows, of in both)
+    assert '|  | `views.weak`: {} → {"translate": {"pixels": 1}, "flip": {}} | 50.0' in "\n".join(lines(*plain, *other))
 
 
 def test_runs_that_are_missing_or_diverged_are_counted():
@@ -73,6 +86,24 @@ def test_a_method_that_was_only_varied_is_named_and_not_shown():
     other = [run(seed, 0.5, over=over, alg="x", axes=["algorithms.x.over"]) for seed in range(3) for over in ("batch", "kept")]
     text = "\n".join(lines(*PLAIN, *KEPT, *other))
     assert "Without a run as the recipe has it, and so not here: x." in text and "| x |" not in text
+
+
+def test_a_method_whose_first_line_is_not_clear_is_named():
+    """All runs as the recipe has it diverged; or there are two kinds of them; or another net has none."""
+    gone = [run(seed, 0, make=lost, alg="x") for seed in range(3)]
+    other = [run(seed, 0.5, over="kept", alg="x", axes=["algorithms.x.over"]) for seed in range(3)]
+    tables, _ = make_tables([*PLAIN, *KEPT, *other], lost=gone)
+    assert "Not here, as all runs as the recipe has it diverged: x." in switches(tables)
+    with pytest.raises(InputError, match=r"in the same folder\. Not here, as all runs as the recipe has it diverged: x\."):
+        switches(make_tables(other, lost=gone)[0])
+    twice = [run(seed, 0.5, over="x") for seed in range(2)]
+    for rows in ([*PLAIN, *twice], [*twice, *PLAIN]):
+        text = "\n".join(lines(*rows, *KEPT))
+        assert "Without --grid m was run in 2 ways; its first line is m, over batch." in text
+        assert "| `over`: batch → kept | 11.0 ± 6.1 | **+5.0" in text and "| `over`: batch → x | 50.0 ± 0.0, n = 2 |" in text
+    elsewhere = [{**one, "net": "wide"} for over in ("batch", "kept") for one in [run(0, 0.5, over=over, axes=[OVER])]]
+    tables, _ = make_tables([*PLAIN, *KEPT, *elsewhere])
+    assert "**d, wide, 5 steps**\n\nWithout a run as the recipe has it, and so not here: m." in switches(tables)
 
 
 @pytest.mark.parametrize("rows", [PLAIN, KEPT, ROWS])
@@ -98,8 +129,6 @@ def test_numbers_of_labels_are_columns():
 
 
 def test_the_command_puts_it_into_its_own_place(tmp_path, monkeypatch, capsys):
-    import json
-
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in (*PLAIN, *KEPT)))
     (tmp_path / "page.md").write_text("<!-- table rows.jsonl with switches -->\n<!-- end -->\n")
@@ -107,3 +136,5 @@ def test_the_command_puts_it_into_its_own_place(tmp_path, monkeypatch, capsys):
     assert "| `over`: batch → kept |" in (tmp_path / "page.md").read_text()
     assert command.main(["rows.jsonl", "--format", "ideas", "--into", "page.md"]) == 2
     assert "with ideas" in capsys.readouterr().err
+    assert command.main(["rows.jsonl", "--format", "switches", "--cost", "--each-class"]) == 2
+    assert "leave out --cost and --each-class" in capsys.readouterr().err

@@ -1,101 +1,117 @@
 """What each setting that was varied changes: every variant of a method beside the method as its recipe has it."""
 
 import collections
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.tables.captions import caption
-from ssl_zoo.tables.cells import Gain, difference
+from ssl_zoo.tables.cells import difference
 from ssl_zoo.tables.render.markdown import escaped
-from ssl_zoo.tables.rows import Row, grouped
+from ssl_zoo.tables.rows import Row, by_cell, grouped
 from ssl_zoo.tables.table import Table, runs_in
-from ssl_zoo.tables.variants import OPTIONS, called, owner_of, shown
+from ssl_zoo.tables.variants import OPTIONS, called, owner_of, shown, variant_of
 
-ABSENT = object()
 CHANGE = (
     "Change: paired difference in accuracy to the method's first line, over the same label splits, with a 95 % interval "
     "(Student's t). Bold: the interval leaves out zero. The more lines, the more of them do so by chance."
 )
 
 
-def switches(tables: Sequence[Table], oracle: bool = False, cost: bool = False) -> str:
+class _Found(NamedTuple):
+    """The variants of one table."""
+
+    lines: dict[str, list[str]]  # what the method is called as its recipe has it -> what its variants are
+    notes: list[str]  # what is not shown, and why
+
+
+def switches(tables: Sequence[Table]) -> str:
     """Return Markdown: of each method that has variants a line as the recipe has it, then one for each variant.
 
     Args:
         tables: Of rows of a sweep with `--grid`, and of the same sweep without, into the same folder.
-        oracle: Not shown here.
-        cost: Not shown here.
 
     Raises:
-        InputError: Nothing was varied, or there is no run without what was varied.
+        InputError: Nothing was varied, or no method has runs without what was varied.
     """
-    blocks = [block for table in tables for block in _block(table, len(tables) > 1)]
-    if not blocks:
+    found = [_find(table) for table in tables]
+    if not any(one.lines for one in found):
         raise InputError(
             "there is nothing to compare: it needs runs of a method with --grid KEY=VALUE, and runs of the same sweep without "
-            "--grid, in the same folder"
+            f"--grid, in the same folder{''.join(f'. {note}' for one in found for note in one.notes)}"
         )
-    return "\n\n".join(blocks)
+    shown = [(table, one) for table, one in zip(tables, found, strict=True) if one.lines or one.notes]
+    return "\n\n".join(_block(table, one, len(shown) > 1) for table, one in shown)
 
 
-def _block(table: Table, named: bool) -> list[str]:
-    groups = grouped(table.rows, called)
-    as_it_stands = {row["algorithm"]: name for name, rows in groups.items() for row in rows if not row.get("axes")}
-    variants = [name for name in table.cells if name != as_it_stands.get(table.algorithms[name])]
-    alone = sorted({table.algorithms[name] for name in variants} - {*as_it_stands})
-    variants = [name for name in variants if table.algorithms[name] in as_it_stands]
-    if not variants:
-        return []
-    of_method = grouped(variants, table.algorithms.__getitem__)
-    kept = [row for name in (*variants, *map(as_it_stands.__getitem__, of_method)) for row in groups.get(name, ())]
-    lost = [row for row in table.diverged if row["algorithm"] in of_method]
-    (usual, _), *_ = collections.Counter(cell.n for *_, cell, _ in table.places() if cell).most_common()
-    heads = [head for labels in table.labels for head in (f"error rate, %, {labels} labels", "change, points")]
-    lines = [f"| method | setting | {' | '.join(heads)} |", f"| - | - |{' -: |' * len(heads)}"]
-    for method, names in of_method.items():
-        plain = as_it_stands[method]
-        for name in (plain, *names):
-            what = "" if name == plain else _changed(method, table.variants[plain], table.variants[name])
+def _find(table: Table) -> _Found:
+    every = [*table.rows, *table.diverged]
+    notes, lines = [], {}
+    for method, rows in grouped(every, lambda row: row["algorithm"]).items():
+        names = [name for name, of in table.algorithms.items() if of == method]
+        if len(names) == 1:
+            continue
+        counts = collections.Counter(called(row) for row in rows if not row.get("axes"))
+        finite = [name for name, _ in counts.most_common() if table.cells[name]]
+        if not counts:
+            notes.append(f"Without a run as the recipe has it, and so not here: {method}.")
+        elif not finite:
+            notes.append(f"Not here, as all runs as the recipe has it diverged: {method}.")
+        else:
+            lines[finite[0]] = [name for name in names if name != finite[0]]
+        if len(counts) > 1 and finite:
+            notes.append(f"Without --grid {method} was run in {len(counts)} ways; its first line is {finite[0]}.")
+    return _Found({name: lines[name] for name in table.cells if name in lines}, notes)
+
+
+def _block(table: Table, found: _Found, named: bool) -> str:
+    groups = by_cell(table.rows)
+    (usual, _), *_ = collections.Counter(len(rows) for rows in groups.values()).most_common()
+    lines: list[str] = []
+    if found.lines:
+        heads = [head for labels in table.labels for head in (f"error rate, %, {labels} labels", "change, points")]
+        lines = [f"| method | setting | {' | '.join(heads)} |", f"| - | - |{' -: |' * len(heads)}"]
+    for plain, variants in found.lines.items():
+        method = table.algorithms[plain]
+        first = next(row for row in table.rows if called(row) == plain)
+        for name in (plain, *variants):
+            row = next(row for row in (*table.rows, *table.diverged) if called(row) == name)
+            what = "" if name == plain else escaped("; ".join(_changed(method, first, row)))
             cells = [text for labels in table.labels for text in _cells(table, groups, plain, name, labels, usual)]
             lines.append(f"| {' | '.join([escaped(method) if name == plain else '', what, *cells])} |")
-    said = [f"{CHANGE} n = {usual} where nothing else is said."]
-    said += [f"Without a run as the recipe has it, and so not here: {', '.join(alone)}."] if alone else []
-    said += caption(kept, table.notes, lost, compared=False)
-    head = [f"**{escaped(table.title)}**", ""] if named else []
-    return ["\n".join([*head, *lines, "", *(line for one in said if one for line in (escaped(one), ""))]).rstrip("\n")]
+    inside = {table.algorithms[name] for name in found.lines}
+    kept = [row for row in table.rows if row["algorithm"] in inside]
+    lost = [row for row in table.diverged if row["algorithm"] in inside]
+    said = [f"{CHANGE} n = {usual} where nothing else is said."] * bool(kept) + found.notes
+    said += [line for line in caption(kept, table.notes, lost, compared=False) if line] if kept else []
+    head = [f"**{escaped(table.title)}**"] if named else []
+    return "\n\n".join([*head, *(["\n".join(lines)] if lines else []), *map(escaped, said)])
 
 
-def _changed(method: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """Every setting that differs: from what, to what."""
-    names = [*dict.fromkeys((*before, *after))]
-    parts = []
-    for key in names:
-        old, new = before.get(key, ABSENT), after.get(key, ABSENT)
+def _changed(method: str, plain: Row, row: Row) -> Iterator[str]:
+    """Every setting that differs: from what, to what. A view is one of them."""
+    before, after = variant_of(plain), variant_of(row)
+    views = [f"views.{key.split('.')[1]}" for key in (*before, *after) if key.startswith("views.")]
+    keys = [key for key in (*before, *after) if not key.startswith("views.")]
+    for key in dict.fromkeys((*keys, *views)):
+        whole = [one["config"]["views"].get(key.removeprefix("views.")) for one in (plain, row)] if key in views else []
+        old, new = whole or (before.get(key), after.get(key))
         if old != new:
             short = key.removeprefix(f"{OPTIONS}.{method}.") if owner_of(key) == method else key
-            parts.append(f"`{short}`: {_value(old)} → {_value(new)}")
-    return escaped("; ".join(parts))
+            yield f"`{short}`: {shown(old)} → {shown(new)}"
 
 
-def _value(value: Any) -> str:
-    return "not set" if value is ABSENT else shown(value)
-
-
-def _cells(table: Table, groups: Mapping[str, Sequence[Row]], plain: str, name: str, labels: str, usual: int) -> tuple[str, str]:
+def _cells(
+    table: Table, groups: Mapping[tuple[str, Any], Sequence[Row]], plain: str, name: str, labels: str, usual: int
+) -> tuple[str, str]:
     """The error rate of a variant at a number of labels, and the change."""
     cell, lost = table.cells[name].get(labels), table.lost.get((name, labels), 0)
     if cell is None:
         return (runs_in(cell, lost) if lost else ""), ""
-    runs = f", {runs_in(cell, lost)}" if lost or cell.n != usual else ""
-    if name == plain:
-        return f"{cell.error}{runs}", ""
-    of = [[row for row in groups[one] if str(row["labels"]) == labels] for one in (name, plain)]
-    return f"{cell.error}{runs}", _bold(difference(*of), cell.n)
-
-
-def _bold(change: Gain | None, runs: int) -> str:
+    error = f"{cell.error}{f', {runs_in(cell, lost)}' if lost or cell.n != usual else ''}"
+    mine, first = (groups.get((one, int(labels) if labels.isdigit() else labels), []) for one in (name, plain))
+    change = difference(mine, first) if name != plain else None
     if change is None:
-        return ""
-    text = change.shown(runs).replace(" points", "")
-    return f"**{text}**" if change.low is not None and (change.low > 0 or change.high < 0) else text
+        return error, ""
+    text = change.shown(cell.n).replace(" points", "")
+    return error, f"**{text}**" if change.low is not None and (change.low > 0 or change.high < 0) else text

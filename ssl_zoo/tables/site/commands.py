@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ssl_zoo import config, recipes
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.row import Row
-from ssl_zoo.settings import NO_OTHER_RUN
+from ssl_zoo.settings import NO_OTHER_RUN, OWN_BATCH, OWN_STEPS
 from ssl_zoo.tables.captions import commits
 from ssl_zoo.tables.rows import counted, grouped
 from ssl_zoo.tables.variants import called, owner_of, variant_of
@@ -160,10 +160,15 @@ def _differing(start: _Start, row: Row, assignments: tuple[str, ...] = ()) -> di
     """
     wanted, has = _resolved(start, row["algorithm"], row["net"], assignments), _flat(row["config"])
     has = {key: value for key, value in has.items() if key not in APART and not (key == "steps" and has.get("epochs"))}
-    unknown = [key for key in has if key not in wanted]
+    unknown = [key for key in has if key not in wanted and not _is_own_number(key)]
     if unknown:
         raise InputError(f"this version has no setting {', '.join(unknown[:3])}")
-    return {key: value for key, value in has.items() if not _same(key, value, wanted[key])}
+    return {key: value for key, value in has.items() if key not in wanted or not _same(key, value, wanted[key])}
+
+
+def _is_own_number(key: str) -> bool:
+    """Whether it is a method's own number of steps, or of unlabelled images a step, which recipes need not have."""
+    return key.startswith("algorithms.") and key.endswith((f".{OWN_STEPS}", f".{OWN_BATCH}.unlabeled"))
 
 
 def _same(key: str, one: Any, other: Any) -> bool:

@@ -5,11 +5,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from ssl_zoo.config import LENGTHS
 from ssl_zoo.data.arrays import NAME as ARRAYS
 from ssl_zoo.errors import InputError
 from ssl_zoo.pages.markup import Markup, element, joined, paragraph, percent
 from ssl_zoo.runs.confusion import interval
 from ssl_zoo.runs.row import RESULT, Row, is_lost, read_all_rows
+from ssl_zoo.settings import OWN_STEPS
 from ssl_zoo.tables.folds import pool_folds
 from ssl_zoo.tables.rows import recipe_of
 from ssl_zoo.using.report.evidence import FOLD, Run
@@ -79,7 +81,7 @@ def _compared(file: Path, run: Path) -> bool:
 
 def _recipe(row: Row) -> dict[str, Any]:
     """What two runs must share; how their number of steps came about is of no matter."""
-    return {name: value for name, value in recipe_of(row).items() if name not in ("setting minutes", "setting epochs")}
+    return {name: value for name, value in recipe_of(row).items() if name.removeprefix("setting ") not in LENGTHS}
 
 
 def _command(run: Run) -> Markup:
@@ -96,7 +98,8 @@ def _command(run: Run) -> Markup:
         beside = f"{out if run.folds else os.path.dirname(os.path.abspath(out))}-{other}"
         return element("pre", element("code", f"ssl-zoo run {source} --alg {other} --folds {folds} --out {shlex.quote(beside)}"))
     algs = f"{ALONE},{USUAL if row['algorithm'] == ALONE else row['algorithm']}"
-    steps = f" --steps {row['steps']}" if row["config"].get("minutes") is not None else ""
+    of_one = row["config"].get("minutes") is not None or OWN_STEPS in row["config"]["algorithms"].get(row["algorithm"], {})
+    steps = f" --steps {row['steps']}" if of_one else ""  # which the other method would not have
     anew = " --set initial=null" if row["config"].get("initial") is not None else ""
     words = f"ssl-zoo sweep {source} --algs {algs} --seeds 0-2{steps}{anew} --out {shlex.quote(f'{out}{COMPARED}')}"
     return element("pre", element("code", words))
