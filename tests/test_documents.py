@@ -26,7 +26,7 @@ from ssl_zoo.runs import row as results
 from ssl_zoo.runs.report import summary
 from ssl_zoo.tables import ladder as ladders
 from ssl_zoo.tables import render
-from ssl_zoo.tables.cells import difference
+from ssl_zoo.tables.cells import Gain, difference
 from ssl_zoo.tables.documents import insert
 from ssl_zoo.tables.table import make_tables
 from ssl_zoo.testing.augmentations import AUGMENTATION_CHECKS
@@ -249,6 +249,40 @@ def test_what_is_said_of_equal_seconds():
         [row["error_rate"] for row in of["supervised"]]
     )
     assert 0 < gained < 0.03
+
+
+def changed(alg: str, **options) -> Gain:
+    """What a method gains on digits by other options, each of which was varied, beside the method as its recipe has it."""
+    rows = [row for row in read("digits-switches") if row["algorithm"] == alg]
+    keys = {f"algorithms.{alg}.{name}" for name in options}
+    others = [row for row in rows if {*row.get("axes", ())} == keys and options.items() <= row["config"]["algorithms"][alg].items()]
+    assert len(others) == 10, (alg, options)
+    return difference(others, [row for row in rows if not row.get("axes")])
+
+
+def test_what_is_said_of_switches():
+    rows = read("digits-switches")
+    every = set()
+    for row in rows:
+        alg, options = row["algorithm"], row["config"]["algorithms"].get(row["algorithm"])
+        every |= {(alg, key.split(".")[2], options[key.split(".")[2]]) for key in row.get("axes", ())}
+    changes = [changed(alg, **{name: value}) for alg, name, value in every]
+    assert 35 <= len(changes) <= 45, "some forty"
+    assert 22 <= max(abs(change.mean) for change in changes) < 22.5
+    dash, lacks = changed("dash", loss_of="weak"), difference(*(rows_of("digits-zoo")[alg] for alg in ("dash", "fixmatch")))
+    assert round(dash.mean) == 4 and dash.low > 0 and dash.mean > 0.5 * -lacks.mean
+    short = [row["error_rate"] for row in rows if row["config"]["algorithms"].get("mixmatch", {}).get("ramp_length") == 1 / 64]
+    assert sum(error > 0.15 for error in short) > 5 and changed("mixmatch", ramp_length=1 / 64).high < 0
+    logits = [changed("pimodel", space="logits"), changed("meanteacher", space="logits"), changed("ict", mix="logits")]
+    assert all(-8 < change.mean < -3.5 and change.high < 0 for change in logits)
+    assert round(changed("uda", temperature=1.0).mean) == -1 and changed("uda", temperature=1.0).high < 0
+    assert round(changed("uda", tsa="linear").mean) == -8
+    assert changed("adamatch", strong_labeled=False).low > 0 and changed("vat", divergence_from="perturbed").low > 0
+    unseen = [changed("fixmatch", over="kept"), *(changed("vat", xi=xi) for xi in (0.01, 1e-6))]
+    unseen += [changed("freematch", fairness=sign) for sign in ("intended", "none")]
+    unseen += [changed("mixmatch", share_per="batch"), *(changed("mixmatch", passes=how) for how in ("interleaved", "each"))]
+    unseen += [changed(alg, joint_forward=False) for alg in ("fixmatch", "pimodel", "meanteacher")]
+    assert all(change.low < 0 < change.high for change in unseen) and changed("pseudolabel", joint_forward=True).high < 0
 
 
 def test_what_is_said_of_pretraining():
