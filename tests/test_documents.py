@@ -269,6 +269,11 @@ def test_what_is_said_of_switches():
     changes = [changed(alg, **{name: value}) for alg, name, value in every]
     assert 35 <= len(changes) <= 45, "some forty"
     assert 22 <= max(abs(change.mean) for change in changes) < 22.5
+    plain, zoo = [row for row in rows if not row.get("axes")], rows_of("digits-zoo")
+    assert {row["precision"] for row in rows} == {"bf16"} and {row["precision"] for row in read("digits-zoo")} == {"fp32"}
+    for alg in {row["algorithm"] for row in rows}:
+        now, before = ([100 * row["error_rate"] for row in of if row["algorithm"] == alg] for of in (plain, zoo[alg]))
+        assert abs(np.mean(now) - np.mean(before)) < 0.85, alg
     dash, lacks = changed("dash", loss_of="weak"), difference(*(rows_of("digits-zoo")[alg] for alg in ("dash", "fixmatch")))
     assert round(dash.mean) == 4 and dash.low > 0 and dash.mean > 0.5 * -lacks.mean
     short = [row["error_rate"] for row in rows if row["config"]["algorithms"].get("mixmatch", {}).get("ramp_length") == 1 / 64]
