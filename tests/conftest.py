@@ -31,6 +31,7 @@ FROM_RANDOM = [name for name in STEPPED if not ALGORITHMS.resolve(name).target.n
 FEWER = {
     "algorithms/test_conformance.py::test_it_passes": len(CHECKS) * len(STEPPED),  # without methods that no name stands for
     "algorithms/test_conformance.py::test_it_passes_with_other_switches": 4,
+    "cli/test_new.py::test_a_method_runs_as_printed": 0,  # as .ci/run does
     "cli/test_new.py::test_a_net_runs_as_printed": 0,
     "cli/test_new.py::test_a_data_set_runs_as_printed": 0,
     "cli/test_new.py::test_an_augmentation_runs_as_printed": 0,
@@ -40,6 +41,8 @@ FEWER = {
     "reliability/test_kills.py::test_a_kill_at_the_worst_moment_changes_no_bit": 7,
     "reliability/test_numbers.py::test_a_disk_that_fills_up": 2,
     "runs/test_layers.py::test_the_gradient_in_bf16_is_nearly_that_in_fp32": 3,
+    "sweeps/test_slurm.py::test_ctrl_c_cancels_its_jobs_and_the_same_command_goes_on": 0,  # of a sweep without SLURM it is asked
+    "sweeps/test_slurm.py::test_a_job_whose_time_is_up_is_put_in_again_and_goes_on": 0,
     "test_packaging.py::test_a_run_a_sweep_a_table_and_a_method_without_the_checkout": 0,  # as .ci/run does
     "using/test_export.py::test_every_net": 4,
 }

@@ -255,7 +255,9 @@ def changed(alg: str, **options) -> Gain:
     """What a method gains on digits by other options, each of which was varied, beside the method as its recipe has it."""
     rows = [row for row in read("digits-switches") if row["algorithm"] == alg]
     keys = {f"algorithms.{alg}.{name}" for name in options}
-    others = [row for row in rows if {*row.get("axes", ())} == keys and options.items() <= row["config"]["algorithms"][alg].items()]
+    others = [
+        row for row in rows if {*row.get("axes", ())} == keys and options.items() <= row["config"]["algorithms"][alg].items()
+    ]
     assert len(others) == 10, (alg, options)
     return difference(others, [row for row in rows if not row.get("axes")])
 

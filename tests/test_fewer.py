@@ -15,4 +15,3 @@ def test_its_names_are_those_of_tests(name):
     path, _, function = name.partition("::")
     tree = ast.parse((HERE / path).read_text())
     assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-

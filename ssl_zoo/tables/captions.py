@@ -65,8 +65,8 @@ def _measured(rows: Sequence[Row], compared: bool) -> str:
     return (
         f"{data_of(row)}, {row['net']}, {steps_of(rows)}; error rate{scored} of {chosen} on {tested} "
         f"{images_scored(row)}, {over} ({_seeds_and_splits(rows)}); median: of {median}{_paired(cells) if compared else ''}. "
-        f"Seconds a run: {_of_each(rows, 'seconds')}; images seen: {_of_each(rows, 'images_seen')}. {row['device']}, {_precisions(rows)}; "
-        f"{versions}; commit {commits(rows)}; recipe {recipe_name(row)}."
+        f"Seconds a run: {_of_each(rows, 'seconds')}; images seen: {_of_each(rows, 'images_seen')}. {row['device']}, "
+        f"{_precisions(rows)}; {versions}; commit {commits(rows)}; recipe {recipe_name(row)}."
     )
 
 
