@@ -44,6 +44,7 @@ MEANT = {
     "val_size val_split val_ratio valid_size validation_split": ("val_fraction",),
     "dropout": ("drop_rate",),
     "lambda_u unsup_weight consistency_weight": ("weight",),
+    "p_cutoff tau": ("threshold",),
     "rampup ramp_up": ("ramp_length",),
 }
 ELSEWHERE = {  # and those that are no setting at all
@@ -52,7 +53,6 @@ ELSEWHERE = {  # and those that are no setting at all
     "fold n_folds num_folds k_fold kfold cv": "folds are `folds=5`, all of them; with `fold=0` as well, one of them",
     "resume resume_from auto_resume": "none is needed: the same call goes on",
     "out output outdir output_dir out_dir save_dir log_dir": "where a run goes is no setting, but an argument beside them",
-    "temperature threshold p_cutoff": "it is of other methods, and no setting of one that is here",
 }
 _MEANT = {folded(word): targets for words, targets in MEANT.items() for word in words.split()}
 _ELSEWHERE = {folded(word): said for words, said in ELSEWHERE.items() for word in words.split()}
@@ -91,9 +91,9 @@ def setting(word: str, value: Any = NO_VALUE, given: Mapping[str, Any] | None = 
     if folded(word) in _ELSEWHERE:
         said = _ELSEWHERE[folded(word)]
         return f"{said.replace('=100`', f'={value}`') if str(value).isdecimal() else said}; "
-    places = sorted(_places(word, given), key=lambda place: bool(place.needs))
+    places = sorted(_places(word, given), key=lambda place: bool(place.needs)) or [*_without_section(word, value)]
     if places:
-        return _asked(places, value)
+        return _asked(places, value if len(places) > 1 or not isinstance(value, Mapping) else next(iter(value.values()), value))
     if isinstance(value, Mapping) and len(value) == 1:  # training: {lr: 0.1}
         ((inner, inside),) = value.items()
         return setting(str(inner), inside, given)
@@ -153,6 +153,15 @@ def _within_a_part(spelt: str) -> list[_Place]:
         if exact or spelt.startswith(part):
             return exact or inside[:MOST]
     return []
+
+
+def _without_section(word: str, value: Any) -> Iterator[_Place]:
+    """fixmatch.threshold, or fixmatch with a mapping: options of a method, net or data set whose section is missing."""
+    named, _, option = word.partition(".")
+    options = [option] if option else [*map(str, value)] if isinstance(value, Mapping) else []
+    for section, (_, registry) in _SECTIONS.items():
+        known = {place.key.rpartition(".")[2]: place for place in _options(section, registry, named)}
+        yield from (known[one] for one in options if one in known)
 
 
 def _core() -> Iterator[_Place]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ssl_zoo import recipes
 from ssl_zoo.errors import InputError
-from ssl_zoo.registry import NETS, Entry, near_miss
+from ssl_zoo.registry import NETS, Entry, folded, near_miss
 
 SWITCHES = {
     "space": "what the consistency term compares: probabilities or logits",
@@ -65,6 +65,7 @@ def read_preset(name: str, folder: Path = FOLDER) -> dict[str, Any]:
             what it sets nor what is ours; or two parts that contradict each other.
     """
     known = names(folder)
+    name = {folded(one): one for one in known}.get(folded(name), name)
     if name not in known:
         raise InputError(f"no preset is called '{name}'; {near_miss(name, known)}known: {', '.join(known)}")
     path = folder / f"{name}.yaml"

@@ -40,7 +40,15 @@ from ssl_zoo.settings import RunSettings
             "did you mean `nets.convnet13.noise=3` (with `net=convnet13`) or `datasets.moons.noise=3` (with `dataset=moons`)? ",
         ),
         ("rotate", 3, "did you mean `views.weak.affine.rotate=3`? "),
-        ("threshold", 0.95, "it is of other methods, and no setting of one that is here; "),
+        (
+            "n_sigma",
+            3,
+            "did you mean `algorithms.softmatch.n_sigma=3` (with `alg=softmatch`)? ",
+        ),
+        ("fixmatch", {"threshold": 0.8}, "did you mean `algorithms.fixmatch.threshold=0.8`? "),
+        ("fixmatch.threshold", "0.8", "did you mean `algorithms.fixmatch.threshold=0.8`? "),
+        ("smallnet.drop_rate", 0.1, "did you mean `nets.smallnet.drop_rate=0.1`? "),
+        ("fixmatch", {"thresh": 0.8}, ""),
         ("resume", True, "none is needed: the same call goes on; "),
         ("xyzzy", 3, ""),
     ],
@@ -50,6 +58,8 @@ def test_a_word_and_what_it_means(word, value, said):
 
 
 def test_what_was_chosen_comes_first():
+    for word in ("threshold", "p_cutoff"):
+        assert near.setting(word, 0.8, {"alg": "fixmatch"}) == "did you mean `algorithms.fixmatch.threshold=0.8`? "
     assert near.setting("weight", 3, {"alg": "Pi-Model"}) == "did you mean `algorithms.pimodel.weight=3`? "
     assert near.setting("pretrained", True, {"net": "resnet50"}) == "did you mean `nets.resnet50.pretrained=true`? "
     assert near.setting("rotate", 3, {"views": {"strong": {"affine": {}}}}) == "did you mean `views.strong.affine.rotate=3`? "

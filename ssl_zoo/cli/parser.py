@@ -80,6 +80,10 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             word, equals, value = unknown[0].partition("=")
             given = value if equals else unknown[1] if unknown[1:] and not unknown[1].startswith("--") else near.NO_VALUE
+            words = [*(sys.argv[1:] if args is None else args)]
+            before = words[words.index(unknown[0]) - 1] if unknown[0] in words[1:] else ""
+            if before.endswith(",") or word.startswith(","):
+                raise InputError(f"unknown argument '{word}'; a list has no blanks: {before}{word}")
             ends = "--help shows what can be given" if self._at_hand is None else "settings are given as --set KEY=VALUE"
             raise InputError(f"unknown argument '{word}'; {self._meant(word, given, flags)}{ends}")
         return flags
@@ -95,7 +99,8 @@ class Parser(argparse.ArgumentParser):
         if word in OF_RUN and self._at_hand is not None:
             return f"`run {word}` has it; "
         spelt = {option[2:].replace("-", "_"): option for option in sorted(own)}
-        own_flag = asked(spelt[name] for name in close(bare, spelt))
+        longer = [name for name in spelt if name.startswith(f"{bare}_")]
+        own_flag = asked(spelt[name] for name in longer or close(bare, spelt))
         if self._at_hand is None:
             return own_flag
         if not word.startswith("-"):

@@ -255,16 +255,19 @@ def _own_numbers(rows: Sequence[Row]) -> str:
 
 def _unpaired(rows: Sequence[Row]) -> str:
     cells = by_cell(rows)
-    others = set()
+    runs: dict[str, list[bool]] = {}  # of each method, which have no pair
     for (method, _), group in cells.items():
         alone = {row["seed"] for row in reference_of(group[0], cells)}
-        others |= {method for row in group if row["seed"] not in alone and row["algorithm"] != ALONE}
-    if not others:
-        return ""
+        if group[0]["algorithm"] != ALONE:
+            runs.setdefault(method, []).extend(row["seed"] not in alone for row in group)
+    every = [method for method in sorted(runs) if all(runs[method])]
+    partly = [method for method in sorted(runs) if any(runs[method]) and method not in every]
+    listed = [f"all runs of: {listed_names(every)}"] * bool(every)
+    listed += [f"some runs of: {listed_names(partly)}"] * bool(partly)
     same = " with the same settings" if any(shared_of(row) != "{}" for row in rows) else ""
-    return (
-        f"Without a run of supervised on the same split{same}, so without a pair, some runs of: {listed_names(sorted(others))}."
-    )
+    if not listed:
+        return ""
+    return f"Without a run of supervised on the same split{same}, so without a pair, {'; and '.join(listed)}."
 
 
 def _moved(rows: Sequence[Row]) -> str:

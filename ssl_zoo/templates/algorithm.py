@@ -52,7 +52,7 @@ class @CLASS@(AlgorithmBase):
 
 TEST = '''"""Is @NAME@ right? Run this file, or pytest."""
 
-from ssl_zoo.testing import check_algorithm
+from ssl_zoo.testing import CheckFailed, check_algorithm
 
 from @MODULE@ import @CLASS@
 
@@ -62,7 +62,10 @@ def test_@MODULE@():
 
 
 if __name__ == "__main__":
-    print(check_algorithm(@CLASS@))
+    try:
+        print(check_algorithm(@CLASS@))
+    except CheckFailed as failed:
+        raise SystemExit(str(failed)) from None
 '''
 
 RECIPE = """# The options of @NAME@, to be laid on top of a recipe: --recipe digits --recipe @MODULE@.yaml

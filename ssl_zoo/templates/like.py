@@ -30,7 +30,8 @@ def copied(source: str, registered: str, cls: str, options: Mapping[str, Any]) -
     return Template("a method", text, algorithm.TEST, algorithm.SAID, recipe)
 
 
-RECIPE = """# The options of @NAME@, as @LIKE@ has them, to be laid on top of a recipe: --recipe digits --recipe @MODULE@.yaml
+RECIPE = """# The options of @NAME@, with the defaults of @LIKE@, for the top of a recipe: --recipe digits --recipe @MODULE@.yaml
+# A recipe may give @LIKE@ others. To compare like with like, copy them from: @RUN@ --alg @LIKE@ --print-config
 
 algorithms:
   @KEY@:@OPTIONS@

@@ -82,10 +82,16 @@ class TermGuard:
     def _warning(self, term: str, what: str, since: int, done: int) -> str:
         return (
             f"the term '{term}' has {what} at every look from step {since} to {done}, with its full weight: it trains nothing. "
-            "Likely causes: the student's logits are taken from the teacher, or detached; its two views show the same pixels; a "
-            "threshold that no prediction passes; a memory of images that were not visited twice yet; a term logged detached. "
-            f"ssl_zoo.testing.check_algorithm({type(self.algorithm).__name__}) says which."
+            "Likely causes: a threshold that no prediction passes yet, of which `guess/mask` tells; the student's logits are "
+            "taken from the teacher, or detached; its two views show the same pixels; a memory of images that were not visited twice "
+            f"yet; a term logged detached.{self._check()}"
         )
+
+    def _check(self) -> str:
+        """Where to look further in a method that is not ours."""
+        cls = type(self.algorithm)
+        ours = cls.__module__.partition(".")[0] == "ssl_zoo"
+        return "" if ours else f" ssl_zoo.testing.check_algorithm({cls.__name__}) finds what is wrong with a method."
 
     def state(self) -> dict[str, Any]:
         """For the checkpoint."""

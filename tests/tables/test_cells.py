@@ -31,6 +31,6 @@ def test_differences_are_paired_and_say_of_how_many_pairs():
     assert cell.gain.shown(3) == "+20.0 points, 2 pairs" and cell.gain.shown(2).endswith(" points")
     assert "without a pair, some runs of: x." in made.caption[-1]
     (alone,), _ = make_tables([row("x", 0), row("x", 1)])
-    assert alone.cells["x"]["20"].gain is None and "without a pair, some runs of: x." in alone.caption[-1]
+    assert alone.cells["x"]["20"].gain is None and "without a pair, all runs of: x." in alone.caption[-1]
     (whole,), _ = make_tables([row(), row("x")])
     assert "without a pair" not in "".join(whole.caption)

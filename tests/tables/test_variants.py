@@ -110,7 +110,7 @@ def test_without_supervised_of_the_same_variant_there_is_no_pair():
         "m, weight 100, lr 0.1": False,
     }
     assert any(
-        line == "Without a run of supervised on the same split with the same settings, so without a pair, some runs of: "
+        line == "Without a run of supervised on the same split with the same settings, so without a pair, all runs of: "
         "m, weight 10, lr 0.01; m, weight 100, lr 0.01."
         for line in table.caption
     )
