@@ -83,8 +83,8 @@ class TermGuard:
         return (
             f"the term '{term}' has {what} at every look from step {since} to {done}, with its full weight: it trains nothing. "
             "Likely causes: a threshold that no prediction passes yet, of which `guess/mask` tells; the student's logits are "
-            "taken from the teacher, or detached; its two views show the same pixels; a memory of images that were not visited twice "
-            f"yet; a term logged detached.{self._check()}"
+            "taken from the teacher, or detached; its two views show the same pixels; a memory of images that were not visited "
+            f"twice yet; a term logged detached.{self._check()}"
         )
 
     def _check(self) -> str:
