@@ -251,6 +251,24 @@ def test_what_is_said_of_equal_seconds():
     assert 0 < gained < 0.03
 
 
+def test_what_is_said_of_cifar10_in_small():
+    of = rows_of("cifar10-jpeg-250", 250)
+    alone = {row["seed"]: row["accuracy"] for row in of["supervised"]}
+    ahead = ("uda", "fixmatch", "flexmatch")
+    for alg in (*ahead, "freematch", "softmatch"):
+        gain = difference(of[alg], of["supervised"])
+        assert (gain.low > 0) == (alg in ahead) and len(of[alg]) == 3
+        assert all(0.009 < row["accuracy"] - alone[row["seed"]] < 0.045 for row in of[alg]), alg
+        assert all(
+            abs(one.mean) < 2 and one.low < 0 < one.high
+            for other in ahead
+            if other != alg and (one := difference(of[alg], of[other]))
+        ), alg
+    assert sum(bool(row.get("warnings")) for row in of["mixmatch"]) == 2
+    assert len([alg for alg, rows in of.items() if len(rows) == 1]) == 4
+    assert not {"vat", "adamatch", "defixmatch", "simmatch", "comatch", "remixmatch"} & {*of}
+
+
 def changed(alg: str, **options) -> Gain:
     """What a method gains on digits by other options, each of which was varied, beside the method as its recipe has it."""
     rows = [row for row in read("digits-switches") if row["algorithm"] == alg]
