@@ -251,6 +251,15 @@ def test_what_is_said_of_equal_seconds():
     assert 0 < gained < 0.03
 
 
+def test_what_is_said_of_every_methods_speed():
+    found = json.loads((ROOT / "benchmarks/results/speed-zoo.json").read_text())["zoo"]["methods"]
+    assert {*found} == {*STEPPED} - {"finetune"}
+    assert all(one["overhead"]["median"] < 0.04 for alg, one in found.items() if alg != "vat")
+    assert all(one["parts"]["augmentation"] < 0.02 * sum(one["parts"].values()) for one in found.values())
+    assert 5.5 < 1 + found["vat"]["overhead"]["median"] < 6.5
+    assert found["remixmatch"]["step"]["median"] > 5 * found["fixmatch"]["step"]["median"]
+
+
 def test_what_is_said_of_cifar10_in_small():
     of = rows_of("cifar10-jpeg-250", 250)
     alone = {row["seed"]: row["accuracy"] for row in of["supervised"]}
