@@ -144,7 +144,7 @@ def test_no_message_of_the_library_names_a_flag():
     commands = {
         "_command",
         "recipe_of",
-        "put_assignment",
+        "parse_assignment",
         "joined",
         "_took",
         "commit",
