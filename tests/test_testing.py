@@ -8,7 +8,7 @@ import torch
 from ssl_zoo import AlgorithmBase, InputError
 from ssl_zoo.registry import REGISTRIES
 from ssl_zoo.testing import CheckFailed, check_algorithm, iter_checks
-from ssl_zoo.testing.check import CHECKS
+from ssl_zoo.testing.check import CHECKS, run_all
 from ssl_zoo.testing.draws import drawn, known_on_meta, neutral_draws
 from ssl_zoo.testing.subject import make_batch, make_facts
 from ssl_zoo.testing.ways import openings
@@ -351,3 +351,17 @@ def test_a_wait_and_a_branch_say_the_methods_own_line(name, broken):
 def test_a_method_whose_state_is_written_in_the_old_way_is_refused_when_it_is_made():
     with pytest.raises(InputError, match=r"^Old\.after_step takes .*write `def after_step\(self, seen, progress\)`$"):
         type("Old", (AlgorithmBase,), {"after_step": lambda self, seen: None})
+
+
+def test_an_option_that_nothing_reads_is_reported_after_what_it_is_a_sign_of():
+    def fake(name):
+        def check():
+            raise CheckFailed(f"m, check '{name}': wrong")
+
+        check.name, check.exempt = name, None
+        return check
+
+    with pytest.raises(CheckFailed) as failed:
+        run_all([fake(name) for name in ("options_read", "guess", "ranks")], last="seed")
+    lines = str(failed.value).splitlines()
+    assert lines[0] == "3 of 3 checks failed" and [line.split("'")[1] for line in lines[2:]] == ["guess", "ranks", "options_read"]
