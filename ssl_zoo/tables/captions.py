@@ -11,6 +11,8 @@ from ssl_zoo.tables.cells import ALONE, MANY, difference, reference_of
 from ssl_zoo.tables.rows import Row, by_cell, data_of, grouped, machines_of, recipe_name
 from ssl_zoo.tables.variants import OPTIONS, called, differing, listed_names, shared_of, variant_of
 
+COLLAPSED = "nearly all pseudo-labels are of"  # begins the warning of a run, which has no other mark of its kind
+
 
 def caption(
     rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = (), each_class: bool = False, compared: bool = True
@@ -276,10 +278,13 @@ def _moved(rows: Sequence[Row]) -> str:
 
 
 def _warned(rows: Sequence[Row]) -> str:
-    warned = sorted({f"{called(row)} with seed {row['seed']}" for row in rows if row.get("warnings")})
-    if not warned:
-        return ""
-    return f"Warned while they ran that a loss term trained nothing (see their result.json): {listed_names(warned)}."
+    of: dict[str, set[str]] = {}  # what was wrong -> runs
+    for row in rows:
+        for line in row.get("warnings") or ():
+            what = "nearly all pseudo-labels were of one class" if COLLAPSED in line else "a loss term trained nothing"
+            of.setdefault(what, set()).add(f"{called(row)} with seed {row['seed']}")
+    said = (f"that {what} (see their result.json): {listed_names(sorted(runs))}" for what, runs in sorted(of.items()))
+    return " ".join(f"Warned while they ran {one}." for one in said)
 
 
 def _diverged(lost: Sequence[Row]) -> str:

@@ -175,14 +175,12 @@ def check_algorithm(algorithm: type[AlgorithmBase] | str, **options: Any) -> Rep
     return run_all(list(iter_checks(algorithm, **options)), last="seed")  # or most others would fail for that reason alone
 
 
-SIGN = "options_read"  # most often a sign of the fault that another check names, so reported after those
-
-
 def run_all(checks: Sequence[Any], last: str = "") -> Report:
     """Run checks one after the other.
 
     Args:
-        checks: With a name, a subject and, where it need not hold, a reason.
+        checks: With a name, a subject and, where it need not hold, a reason. Failures are reported in this order, but
+            that of an option that nothing reads last: most often it is a sign of the fault that another check names.
         last: The name of the one after whose failure there is nothing to run the others on; the first, unless said.
 
     Raises:
@@ -202,7 +200,7 @@ def run_all(checks: Sequence[Any], last: str = "") -> Report:
         else:
             passed.append(check.name)
             neutral += [check.name] * bool(drew)
-    failures.sort(key=lambda failure: f"check '{SIGN}'" in str(failure))
+    failures.sort(key=lambda failure: "check 'options_read'" in str(failure))
     if failures:
         many = f"{len(failures)} of {len(checks)} checks failed\n"
         raise CheckFailed("\n".join([many, *map(str, failures)]) if len(failures) > 1 else str(failures[0])) from failures[0]

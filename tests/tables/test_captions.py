@@ -1,9 +1,12 @@
 """Every statement below a table follows from its rows: each fact is changed here, and the words with it."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from ssl_zoo.tables.captions import caption
 from ssl_zoo.tables.variants import told_apart
+from ssl_zoo.train.guesses import GuessGuard
 from tests.tables.rows import row
 
 
@@ -17,6 +20,16 @@ def test_the_caption_says_when_splits_were_shared_and_who_was_warned():
     assert "(seeds 0, 1, each with a label split of its own)" in one_each[0] and "(seeds 0, 1, over 1 label split)" in shared[0]
     assert "10 test images" in one_each[0] and len(one_each) == 3
     assert "supervised with seed 3" in caption([row(seed=3, warnings=["x"])], [])[-1]
+
+
+def test_the_caption_says_of_what_a_run_warned():
+    """The collapse's words are those of the measure itself."""
+    collapse = GuessGuard._warning(SimpleNamespace(classes=("a",), labels=(0,), method="x"), 0, 1, 2)
+    rows = [row(seed=0, warnings=["the term 'pseudo' has been exactly zero"]), row("x", 1, warnings=[collapse])]
+    assert caption(rows, [])[-1] == (
+        "Warned while they ran that a loss term trained nothing (see their result.json): supervised with seed 0. "
+        "Warned while they ran that nearly all pseudo-labels were of one class (see their result.json): x with seed 1."
+    )
 
 
 def test_which_labels_there_were():
