@@ -2,8 +2,9 @@
 
 import contextlib
 import copy
+import weakref
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,8 @@ def average_(averages: list[Tensor], values: list[Tensor], weight: Tensor) -> No
         values: As many, of the same shapes.
         weight: 0-dim; stays on the device (given as a single scalar, the fused call would read it back and wait).
     """
-    torch._foreach_lerp_(averages, values, [weight.to(average.dtype) for average in averages])
+    weights = {dtype: weight.to(dtype) for dtype in {average.dtype for average in averages}}
+    torch._foreach_lerp_(averages, values, [weights[average.dtype] for average in averages])
 
 
 class Teacher(nn.Module):
@@ -71,6 +73,7 @@ class Teacher(nn.Module):
             )
         self.bn = one_of("teacher_bn", bn, "own", "copy", "ema")
         self.net = copy.deepcopy(net).requires_grad_(False)
+        self._known: tuple[weakref.ref[nn.Module], list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]] | None = None
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64, device=next(net.parameters()).device))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,12 +88,24 @@ class Teacher(nn.Module):
         weight = torch.full_like(self.updates, 1 - self.decay, dtype=torch.float32)  # 1 - d
         if self.warmup:
             weight = torch.maximum(weight, 1 / (self.updates + self.count_initial))
-        averages, values = list(self.net.parameters()), list(student.parameters())
-        own, other = list(self.net.buffers()), list(student.buffers())
-        if self.bn == "ema":
-            averages += [buffer for buffer in own if buffer.is_floating_point()]
-            values += [buffer for buffer in other if buffer.is_floating_point()]
+        averages, values, copies = self._pairs(student)
         average_(averages, values, weight)
-        for mine, theirs in zip(own, other, strict=True):
-            if self.bn == "copy" or (self.bn == "ema" and not mine.is_floating_point()):  # a counter has no average
-                mine.copy_(theirs)
+        for mine, theirs in copies:
+            mine.copy_(theirs)
+
+    def _pairs(self, student: nn.Module) -> tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]]:
+        """What is averaged, with what, and what is copied. To list a net's tensors costs as much as to average them."""
+        if self._known is None or self._known[0]() is not student:
+            averages, values = list(self.net.parameters()), list(student.parameters())
+            buffers = list(zip(self.net.buffers(), student.buffers(), strict=True))
+            for mine, theirs in buffers if self.bn == "ema" else ():
+                if mine.is_floating_point():
+                    averages.append(mine)
+                    values.append(theirs)
+            counters = [pair for pair in buffers if not pair[0].is_floating_point()]  # which have no average
+            copies = {"own": [], "copy": buffers, "ema": counters}[self.bn]
+            self._known = weakref.ref(student), averages, values, copies
+        return self._known[1:]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": None}  # a copy has tensors of its own

@@ -91,10 +91,11 @@ class MeanTeacher(AlgorithmBase):
 
     def loss(self, batch: Batch, progress: Tensor) -> Step:
         forward = None if self.second_head is None else self.second_head.beside(self.net)
-        logits = torch.cat(self.student_logits(batch.x, batch.u[0], joint=self.joint_forward, forward=forward))  # (B + U, K)
-        first, second = (logits, logits) if self.second_head is None else logits.unbind(dim=1)  # of labels, of the teacher
+        logits = self.student_logits(batch.x, batch.u[0], joint=self.joint_forward, forward=forward)  # (B, K), (U, K)
+        heads = (logits, logits) if self.second_head is None else zip(*(part.unbind(dim=1) for part in logits), strict=True)
+        first, second = heads  # of labels, of the teacher
         other = full_precision(self.teacher(torch.cat((*batch.x_more, batch.u[1]))))  # (U, K) or (B + U, K); no gradient
-        labeled, own = first[: len(batch.x)], second[-len(other) :]  # (B, K); the student's of the teacher's images
+        labeled, own = first[0], torch.cat(second) if batch.x_more else second[1]  # (B, K); the student's of the teacher's images
         predicted = own.softmax(dim=1) if self.space == "probabilities" else own
         target = other.softmax(dim=1) if self.space == "probabilities" else other
 
@@ -105,7 +106,7 @@ class MeanTeacher(AlgorithmBase):
         total = supervised + weight * consistency
         terms = {"supervised": supervised, "consistency": consistency, "weight": weight}
         if self.second_head is not None:
-            terms["distance"] = squared_error(first, second)
+            terms["distance"] = squared_error(torch.cat(first), torch.cat(second))
             total = total + self.logit_distance * terms["distance"]
         return Step(total, terms)
 

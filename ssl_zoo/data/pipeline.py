@@ -17,6 +17,8 @@ from ssl_zoo.data.augment import View
 from ssl_zoo.errors import InputError
 from ssl_zoo.seeds import mix
 
+SMALL = 1 << 22  # values of views that are made in one go
+
 
 class Walk:
     """Places 0..n-1 in random order, one permutation per epoch, none ever dropped.
@@ -236,12 +238,38 @@ class Pipeline:
     def _places(self, stream: str, step: int) -> Tensor:
         return self._walks[stream].places(step)[self.parts[stream]].to(self.device, non_blocking=True)
 
-    def _make_views(self, stream: str, step: int, images: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
-        made = []
-        for k, name in enumerate(self.names[stream]):
-            self._generator.manual_seed(mix(self.seed, step, stream, k))
-            made.append(self.views[name](images, rows, self._generator, self.sizes[stream], self.parts[stream]))
-        return tuple(made)
+    def _drawn(self, stream: str, step: int, k: int) -> list[tuple[Tensor, ...]]:
+        """The parameters of a stream's view number k."""
+        self._generator.manual_seed(mix(self.seed, step, stream, k))
+        _, height, width, channels = self.images.shape
+        view = self.views[self.names[stream][k]]
+        return view.draw(self._generator, self.sizes[stream], (channels, height, width), self.parts[stream])
+
+    def _make_views(self, step: int, sources: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, list[Tensor]]:
+        """The views of each stream, from its images and the rows wanted of them.
+
+        Views of one name are made in one go where they are small, when what costs is the number of calls.
+        """
+        wanted = [(stream, k, name) for stream, names in self.names.items() for k, name in enumerate(names)]
+        drawn = {(stream, k): self._drawn(stream, step, k) for stream, k, _ in wanted}
+        made: dict[str, list[Tensor]] = {stream: [None] * len(names) for stream, names in self.names.items()}  # type: ignore[list-item]
+        for name in dict.fromkeys(name for *_, name in wanted):
+            for group in self._groups([(stream, k) for stream, k, other in wanted if other == name], sources):
+                images, rows = _together([sources[stream] for stream, _ in group])
+                parameters = [_joined(parts) for parts in zip(*(drawn[member] for member in group), strict=True)]
+                values = self.views[name].apply(images, rows, parameters)
+                sizes = [len(sources[stream][1]) for stream, _ in group]
+                # a net may write into its input: so none is a view of another's memory to autograd
+                for (stream, k), part in zip(group, values.unsafe_split_with_sizes(sizes), strict=True):
+                    made[stream][k] = part
+        return made
+
+    def _groups(
+        self, members: list[tuple[str, int]], sources: Mapping[str, tuple[Tensor, Tensor]]
+    ) -> list[list[tuple[str, int]]]:
+        """All members as one group, or each alone."""
+        count = sum(len(sources[stream][1]) for stream, _ in members) * self.images[0].numel()
+        return [members] if count <= SMALL else [[member] for member in members]
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, or this rank's slice of it."""
@@ -254,5 +282,20 @@ class Pipeline:
         else:
             fetched = self._host(step)
             sources = {stream: (images, torch.arange(len(images), device=self.device)) for stream, images in fetched.items()}
-        x, *x_more = self._make_views("labeled", step, *sources["labeled"])
-        return Batch(x, y, x_index, self._make_views("unlabeled", step, *sources["unlabeled"]), u_index, tuple(x_more))
+        made = self._make_views(step, sources)
+        x, *x_more = made["labeled"]
+        return Batch(x, y, x_index, tuple(made["unlabeled"]), u_index, tuple(x_more))
+
+
+def _together(sources: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Images and rows of them, of several such pairs."""
+    first = sources[0][0]
+    if all(images is first for images, _ in sources):
+        return first, torch.cat([rows for _, rows in sources]) if len(sources) > 1 else sources[0][1]
+    images = torch.cat([images.index_select(0, rows) for images, rows in sources])
+    return images, torch.arange(len(images), device=images.device)
+
+
+def _joined(parts: tuple[tuple[Tensor, ...], ...]) -> tuple[Tensor, ...]:
+    """Of one augmentation, the parameters of several views as those of one."""
+    return parts[0] if len(parts) == 1 else tuple(torch.cat(same) for same in zip(*parts, strict=True))
