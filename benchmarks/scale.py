@@ -21,7 +21,7 @@ import torch
 from ssl_zoo import ALGORITHMS, NETS, Facts, device, provenance
 from ssl_zoo.data.dataset import Dataset, fingerprint
 from ssl_zoo.data.leakage import hashes, leaks
-from ssl_zoo.data.pipeline import Walk
+from ssl_zoo.data.walks import Walk
 
 if __package__:
     from benchmarks import figures

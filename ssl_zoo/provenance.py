@@ -26,6 +26,7 @@ EXECUTED = (
     *("algorithms/base", "algorithms/baseline"),
     *("data/augment", "data/class_weights", "data/dataset", "data/holdout", "data/longtail", "data/normalisation"),
     *("data/open_set", "data/pipeline", "data/randaugment", "data/split_file", "data/splits", "data/standard", "data/stream"),
+    "data/walks",
     *("runs/assembly", "runs/baselines", "runs/execute", "runs/freezing", "runs/identity", "runs/initial", "runs/inputs"),
     *("runs/layers", "runs/scores", "runs/threads", "runs/weights"),
     *("train/checkpoint", "train/compile", "train/evaluate", "train/fitting", "train/guard", "train/guesses", "train/mechanism"),

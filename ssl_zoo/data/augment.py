@@ -135,10 +135,10 @@ class View:
         _, height, width, channels = images.shape
         return self.apply(images, which, self.draw(generator, n, (channels, height, width), part))
 
-    def draw(self, generator: Generator, n: int, shape: tuple[int, int, int], part: slice) -> list[tuple[Tensor, ...]]:
+    def draw(self, generator: Generator, n: int, shape: tuple[int, int, int], part: slice) -> tuple[tuple[Tensor, ...], ...]:
         """Return the parameters of each augmentation, for a slice of a batch of n images of shape (C, H, W)."""
-        drawn = [step.draw(generator, n, shape) for step in self.steps]
-        return drawn if part in (slice(None), slice(0, n)) else [tuple(parameter[part] for parameter in of) for of in drawn]
+        drawn = tuple(step.draw(generator, n, shape) for step in self.steps)
+        return drawn if part in (slice(None), slice(0, n)) else tuple(tuple(one[part] for one in of) for of in drawn)
 
     def apply(self, images: Tensor, which: Tensor, parameters: Sequence[tuple[Tensor, ...]]) -> Tensor:
         """Return net inputs made with given parameters; images, which and what is returned are as in a call.

@@ -7,105 +7,38 @@ any number of ranks.
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ssl_zoo.batch import Batch, Facts
 from ssl_zoo.data.augment import View
+from ssl_zoo.data.walks import BalancedWalk, Walk, walks_of
 from ssl_zoo.errors import InputError
 from ssl_zoo.seeds import mix
 
 SMALL = 1 << 22  # values of views that are made in one go
 
-
-class Walk:
-    """Places 0..n-1 in random order, one permutation per epoch, none ever dropped.
-
-    Draw j of step s is place `s * size + j` of the epochs laid end to end, so a batch may span epochs, many for a small
-    n.
-
-    Args:
-        n: Places.
-        size: Draws per step.
-        seed: Of the permutations.
-        stream: A word that sets this walk apart from others at the same seed.
-    """
-
-    def __init__(self, n: int, size: int, seed: int, stream: str):
-        self.n, self.size, self.seed, self.stream = n, size, seed, stream
-        self._generator = torch.Generator()  # on the CPU, so that the rows do not depend on the device
-        self._recent: dict[int, Tensor] = {}  # the last epochs' permutations, each of which serves many steps
-
-    def _permutation(self, epoch: int) -> Tensor:
-        if epoch not in self._recent:
-            self._recent = {e: p for e, p in self._recent.items() if e == epoch - 1}
-            self._recent[epoch] = torch.randperm(
-                self.n, generator=self._generator.manual_seed(mix(self.seed, "rows", self.stream, epoch))
-            )
-        return self._recent[epoch]
-
-    def draws(self, start: int, count: int) -> Tensor:
-        """(count,) int64, on the CPU: the places of so many draws, from one of the epochs laid end to end."""
-        parts = []
-        while count:
-            epoch, place = divmod(start, self.n)
-            part = self._permutation(epoch)[place : place + count]
-            parts.append(part)
-            start, count = start + len(part), count - len(part)
-        return torch.cat(parts) if parts else torch.empty(0, dtype=torch.int64)
-
-    def places(self, step: int) -> Tensor:
-        """(size,) int64, on the CPU."""
-        return self.draws(step * self.size, self.size)
+Parameters = tuple[tuple[Tensor, ...], ...]  # of a view: those of each of its augmentations
 
 
-class BalancedWalk:
-    """Places in an order in which each class comes as often as any other, and within a class each place.
+class Wanted(NamedTuple):
+    """A view that is made in every step."""
 
-    Draw d, counted from the first of step 0, belongs to round d // K, in which each of the K classes has one draw, in
-    random order. Draw r of a class is draw r of its own `Walk`. So it is as pure a function of the step.
-
-    Args:
-        labels: (n,) class of each place; K of them occur.
-        size: Draws per step.
-        seed: Of the permutations.
-        stream: A word that sets this walk apart from others at the same seed.
-    """
-
-    def __init__(self, labels: Tensor, size: int, seed: int, stream: str):
-        self.size = size
-        order = labels.cpu().argsort(stable=True)
-        classes, counts = labels.cpu().unique(return_counts=True)
-        self._members = order.split(counts.tolist())
-        self._order = Walk(len(classes), size, seed, f"{stream}/classes")
-        self._within = [
-            Walk(len(of), 1, seed, f"{stream}/class {k}") for k, of in zip(classes.tolist(), self._members, strict=True)
-        ]
-
-    def places(self, step: int) -> Tensor:
-        """(size,) int64, on the CPU."""
-        chosen, order = self._order.places(step).sort(stable=True)  # places among the classes; of one class its draws in order
-        rounds = (step * self.size + order) // len(self._members)
-        classes, counts = chosen.unique_consecutive(return_counts=True)
-        first = rounds[counts.cumsum(0) - counts]  # of each class; the rounds of its other draws are the next
-        found = torch.empty_like(order)
-        found[order] = torch.cat(
-            [
-                self._members[k][self._within[k].draws(start, count)]
-                for k, start, count in zip(classes.tolist(), first.tolist(), counts.tolist(), strict=True)
-            ]
-        )
-        return found
+    stream: str
+    k: int  # its place among those of the stream
+    view: str  # its name
 
 
-def _walks(facts: Facts, sizes: Mapping[str, int], seed: int, balanced: bool) -> dict[str, Walk | BalancedWalk]:
-    """One for each stream."""
-    unlabeled = Walk(len(facts.unlabeled), sizes["unlabeled"], seed, "unlabeled")
-    if balanced:
-        return {"labeled": BalancedWalk(facts.labels, sizes["labeled"], seed, "labeled"), "unlabeled": unlabeled}
-    return {"labeled": Walk(len(facts.labeled), sizes["labeled"], seed, "labeled"), "unlabeled": unlabeled}
+class Drawn(NamedTuple):
+    """What a batch is made of, tensors alone, on the device."""
+
+    x_index: Tensor  # (B,) int64, rows of the training set
+    y: Tensor  # (B,) int64, classes
+    u_index: Tensor  # (U,) int64, rows
+    fetched: tuple[Tensor, ...]  # images of both streams, (n, H, W, C) as stored, where they stay on the host
+    parameters: tuple[Parameters, ...]  # of each view, the labelled ones first
 
 
 class Host:
@@ -224,67 +157,66 @@ class Pipeline:
             )
         self.images, self.views, self.seed = images, views, seed
         self.names = {"labeled": labeled, "unlabeled": unlabeled}
+        self._wanted = [Wanted(stream, k, name) for stream, names in self.names.items() for k, name in enumerate(names)]
         self.sizes = {"labeled": batch_labeled, "unlabeled": batch_unlabeled if unlabeled else 0}
         self.parts = {stream: slice(rank * n // ranks, (rank + 1) * n // ranks) for stream, n in self.sizes.items()}
         self.device = device or images.device
         self.facts = facts._replace(**{name: getattr(facts, name).to(self.device) for name in ("labeled", "labels", "unlabeled")})
         rows = {"labeled": facts.labeled, "unlabeled": facts.unlabeled}
-        self._walks, walks = (_walks(facts, self.sizes, seed, labeled_classes == "balanced") for _ in "ab")
+        self._walks, walks = (walks_of(facts, self.sizes, seed, labeled_classes == "balanced") for _ in "ab")
         self._generator = torch.Generator(self.device)
         self._host: Host | None = None
         if fetch or images.device.type != self.device.type:
             self._host = Host(images, self.device, walks, {stream: of.cpu() for stream, of in rows.items()}, self.parts)
 
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, or this rank's slice of it."""
+        return self.make(self.draw(step))
+
+    def draw(self, step: int) -> Drawn:
+        """What a step's batch is made of: all that depends on its number."""
+        chosen = self._places("labeled", step)
+        x_index, y = (part.index_select(0, chosen) for part in (self.facts.labeled, self.facts.labels))
+        u_index = self.facts.unlabeled.index_select(0, self._places("unlabeled", step))
+        fetched = () if self._host is None else tuple(self._host(step)[stream] for stream in self.names)
+        return Drawn(x_index, y, u_index, fetched, tuple(self._parameters(stream, step, k) for stream, k, _ in self._wanted))
+
+    def make(self, drawn: Drawn) -> Batch:
+        """The batch itself: a function of what was drawn, and of the images.
+
+        Views of one name are made in one go where they are small, when what costs is the number of calls.
+        """
+        rows = {"labeled": drawn.x_index, "unlabeled": drawn.u_index}
+        sources = {stream: (self.images, of) for stream, of in rows.items()}
+        for stream, images in zip(self.names, drawn.fetched, strict=False):
+            sources[stream] = images, torch.arange(len(images), device=self.device)
+        given = dict(zip(self._wanted, drawn.parameters, strict=True))
+        made: dict[Wanted, Tensor] = {}
+        for name in dict.fromkeys(wanted.view for wanted in self._wanted):
+            for group in self._groups([wanted for wanted in self._wanted if wanted.view == name], sources):
+                images, which = _together([sources[wanted.stream] for wanted in group])
+                values = self.views[name].apply(images, which, _joined([given[wanted] for wanted in group]))
+                sizes = [len(sources[wanted.stream][1]) for wanted in group]
+                # a net may write into its input: so none is a view of another's memory to autograd
+                made |= dict(zip(group, values.unsafe_split_with_sizes(sizes), strict=True))
+        x, *x_more = (made[wanted] for wanted in self._wanted if wanted.stream == "labeled")
+        u = tuple(made[wanted] for wanted in self._wanted if wanted.stream == "unlabeled")
+        return Batch(x, drawn.y, drawn.x_index, u, drawn.u_index, tuple(x_more))
+
     def _places(self, stream: str, step: int) -> Tensor:
         return self._walks[stream].places(step)[self.parts[stream]].to(self.device, non_blocking=True)
 
-    def _drawn(self, stream: str, step: int, k: int) -> list[tuple[Tensor, ...]]:
-        """The parameters of a stream's view number k."""
+    def _parameters(self, stream: str, step: int, k: int) -> Parameters:
+        """Of a stream's view number k."""
         self._generator.manual_seed(mix(self.seed, step, stream, k))
         _, height, width, channels = self.images.shape
         view = self.views[self.names[stream][k]]
         return view.draw(self._generator, self.sizes[stream], (channels, height, width), self.parts[stream])
 
-    def _make_views(self, step: int, sources: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, list[Tensor]]:
-        """The views of each stream, from its images and the rows wanted of them.
-
-        Views of one name are made in one go where they are small, when what costs is the number of calls.
-        """
-        wanted = [(stream, k, name) for stream, names in self.names.items() for k, name in enumerate(names)]
-        drawn = {(stream, k): self._drawn(stream, step, k) for stream, k, _ in wanted}
-        made: dict[str, list[Tensor]] = {stream: [None] * len(names) for stream, names in self.names.items()}  # type: ignore[list-item]
-        for name in dict.fromkeys(name for *_, name in wanted):
-            for group in self._groups([(stream, k) for stream, k, other in wanted if other == name], sources):
-                images, rows = _together([sources[stream] for stream, _ in group])
-                parameters = [_joined(parts) for parts in zip(*(drawn[member] for member in group), strict=True)]
-                values = self.views[name].apply(images, rows, parameters)
-                sizes = [len(sources[stream][1]) for stream, _ in group]
-                # a net may write into its input: so none is a view of another's memory to autograd
-                for (stream, k), part in zip(group, values.unsafe_split_with_sizes(sizes), strict=True):
-                    made[stream][k] = part
-        return made
-
-    def _groups(
-        self, members: list[tuple[str, int]], sources: Mapping[str, tuple[Tensor, Tensor]]
-    ) -> list[list[tuple[str, int]]]:
-        """All members as one group, or each alone."""
-        count = sum(len(sources[stream][1]) for stream, _ in members) * self.images[0].numel()
-        return [members] if count <= SMALL else [[member] for member in members]
-
-    def batch(self, step: int) -> Batch:
-        """The batch of a step, or this rank's slice of it."""
-        chosen = self._places("labeled", step)
-        x_index, y = (part.index_select(0, chosen) for part in (self.facts.labeled, self.facts.labels))
-        u_index = self.facts.unlabeled.index_select(0, self._places("unlabeled", step))
-        wanted = {"labeled": x_index, "unlabeled": u_index}
-        if self._host is None:
-            sources = {stream: (self.images, rows) for stream, rows in wanted.items()}
-        else:
-            fetched = self._host(step)
-            sources = {stream: (images, torch.arange(len(images), device=self.device)) for stream, images in fetched.items()}
-        made = self._make_views(step, sources)
-        x, *x_more = made["labeled"]
-        return Batch(x, y, x_index, tuple(made["unlabeled"]), u_index, tuple(x_more))
+    def _groups(self, same: list[Wanted], sources: Mapping[str, tuple[Tensor, Tensor]]) -> list[list[Wanted]]:
+        """Views of one name: all as one group, or each alone."""
+        count = sum(len(sources[wanted.stream][1]) for wanted in same) * self.images[0].numel()
+        return [same] if count <= SMALL else [[wanted] for wanted in same]
 
 
 def _together(sources: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -296,6 +228,8 @@ def _together(sources: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return images, torch.arange(len(images), device=images.device)
 
 
-def _joined(parts: tuple[tuple[Tensor, ...], ...]) -> tuple[Tensor, ...]:
-    """Of one augmentation, the parameters of several views as those of one."""
-    return parts[0] if len(parts) == 1 else tuple(torch.cat(same) for same in zip(*parts, strict=True))
+def _joined(parts: list[Parameters]) -> Parameters:
+    """The parameters of several views of one name as those of one."""
+    if len(parts) == 1:
+        return parts[0]
+    return tuple(tuple(torch.cat(same) for same in zip(*of, strict=True)) for of in zip(*parts, strict=True))

@@ -4,7 +4,8 @@ from torch.utils._pytree import tree_leaves
 
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, Facts, InputError
 from ssl_zoo.data.augment import View, channel_statistics
-from ssl_zoo.data.pipeline import BalancedWalk, Pipeline, Walk
+from ssl_zoo.data.pipeline import Pipeline
+from ssl_zoo.data.walks import BalancedWalk, Walk
 from ssl_zoo.seeds import mix
 
 N, SHAPE = 30, (8, 8, 3)
