@@ -92,3 +92,11 @@ class Batches(Protocol):
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, from 0: a function of the step alone."""
         ...
+
+    def draw(self, step: int) -> tuple:
+        """Return what `batch` makes of a step's number: nested tuples of tensors on the device."""
+        ...
+
+    def make(self, drawn: tuple) -> Batch:
+        """Return the batch that is made of it."""
+        ...

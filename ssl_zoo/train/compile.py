@@ -1,4 +1,4 @@
-"""A method's loss as one compiled graph."""
+"""A function as one compiled graph."""
 
 import os
 import shutil
@@ -10,24 +10,30 @@ import torch
 from ssl_zoo.errors import InputError
 
 
-def compiled(loss: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+def needs_compiler(device: torch.device) -> None:
+    """Refuse a machine on which nothing can be compiled.
+
+    Raises:
+        InputError: It is a CPU without a C++ compiler.
+    """
+    if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX") or "g++", "clang++", "c++", "cl"))):
+        raise InputError("`compile=True` needs a C++ compiler on the CPU, and none was found; install g++, or go on without it")
+
+
+def compiled(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
     """The same function, compiled when it is first called, which takes up to a minute.
 
     On a GPU it is replayed as CUDA graphs.
 
-    Its result is one node for autograd: what a term counts for cannot be told, and a second backward pass through CUDA
-    graphs ends the process ("invalid device pointer", torch 2.11). So a step that is looked into is made without.
+    Of a loss the result is one node for autograd: what a term counts for cannot be told, and a second backward pass
+    through CUDA graphs ends the process ("invalid device pointer", torch 2.11). So a step that is looked into is made
+    without.
 
-    One graph or an error: a loss that falls apart into several would be slower than it looks. Batches must not change
-    in shape.
-
-    Raises:
-        InputError: It cannot be compiled on this machine.
+    One graph or an error: a function that falls apart into several would be slower than it looks. Inputs must not
+    change in shape.
     """
-    if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX") or "g++", "clang++", "c++", "cl"))):
-        raise InputError("`compile=True` needs a C++ compiler on the CPU, and none was found; install g++, or go on without it")
     mode = "reduce-overhead" if device.type == "cuda" else "default"  # the former records CUDA graphs
-    inner = torch.compile(loss, fullgraph=True, dynamic=False, mode=mode)
+    inner = torch.compile(function, fullgraph=True, dynamic=False, mode=mode)
     if device.type != "cuda":
         return inner
 

@@ -2,9 +2,11 @@
 
 import functools
 import inspect
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.heads import last_layer
@@ -87,3 +89,51 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float, schedule: ScheduleSettin
         own = group.get("own")  # rate of some layers, in place of that of all
         group["lr"] = (lr if own is None else own) * factor
     return lr * factor
+
+
+@torch.no_grad()
+def update_(optimizer: torch.optim.Optimizer, rates: Sequence[Tensor]) -> None:
+    """Do what `optimizer.step()` does, to rounding, in operations of which a compiler makes one.
+
+    Args:
+        optimizer: Of `make_optimizer`, whose first step is done.
+        rates: 0-dim, the learning rate of each of its groups.
+    """
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        parameters = [p for p in group["params"] if p.grad is not None]
+        if not parameters:
+            continue
+        gradients = [p.grad for p in parameters]
+        states = [optimizer.state[p] for p in parameters]
+        way = _sgd if isinstance(optimizer, torch.optim.SGD) else _adamw
+        torch._foreach_add_(parameters, torch._foreach_mul(way(group, rate, parameters, gradients, states), -rate))
+
+
+def _sgd(
+    group: dict[str, Any], rate: Tensor, parameters: list[Tensor], gradients: list[Tensor], states: list[dict[str, Tensor]]
+) -> Sequence[Tensor]:
+    """Where the parameters go, against their rate."""
+    if group["weight_decay"]:
+        gradients = torch._foreach_add(gradients, parameters, alpha=group["weight_decay"])
+    if not group["momentum"]:
+        return gradients
+    buffers = [state["momentum_buffer"] for state in states]
+    torch._foreach_mul_(buffers, group["momentum"])
+    torch._foreach_add_(buffers, gradients)
+    return torch._foreach_add(gradients, buffers, alpha=group["momentum"]) if group["nesterov"] else buffers
+
+
+def _adamw(
+    group: dict[str, Any], rate: Tensor, parameters: list[Tensor], gradients: list[Tensor], states: list[dict[str, Tensor]]
+) -> Sequence[Tensor]:
+    """Loshchilov & Hutter 2019 (arXiv:1711.05101); the weights decay here."""
+    (one, two), steps = group["betas"], [state["step"] for state in states]
+    first, second = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq"))
+    torch._foreach_add_(steps, 1)
+    torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
+    torch._foreach_lerp_(first, gradients, 1 - one)
+    torch._foreach_mul_(second, two)
+    torch._foreach_addcmul_(second, gradients, gradients, 1 - two)
+    unbiased = [(1 - one**step, (1 - two**step).sqrt()) for step in steps]
+    roots = [root / scale + group["eps"] for root, (_, scale) in zip(torch._foreach_sqrt(second), unbiased, strict=True)]
+    return [m / scale / root for m, root, (scale, _) in zip(first, roots, unbiased, strict=True)]

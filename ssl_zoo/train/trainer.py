@@ -5,7 +5,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -16,24 +16,19 @@ from tqdm import tqdm
 from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Batches
 from ssl_zoo.device import Machine
-from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import DivergedError, Interrupted, RunError
-from ssl_zoo.ranks import average_gradients, gather_rows, rank, ranks
-from ssl_zoo.seeds import mix, seed_global
+from ssl_zoo.ranks import rank, ranks
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.train.checkpoint import Checkpoints
 from ssl_zoo.train.clock import Estimate
-from ssl_zoo.train.compile import compiled as compiled_loss
 from ssl_zoo.train.evaluate import Evaluator, chosen
-from ssl_zoo.train.guard import FiniteGuard, TermGuard, ways_out, weights_not_finite
-from ssl_zoo.train.guesses import GuessGuard
+from ssl_zoo.train.guard import ways_out, weights_not_finite
 from ssl_zoo.train.logs import NoLog, RunLog, tag_of
-from ssl_zoo.train.mechanism import Mechanism
-from ssl_zoo.train.optimizer import make_optimizer, set_lr
 from ssl_zoo.train.parallel import from_first, largest_of, least_of, mean_of
 from ssl_zoo.train.resume import state_of
 from ssl_zoo.train.signals import asked_to_end
-from ssl_zoo.train.skip import MOST, Skips
+from ssl_zoo.train.skip import MOST
+from ssl_zoo.train.steps import Steps
 
 
 class Outcome(NamedTuple):
@@ -48,7 +43,7 @@ class Outcome(NamedTuple):
     skipped: int  # steps without a finite gradient, under on_nan = skip
 
 
-class Trainer:
+class Trainer(Steps):
     """One run: a method, its batches, and the folder in which it leaves checkpoints and logs.
 
     Args:
@@ -73,24 +68,10 @@ class Trainer:
         identity: Mapping[str, str] | None = None,
         quiet: bool = False,
     ):
-        self.algorithm, self.batches, self.evaluator = algorithm, batches, evaluator
-        self.settings, self.machine, self.device, self.quiet = settings, machine, machine.device, quiet
-        self.warn: Callable[[str], None] = lambda line: print(f"WARNING: {line}", file=sys.stderr)
+        super().__init__(algorithm, batches, evaluator, settings, machine)
+        self.evaluator, self.quiet = evaluator, quiet
         self.identity = {**(identity or {}), "precision": machine.precision}
         self.checkpoints, self.folder = Checkpoints(folder), folder
-        self.optimizer = make_optimizer(algorithm, settings.optimizer)
-        self.average: Teacher | None = None  # the average that a recipe gives to every method without a teacher
-        if settings.eval_ema is not None and algorithm.eval_net() is algorithm.net:
-            self.average = Teacher(algorithm.net, settings.eval_ema, bn="ema").to(self.device)
-        self.guard = TermGuard(algorithm, settings.length, settings.algorithms.get(settings.alg, {}))
-        self.guesses = GuessGuard(evaluator.known if evaluator else None, settings.length, settings.alg, self.device)
-        self.finite = FiniteGuard(settings.length, self.device)
-        self.mechanism = Mechanism(algorithm)
-        self.skips = Skips(algorithm, settings.on_nan == "skip")
-        self._compiled = compiled_loss(algorithm.loss, self.device) if settings.compile else None  # not put into the method
-        self.seconds_compiling: float | None = None  # with the first step
-        self._parameters = [p for p in algorithm.parameters() if p.requires_grad]
-        self._clock = torch.linspace(0, 1, settings.length + 1, device=self.device)  # progress of each step: no copy per step
         self.start = self.log_offset = 0
         self.evaluations: list[dict[str, float]] = []
         self.confusion: dict[str, Any] = {}
@@ -157,8 +138,10 @@ class Trainer:
                 looks = self._due(done) or done % s.evaluation.log_every == 0
                 logs = looks or measures
                 terms, watched = self.step(step, looks, measures)
+                if self.skips.in_a_row == MOST:
+                    raise self._diverged(f"no gradient was finite in the {MOST} steps up to {done}: `on_nan=skip` cannot help")
                 bar.update()
-                estimate.look(self._tell, done - self.start, self.seconds_training + time.perf_counter() - self._mark)
+                estimate.look(self.tell, done - self.start, self.seconds_training + time.perf_counter() - self._mark)
                 if logs:
                     self.log(log, bar, done, terms, watched)
                 if ranks() == 1 or logs:  # several processes agree at log points: on a signal, and that all losses are finite
@@ -169,49 +152,6 @@ class Trainer:
                         self._save(log, done)
                 self._evaluate_if_due(log, bar, done)  # while the checkpoint is being written
         self._lap(training=True)
-
-    def step(self, step: int, watch: bool = False, measure: bool = False) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """One update of everything that a run changes. Does not wait for the device, unless by on_nan = skip.
-
-        Args:
-            step: Its number, from 0.
-            watch: Whether to look whether the loss's terms do anything, as at a log point. Such a step is not compiled.
-            measure: Whether to measure what they do; likewise.
-
-        Returns:
-            The loss and its terms, and what was measured.
-        """
-        s, parameters = self.settings, self._parameters
-        batch = self.batches.batch(step)
-        set_lr(self.optimizer, s.optimizer.lr, s.schedule, step / s.length)
-        seed_global(mix(s.seed, step, "loss", rank()))  # so that a resumed run draws the same dropout
-        self.skips.remember()
-        began = time.perf_counter()
-        compiled = None if watch or measure else self._compiled  # one node for autograd, which cannot be looked into
-        with self.machine.autocast(), self.mechanism.watching(batch) if measure else contextlib.nullcontext():
-            out = (compiled or self.algorithm.loss)(batch, self._clock[step])
-        watched = {**self.guard.look(out), **self.guesses.look(out.guess, batch.u_index)} if watch else {}
-        if measure:
-            watched |= {f"mechanism/{name}": value for name, value in self.mechanism.measure(out).items()}
-        for p in parameters:
-            p.grad = None
-        out.total.backward()
-        if compiled is not None and self.seconds_compiling is None:
-            self.seconds_compiling = time.perf_counter() - began
-        average_gradients(parameters)
-        if self.skips.usable(out.total):
-            if s.optimizer.clip is not None:
-                nn.utils.clip_grad_norm_(parameters, s.optimizer.clip)
-            self.optimizer.step()
-            with torch.no_grad():
-                self.algorithm.after_step({name: gather_rows(rows) for name, rows in out.seen.items()}, self._clock[step])
-                if self.average is not None:
-                    self.average.update(self.algorithm.net)
-        elif self.skips.in_a_row == MOST:
-            raise self._diverged(f"no gradient was finite in the {MOST} steps up to {step + 1}: `on_nan=skip` cannot help")
-        terms = {"total": out.total, **out.terms}
-        self.finite.look(step + 1, terms)
-        return terms, watched
 
     def _due(self, done: int) -> bool:
         """Whether there is an evaluation after so many steps."""
@@ -238,9 +178,10 @@ class Trainer:
         other |= self.guesses.numbers(looked)
         log.write(done, {**{f"train/{name}": value for name, value in numbers.items()}, **other})
         for warning in [*self.guard.judge(done, looked), *self.guesses.judge(done, looked)]:
-            self._tell(warning)
+            self.tell(warning)
 
-    def _tell(self, line: str) -> None:
+    def tell(self, line: str) -> None:
+        """Warn of something."""
         if rank() == 0:
             with tqdm.external_write_mode(file=sys.stderr):  # not in the middle of the bar
                 self.warn(line)

@@ -1,0 +1,187 @@
+"""A step as one compiled graph: views, loss, gradient, optimiser and state."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo.errors import one_line
+from ssl_zoo.ranks import ranks
+from ssl_zoo.seeds import seed_global
+from ssl_zoo.train.compile import compiled, needs_compiler
+
+if TYPE_CHECKING:  # they make it
+    from ssl_zoo.train.steps import Steps
+
+PLAIN = (bool, int, float, str, type(None))  # values of attributes that are put into a graph as they are
+
+
+class StepGraph:
+    """Makes whole steps by a graph that is recorded from one of them, and compiled. On a GPU it is replayed.
+
+    What is recorded is every operation on tensors, so what Python does between them is done once: a number that it
+    changes from step to step would stay as it was. Where that is seen, where an operation cannot be recorded, or the
+    graph cannot be compiled, less goes into the graph, and a line says why: without the views, then the loss alone.
+
+    Args:
+        steps: Of a run.
+
+    Raises:
+        InputError: Nothing can be compiled on this machine.
+    """
+
+    def __init__(self, steps: "Steps"):
+        needs_compiler(steps.device)
+        self.steps = steps
+        self.loss: Callable[..., Any] | None = None  # compiled alone, where no graph is made
+        self.seconds: float | None = None  # that recording and compiling took, with the step
+        self._run: Callable[..., Sequence[Tensor]] | None = None  # once it has made a step
+        self._names: list[str] = []  # of what it returns
+        self._views = True  # whether they are in the graph
+        self._started = False  # the optimiser makes its tensors in its first step
+        self._why_not = ""  # less than a whole step, known before
+        if steps.settings.on_nan == "skip":
+            self._why_not = "with `on_nan=skip` a step looks at its gradient before it goes on"
+        elif ranks() > 1:
+            self._why_not = "several processes share a run"
+
+    def __call__(self, step: int, seed: int, rates: Sequence[float]) -> dict[str, Tensor] | None:
+        """Make a step and return its loss and terms, or do nothing and return None.
+
+        Args:
+            step: Its number, from 0.
+            seed: Of torch's global generators.
+            rates: The learning rates of the optimiser's groups.
+        """
+        if not self._started:
+            self._started = True
+            if self._why_not:
+                self._alone(self._why_not)
+        elif self._run is not None:
+            return self._made(self._run, self._inputs(step, rates), seed)
+        else:
+            began = time.perf_counter()
+            while self.loss is None:
+                inputs, kept = self._inputs(step, rates), _Kept(self.steps)
+                try:
+                    run = self._recorded(inputs, seed, kept)
+                    terms = self._made(run, inputs, seed)
+                except Exception as error:  # whatever tracing, a compiler or a device may raise
+                    kept.put_back()
+                    self._less(one_line(error)[:300] or type(error).__name__)
+                else:
+                    self._run, self.seconds = run, time.perf_counter() - began
+                    return terms
+        return None
+
+    def _inputs(self, step: int, rates: Sequence[float]) -> Any:
+        steps = self.steps
+        drawn: Any = steps.batches.draw(step) if self._views else steps.batches.batch(step)
+        moving = torch.tensor(rates, dtype=torch.float32).to(steps.device, non_blocking=True)
+        return drawn, steps.progress(step), moving
+
+    @torch.no_grad()
+    def _made(self, run: Callable[..., Sequence[Tensor]], inputs: Any, seed: int) -> dict[str, Tensor]:
+        seed_global(seed)
+        return dict(zip(self._names, run(*_flat(inputs)), strict=True))
+
+    def _recorded(self, inputs: Any, seed: int, kept: "_Kept") -> Callable[..., Sequence[Tensor]]:
+        from torch.fx.experimental.proxy_tensor import make_fx  # takes seconds to import
+
+        def body(*flat: Tensor) -> list[Tensor]:
+            given, progress, rates = _like(inputs, iter(flat))
+            batch = self.steps.batches.make(given) if self._views else given
+            terms = self.steps.plain_step(batch, progress, rates.unbind())
+            self._names = [*terms]
+            return [value.detach().clone() for value in terms.values()]  # an input that is returned would be none of ours
+
+        seed_global(seed)
+        try:
+            graph = make_fx(body)(*_flat(inputs))
+        finally:
+            for p in self.steps.algorithm.parameters():
+                p.grad = None
+        changed = kept.changed()
+        kept.put_back()  # to record is to make the step
+        if changed:
+            raise _Fixed(f"a step sets {changed}, which a graph cannot do; write in place into a buffer")
+        if found := [str(node.target) for node in graph.graph.nodes if _depends_on_values(node)]:
+            raise _Fixed(f"what it does depends on the values in tensors ({found[0]})")
+        return compiled(graph, self.steps.device)
+
+    def _less(self, why: str) -> None:
+        if self._views:
+            self._views = False
+            self.steps.tell(f"the views are not part of the compiled step: {why}")
+        else:
+            self._alone(why)
+
+    def _alone(self, why: str) -> None:
+        self.loss = compiled(self.steps.algorithm.loss, self.steps.device)
+        self.steps.tell(f"of each step the loss alone is compiled: {why}")
+
+
+class _Fixed(Exception):
+    """A graph would do at every step what it did at the one that it was recorded from."""
+
+
+def _depends_on_values(node: Any) -> bool:
+    """Whether an operation's result has a shape, or is a number of Python's, that the values of its inputs decide."""
+    decided = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output} & {*getattr(node.target, "tags", ())}
+    if decided and node.target is torch.ops.aten.index.Tensor:  # by places, or by a mask
+        return any(place is not None and place.meta["val"].dtype in (torch.bool, torch.uint8) for place in node.args[1])
+    return bool(decided)
+
+
+class _Kept:
+    """All that a step may change, as it is now."""
+
+    def __init__(self, steps: "Steps"):
+        owners = [steps.algorithm] if steps.average is None else [steps.algorithm, steps.average]
+        self._modules = {f"{n}{name}": m for n, owner in enumerate(owners) for name, m in owner.named_modules()}
+        found = [tensor for owner in owners for tensor in (*owner.parameters(), *owner.buffers())]
+        found += [part for state in steps.optimizer.state.values() for part in state.values() if isinstance(part, Tensor)]
+        self._tensors = [(tensor, tensor.detach().clone()) for tensor in found]
+        self._attributes = {name: _seen(module) for name, module in self._modules.items()}
+
+    def changed(self) -> str:
+        """Return the names of what is no longer the same object or number."""
+        found = []
+        for name, module in self._modules.items():
+            before, now = self._attributes[name], _seen(module)
+            found += [f"{type(module).__name__}.{a}" for a in {**before, **now} if not _same(before.get(a), now.get(a))]
+        return ", ".join(dict.fromkeys(found))
+
+    @torch.no_grad()
+    def put_back(self) -> None:
+        for name, module in self._modules.items():
+            for attribute, value in self._attributes[name].items():
+                if not _same(value, _seen(module).get(attribute)):
+                    setattr(module, attribute, value)
+        for tensor, before in self._tensors:
+            tensor.copy_(before)
+
+
+def _seen(module: nn.Module) -> dict[str, Any]:
+    """Return attributes of a module that a graph would not change: numbers, and which tensors it has."""
+    plain = {name: value for name, value in vars(module).items() if isinstance(value, (*PLAIN, Tensor))}
+    return {**plain, **module._buffers, **module._parameters}
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (not isinstance(one, Tensor) and not isinstance(other, Tensor) and one == other)
+
+
+def _flat(value: Any) -> list[Tensor]:
+    """The tensors of nested tuples, in order."""
+    return [value] if isinstance(value, Tensor) else [tensor for part in value for tensor in _flat(part)]
+
+
+def _like(value: Any, tensors: Any) -> Any:
+    """The same nested tuples, of other tensors."""
+    if isinstance(value, Tensor):
+        return next(tensors)
+    parts = [_like(part, tensors) for part in value]
+    return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
