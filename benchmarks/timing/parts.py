@@ -75,7 +75,8 @@ def breakdown(ours: Ours, steps: int) -> dict[str, float]:
         bar = stack.enter_context(tqdm(disable=True))
         for owner, name, part in (
             (trainer.batches, "batch", "sampling"),
-            (View, "__call__", "augmentation"),
+            (View, "draw", "augmentation"),
+            (View, "apply", "augmentation"),
             (trainer.algorithm, "loss", "student and loss"),
             (Tensor, "backward", "backward"),
             (trainer.optimizer, "step", "optimiser"),

@@ -98,7 +98,7 @@ def add_machine(p: Parser, threads: str, device: str) -> None:
     p.add_argument("--device", metavar="D", help=device)
     p.add_argument("--threads", metavar="N|auto", help=f"of the processor; auto {threads}")
     p.add_argument("--deterministic", action="store_true", help="give the same bits every time on a GPU too, which takes longer")
-    p.add_argument("--compile", action="store_true", help="compile the loss, which takes up to a minute at the start")
+    p.add_argument("--compile", action="store_true", help="compile the step, which takes up to a minute at the start")
     p.add_argument("--on-nan", metavar="stop|skip", help="what a loss that is not finite does")
 
 

@@ -32,9 +32,10 @@ def compiled(function: Callable[..., Any], device: torch.device) -> Callable[...
     One graph or an error: a function that falls apart into several would be slower than it looks. Inputs must not
     change in shape.
     """
-    mode = "reduce-overhead" if device.type == "cuda" else "default"  # the former records CUDA graphs
-    inner = torch.compile(function, fullgraph=True, dynamic=False, mode=mode)
-    if device.type != "cuda":
+    cuda = device.type == "cuda"
+    options = {"fallback_random": True, "triton.cudagraphs": cuda}  # the former: draws as without, but for dropout's
+    inner = torch.compile(function, fullgraph=True, dynamic=False, options=options)
+    if not cuda:
         return inner
 
     def replayed(*args: Any) -> Any:

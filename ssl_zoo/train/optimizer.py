@@ -134,6 +134,7 @@ def _adamw(
     torch._foreach_lerp_(first, gradients, 1 - one)
     torch._foreach_mul_(second, two)
     torch._foreach_addcmul_(second, gradients, gradients, 1 - two)
-    unbiased = [(1 - one**step, (1 - two**step).sqrt()) for step in steps]
+    # in fp64: 1 - 0.999 has five digits in fp32
+    unbiased = [(1 - one ** step.double(), (1 - two ** step.double()).sqrt()) for step in steps]
     roots = [root / scale + group["eps"] for root, (_, scale) in zip(torch._foreach_sqrt(second), unbiased, strict=True)]
     return [m / scale / root for m, root, (scale, _) in zip(first, roots, unbiased, strict=True)]

@@ -1,4 +1,4 @@
-"""A compiled loss against the eager one: the same run, to rounding."""
+"""Compiled steps against eager ones: the same run, to rounding."""
 
 import dataclasses
 import json
@@ -7,21 +7,46 @@ import shutil
 import pytest
 import torch
 
-from ssl_zoo import InputError
-from ssl_zoo.settings import EvaluationSettings
-from ssl_zoo.train.compile import compiled
+from ssl_zoo import ALGORITHMS, AUGMENTATIONS, InputError
+from ssl_zoo.algorithms.meanteacher import MeanTeacher
+from ssl_zoo.data.augment import View, channel_statistics
+from ssl_zoo.settings import EvaluationSettings, OptimizerSettings
+from ssl_zoo.train import graph
+from ssl_zoo.train.compile import needs_compiler
+from ssl_zoo.train.optimizer import make_optimizer, update_
 from tests.conftest import STEPPED, TinyNet
-from tests.train.test_trainer import SETTINGS, kill_at, make
+from tests.train.test_trainer import FACTS, IMAGES, SETTINGS, Noisy, kill_at, make
 
 COMPILED = dataclasses.replace(SETTINGS, compile=True)
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """The tracing of the real thing, without its code generator."""
+    inner = torch.compile
+    monkeypatch.setattr(
+        torch,
+        "compile",
+        lambda of, fullgraph, dynamic, options: inner(of, fullgraph=fullgraph, dynamic=dynamic, backend="aot_eager"),
+    )
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """What is recorded, as it is."""
+    monkeypatch.setattr(torch, "compile", lambda of, fullgraph, dynamic, options: of)
 
 
 def metrics(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def assert_parity(name, tmp_path):
-    eager, fast = make(tmp_path / "eager", name, net=TinyNet), make(tmp_path / "fast", name, COMPILED, net=TinyNet)
+def assert_parity(name, tmp_path, settings=SETTINGS, net=TinyNet):
+    """Returns what the compiled run said, and whether its steps were whole."""
+    said = []
+    eager = make(tmp_path / "eager", name, settings, net=net)
+    fast = make(tmp_path / "fast", name, dataclasses.replace(settings, compile=True), net=net)
+    fast.warn = said.append
     eager.run(), fast.run()
     assert eager.seconds_compiling is None and fast.seconds_compiling > 0
     for a, b in zip(metrics(tmp_path / "eager"), metrics(tmp_path / "fast"), strict=True):
@@ -29,29 +54,35 @@ def assert_parity(name, tmp_path):
     assert eager.algorithm.state_dict().keys() == fast.algorithm.state_dict().keys(), "the checkpoints are exchangeable"
     for (key, a), b in zip(eager.algorithm.state_dict().items(), fast.algorithm.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6, msg=lambda said, key=key: f"{key}: {said}")
+    return [line for line in said if "compiled" in line], fast.graph.loss is None
 
 
 @pytest.mark.parametrize("name", STEPPED)
-def test_every_method_is_one_graph_and_trains_alike(name, tmp_path, monkeypatch):
-    """With the tracing and the differentiation of the real thing, without its code generator."""
-    inner = torch.compile
-    monkeypatch.setattr(
-        torch, "compile", lambda loss, fullgraph, dynamic, mode: inner(loss, fullgraph=fullgraph, backend="aot_eager")
-    )
-    assert_parity(name, tmp_path)
+def test_every_method_is_one_graph_and_trains_alike(name, tmp_path, traced):
+    assert assert_parity(name, tmp_path) == ([], True)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"optimizer": OptimizerSettings(name="adamw", lr=0.001, weight_decay=0.1)},
+        {"optimizer": OptimizerSettings(lr=0.1, clip=0.1)},
+        {"eval_ema": 0.9},
+    ],
+    ids=["adamw", "clip", "average"],
+)
+def test_all_that_a_step_does_is_in_the_graph(more, tmp_path, recorded):
+    settings = dataclasses.replace(SETTINGS, **more)
+    assert assert_parity("pimodel", tmp_path, settings, lambda: Noisy(norm=False)) == ([], True)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
 def test_compiled_code_trains_alike(tmp_path):
-    assert_parity("meanteacher", tmp_path)
+    assert assert_parity("ict", tmp_path) == ([], True)  # with random draws of its own
 
 
-def test_an_eager_run_goes_on_compiled(tmp_path, monkeypatch):
-    inner = torch.compile
-    monkeypatch.setattr(
-        torch, "compile", lambda loss, fullgraph, dynamic, mode: inner(loss, fullgraph=fullgraph, backend="aot_eager")
-    )
+def test_an_eager_run_goes_on_compiled(tmp_path, traced):
     make(tmp_path / "whole", net=TinyNet).run()
     kill_at(make(tmp_path / "run", net=TinyNet), 7)
     again = make(tmp_path / "run", settings=COMPILED, net=TinyNet)
@@ -61,24 +92,22 @@ def test_an_eager_run_goes_on_compiled(tmp_path, monkeypatch):
         assert a == pytest.approx(b, rel=1e-4, abs=1e-6)
 
 
-def test_steps_that_are_looked_into_are_not_compiled(tmp_path, monkeypatch):
+def test_steps_that_are_looked_into_are_not_compiled(tmp_path, monkeypatch, recorded):
     """A second backward pass through CUDA graphs ends the process, and one node does not tell what its terms count for."""
     compiled_at, looked_at = [], []
+    make_step = graph.StepGraph._made
 
-    def fake(loss, **options):
-        def call(batch, progress):
-            compiled_at.append(round(12 * progress.item()) + 1)
-            return loss(batch, progress)
+    def made(self, run, inputs, seed):
+        compiled_at.append(round(12 * inputs[1].item()) + 1)
+        return make_step(self, run, inputs, seed)
 
-        return call
-
-    monkeypatch.setattr(torch, "compile", fake)
+    monkeypatch.setattr(graph.StepGraph, "_made", made)
     settings = dataclasses.replace(COMPILED, evaluation=EvaluationSettings(every=5, log_every=4, mechanism=7))
     trainer = make(tmp_path / "run", settings=settings, net=TinyNet)
     inner = torch.autograd.grad
     monkeypatch.setattr(torch.autograd, "grad", lambda *args, **more: looked_at.append(len(compiled_at)) or inner(*args, **more))
     outcome = trainer.run()
-    assert compiled_at == [1, 2, 3, 6, 9, 11], "steps 4, 8, 12 are logged, 5 and 10 evaluated, 7 measured"
+    assert compiled_at == [2, 3, 6, 9, 11], "steps 4, 8, 12 are logged, 5 and 10 evaluated, 7 measured, and one is first"
     assert looked_at and outcome.warnings == [] and trainer.seconds_compiling > 0
 
 
@@ -90,7 +119,7 @@ def test_a_compiled_run_is_measured_as_any_other(tmp_path, monkeypatch):
         return graph.forward
 
     monkeypatch.setattr(
-        torch, "compile", lambda loss, fullgraph, dynamic, mode: inner(loss, fullgraph=fullgraph, backend=backend)
+        torch, "compile", lambda loss, fullgraph, dynamic, options: inner(loss, fullgraph=fullgraph, backend=backend)
     )
     found = []
     for name, settings in (("eager", SETTINGS), ("fast", COMPILED)):
@@ -103,11 +132,7 @@ def test_a_compiled_run_is_measured_as_any_other(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["tempens", "meanteacher"])
-def test_no_term_of_a_compiled_loss_is_said_to_do_nothing(name, tmp_path, monkeypatch):
-    inner = torch.compile
-    monkeypatch.setattr(
-        torch, "compile", lambda loss, fullgraph, dynamic, mode: inner(loss, fullgraph=fullgraph, backend="aot_eager")
-    )
+def test_no_term_of_a_compiled_loss_is_said_to_do_nothing(name, tmp_path, traced):
     long = dataclasses.replace(COMPILED, steps=40, evaluation=EvaluationSettings(every=20, log_every=2))
     assert make(tmp_path / "run", name, long, net=TinyNet).run().warnings == []
 
@@ -115,4 +140,130 @@ def test_no_term_of_a_compiled_loss_is_said_to_do_nothing(name, tmp_path, monkey
 def test_without_a_compiler_it_is_said_before_anything_runs(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(InputError, match=r"`compile=True` needs a C\+\+ compiler .*install g\+\+, or go on without it"):
-        compiled(lambda: None, torch.device("cpu"))
+        needs_compiler(torch.device("cpu"))
+
+
+class Counting(MeanTeacher):
+    """Counts its steps in a number of Python's."""
+
+    count = 0
+
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        return out._replace(total=out.total * (1 + self.count))
+
+    def after_step(self, seen, progress):
+        self.count = self.count + 1
+        super().after_step(seen, progress)
+
+
+class Binding(MeanTeacher):
+    """Puts another tensor in the place of a buffer."""
+
+    def after_step(self, seen, progress):
+        self.teacher.updates = self.teacher.updates.clone()
+        super().after_step(seen, progress)
+
+
+class Asking(MeanTeacher):
+    """Waits for a number."""
+
+    def after_step(self, seen, progress):
+        if progress.item() >= 0:
+            super().after_step(seen, progress)
+
+
+class Masking(MeanTeacher):
+    """Has a tensor whose shape depends on values."""
+
+    def after_step(self, seen, progress):
+        kept = torch.cat([p.flatten() for p in self.net.parameters()])
+        assert len(kept[kept > 0]) > 0
+        super().after_step(seen, progress)
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (Counting, "a step sets Counting.count, which a graph cannot do"),
+        (Binding, "a step sets Teacher.updates, which a graph cannot do; write in place into a buffer"),
+        (Asking, "_local_scalar_dense"),
+        (Masking, "depends on the values in tensors (aten."),
+    ],
+)
+def test_a_step_that_cannot_be_one_graph_is_made_as_far_as_it_can(broken, why, tmp_path, traced):
+    ALGORITHMS.register("broken")(broken)
+    said, whole = assert_parity("broken", tmp_path)
+    assert not whole and len(said) == 2 and all(why in line for line in said)
+    assert said[0].startswith("the views are not part of the compiled step: ")
+    assert said[1].startswith("of each step the loss alone is compiled: ")
+
+
+def test_views_that_look_at_values_are_made_outside(tmp_path, recorded):
+    def trainer(folder, compile):
+        made = make(folder, "meanteacher", dataclasses.replace(SETTINGS, compile=compile), net=TinyNet)
+        made.batches.images = IMAGES[..., :1].repeat(1, 1, 1, 2)
+        made.batches.views = {"weak": View([AUGMENTATIONS.create("randaugment")], *channel_statistics(IMAGES))}
+        return made
+
+    eager, fast, said = trainer(tmp_path / "eager", False), trainer(tmp_path / "fast", True), []
+    fast.warn = said.append
+    eager.run(), fast.run()
+    (line,) = said
+    why = "what it does depends on the values in tensors (aten.nonzero.default)"
+    assert line == f"the views are not part of the compiled step: {why}"
+    for a, b in zip(eager.algorithm.state_dict().values(), fast.algorithm.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_with_skipped_steps_the_loss_alone_is_compiled(tmp_path, traced):
+    said, whole = assert_parity("meanteacher", tmp_path, dataclasses.replace(SETTINGS, on_nan="skip"))
+    assert not whole and said == [
+        "of each step the loss alone is compiled: with `on_nan=skip` a step looks at its gradient before it goes on"
+    ]
+
+
+def test_what_cannot_be_compiled_leaves_no_trace(tmp_path, monkeypatch):
+    """The graph is recorded, which makes a step, and then no code is made of it: the step is made once."""
+
+    def fails(of, fullgraph, dynamic, options):
+        def refuse(*args):
+            raise RuntimeError("no code for this")
+
+        return refuse if isinstance(of, torch.fx.GraphModule) else of
+
+    monkeypatch.setattr(torch, "compile", fails)
+    said, whole = assert_parity("comatch", tmp_path, net=Noisy)
+    assert not whole and said[1] == "of each step the loss alone is compiled: no code for this"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        OptimizerSettings(lr=0.1),
+        OptimizerSettings(lr=0.1, momentum=0.0, nesterov=False),
+        OptimizerSettings(lr=0.1, nesterov=False, weight_decay=0.1, head_lr=0.3),
+        OptimizerSettings(name="adamw", lr=0.1, weight_decay=0.1),
+    ],
+)
+def test_an_update_in_tensors_is_the_optimisers_own(settings):
+    algorithms = []
+    for in_tensors in (False, True):
+        torch.manual_seed(0)
+        algorithm = ALGORITHMS.create("supervised", net=TinyNet(), facts=FACTS)
+        optimizer = make_optimizer(algorithm, settings)
+        for step in range(5):
+            for group in optimizer.param_groups:
+                group["lr"] = (group["own"] or settings.lr) / (1 + step)
+            for p in algorithm.parameters():
+                p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(step))
+            if in_tensors and step:
+                update_(optimizer, [torch.tensor(group["lr"]) for group in optimizer.param_groups])
+            else:
+                optimizer.step()
+        algorithms.append((algorithm, optimizer))
+    (one, first), (other, second) = algorithms
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
+        for name, value in first.state[a].items():
+            torch.testing.assert_close(value, second.state[b][name], rtol=1e-6, atol=1e-7)
