@@ -11,8 +11,8 @@ these.
 - plain: Mean Teacher as a tutorial writes it (`plain.py`), with the same net, batch and threads.
 
 Besides: where the time goes; what a view costs, beside PIL's of one image after the other; whether a step's cost
-depends on the size of the data set; what predicting costs beyond the net's pass and beyond decoding; what a default
-run takes, and a start.
+depends on the size of the data set; what predicting costs beyond the net's pass and beyond decoding; what a folder of
+files costs beyond Pillow's decoding; what a default run takes, and a start.
 """
 
 import argparse
@@ -194,7 +194,12 @@ def predictions_of(short: bool, rounds: int, device: str) -> list[dict[str, Any]
     return [timing.measure_use(w, images, 200, timing.PHOTO, rounds, where) for w, images in PREDICTED.values()]
 
 
-PIECES = ("cifar", "digits", "zoo", "views", "rows", "predict", "run", "starts")  # of all figures
+def decoding_of(short: bool, rounds: int) -> list[dict[str, Any]]:
+    """Decoding folders of image files, beside Pillow alone."""
+    return timing.measure_decoding(*((40, 6, (60, 80), 8) if short else (20_000, 100, timing.PHOTO, 96)), rounds)
+
+
+PIECES = ("cifar", "digits", "zoo", "views", "rows", "predict", "decode", "run", "starts")  # of all figures
 
 
 def everything(
@@ -223,7 +228,7 @@ def everything(
     cifar = CIFAR._replace(net="smallnet", rows=200) if short else CIFAR
     known = {"device": device_name(where), "cores": os.cpu_count(), "versions": provenance.versions()}
     found: figures.Figures = {**known, "commit": provenance.commit(), "workloads": {}}
-    found |= dict.fromkeys(("zoo", "views", "rows", "predict", "default_run", "starts"))
+    found |= dict.fromkeys(("zoo", "views", "rows", "predict", "decode", "default_run", "starts"))
     ways: dict[str, Callable[[], Any]] = {
         "cifar": lambda: measure(cifar, rounds, steps, device, compile_too),
         "digits": lambda: measure(DIGITS, rounds, steps if short else 20, device, compile_too),
@@ -231,6 +236,7 @@ def everything(
         "views": lambda: views_of(8 if short else sum(CIFAR.batch), rounds, steps, device),
         "rows": lambda: rows_of(sizes, rounds, steps if short else 5, device),
         "predict": lambda: predictions_of(short, rounds, device),
+        "decode": lambda: decoding_of(short, rounds),
         "run": lambda: None if short else timing.default_run(device),
         "starts": lambda: timing.starts(1 if short else 5),
     }

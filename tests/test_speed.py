@@ -1,6 +1,7 @@
 """What is timed must be what is claimed. The times themselves are no test's business."""
 
 import json
+import os
 import re
 import statistics
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import nn
 
 from benchmarks import speed, timing
 from benchmarks.plain import PlainMeanTeacher
-from benchmarks.timing import starting, using
+from benchmarks.timing import decoding, starting, using
 from ssl_zoo.data.augment import View
 from ssl_zoo.runs import row as results
 from ssl_zoo.tables.documents import insert
@@ -182,6 +183,16 @@ FIGURES = {
             "relative": {"memory": {"median": 0.8, "min": 0.7, "max": 0.9}, "files": {"median": 0.5, "min": 0.4, "max": 0.6}},
         }
     ],
+    "decode": [
+        {
+            "title": "32x32",
+            "files": 2000,
+            "bytes": 9000,
+            "rounds": 3,
+            "seconds": {name: {"median": t, "min": t, "max": t} for name, t in (("loop", 0.5), ("threads", 1.0), ("ours", 0.4))},
+            "relative": {"median": 0.8, "min": 0.7, "max": 0.9},
+        }
+    ],
     "default_run": {"wall": 30.0, "seconds": 20.0, "accuracy": 0.9, "peak_memory": 2**30},
     "starts": {"import torch": {"median": 2.0, "min": 2, "max": 2}, "run.py --list": {"median": 3.0, "min": 3, "max": 3}},
 }
@@ -200,6 +211,7 @@ def test_the_tables(tmp_path, capsys):
         "run.py --list 3.00 s (1.50).",
         "| smallnet, 64x64 | 1,000 | 800 | 0.80 (0.70 to 0.90) | 10 | 5 | 0.50 (0.40 to 0.60) |",
         "The files are 20 JPEG photos of 400 x 300 pixels.",
+        "| 32x32 | 2,000 | 4,000 | 2,000 | 5,000 | 0.80 (0.70 to 0.90) |",
         "30 s from the command to its end, 20 s of them in its loop, 1024 MB at most.",
         "a processor, 2 threads, 2 cores; ssl_zoo 1, torch 2, python 3; commit 0123456789.",
     ):
@@ -263,6 +275,10 @@ def test_a_short_measurement(monkeypatch, capsys):
             assert found["peak_memory"] > 100 * 2**20
     (use,) = figures["predict"]
     assert use["seconds"].keys() == {"net", "memory", "decoder", "files"} and use["relative"].keys() == {"memory", "files"}
+    small, photos = figures["decode"]
+    assert (small["files"], photos["files"]) == (40, 6) and small["seconds"].keys() == {"loop", "threads", "ours"}
+    best = min(small["seconds"][name]["median"] for name in ("loop", "threads"))  # of one round
+    assert small["relative"]["median"] == pytest.approx(small["seconds"]["ours"]["median"] / best)
     assert set(figures["workloads"]["cifar"]["plain"]) == {"0", str(figures["cores"])} and figures["rows"].keys() == {
         "1000",
         "2000",
@@ -282,6 +298,28 @@ def test_what_predicting_is_timed_beside_does_the_same_work(tmp_path):
     paths = using.write_photos(tmp_path / "photos", 20, (60, 80))
     assert len({*paths}) == 20 and {Image.open(path).size for path in paths} == {(80, 60)}
     assert len({Path(path).read_bytes() for path in paths}) == using.KINDS
+
+
+@pytest.mark.parametrize("side", [None, 12])
+def test_all_ways_to_decode_a_folder_give_the_same_array(side, tmp_path, monkeypatch):
+    """Ours with a cache that is empty each time, and gone after it."""
+    paths = decoding.write_small(tmp_path / "small", 40, 16)
+    assert len({Path(path).read_bytes() for path in paths}) == 40
+    caches, load = [], decoding.folder
+    monkeypatch.setenv("SSL_ZOO_CACHE", "mine")
+
+    def folder(root, **options):
+        caches.append(Path(os.environ["SSL_ZOO_CACHE"]))
+        assert [*caches[-1].iterdir()] == []
+        found = load(root, **options)
+        assert [path.suffix for path in caches[-1].iterdir()] == [".npz"]
+        return found
+
+    monkeypatch.setattr(decoding, "folder", folder)
+    ways = decoding.contenders(tmp_path / "small", paths, side)
+    first, *others = [way() for way in (*ways.values(), ways["ours"])]
+    assert first.shape == (40, side or 16, side or 16, 3) and all(np.array_equal(first, other) for other in others)
+    assert len({*caches}) == 2 and not any(cache.exists() for cache in caches) and os.environ["SSL_ZOO_CACHE"] == "mine"
 
 
 def test_the_tables_of_the_documents_are_made_from_the_results_file(monkeypatch):

@@ -1,6 +1,7 @@
 """The parts of `speed.py`: workloads, contenders, turns, parts of a step, and the tables."""
 
 from .contenders import Bare, Ours, peak, plain
+from .decoding import measure_decoding
 from .parts import LOG_EVERY, PARTS, breakdown
 from .starting import default_run, starts
 from .tables import brief, markdown
@@ -20,6 +21,7 @@ __all__ = [
     "default_run",
     "interleaved",
     "markdown",
+    "measure_decoding",
     "measure_use",
     "peak",
     "plain",

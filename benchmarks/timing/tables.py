@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .decoding import decoding_table
 from .parts import PARTS
 
 
@@ -10,8 +11,9 @@ def markdown(found: dict[str, Any]) -> str:
     lines = [line for work in found["workloads"].values() for line in _tables(work)]
     lines += _zoo(found["zoo"]) if found.get("zoo") else []
     lines += _predicting(found.get("predict") or [])
+    lines += decoding_table(found["decode"]) if found.get("decode") else []
     lines += _sentences(found)
-    turns = [work["rounds"] for work in (*found["workloads"].values(), *(found.get("predict") or []))]
+    turns = [work["rounds"] for work in (*found["workloads"].values(), *(found.get("predict") or found.get("decode") or []))]
     rounds = f" of {turns[0]} rounds" if turns else ""
     versions = found["versions"]
     lines += [
@@ -20,7 +22,7 @@ def markdown(found: dict[str, Any]) -> str:
         f"{found['cores']} cores; ssl_zoo {versions['ssl_zoo']}, torch {versions['torch']}, python {versions['python']}; "
         f"commit {(found['commit'] or 'none')[:10]}.",
     ]
-    return "\n".join(lines)
+    return "\n".join(lines).lstrip()
 
 
 def brief(found: dict[str, Any]) -> str:

@@ -1,6 +1,9 @@
-"""From image files to one array of pixels, by several threads. What was decoded is kept if it ends early."""
+"""From image files to one array of pixels, on all cores. What was decoded is kept if it ends early."""
 
+import contextlib
+import math
 import os
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,12 +17,18 @@ from tqdm import tqdm
 
 from ssl_zoo.data.image import BILINEAR, FILTERS, Decoded, Size, decode, pixels_of
 from ssl_zoo.data.pieces import Pieces
+from ssl_zoo.data.workers import Workers
 from ssl_zoo.device import cores
 from ssl_zoo.errors import InputError, one_of
 
 LARGEST = 1 << 29  # bytes of a file
 CHUNK = 64  # images of one task of the thread pool, at most
+READ = 1 << 24  # bytes of files of one task, about: the bar moves, and a kill loses little
+MANY = 10_000  # images for which to start processes, if they are tiny
+TINY, PLAIN = 1 << 13, 1 << 15  # bytes of a file, and of its pixels, that decode mostly under Python's lock
+PROCESSES = 8  # at most; more would wait for this one to read
 SHOWN = 3  # broken images in a message
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"  # images a second, however few
 
 
 class Source(Protocol):
@@ -78,7 +87,8 @@ def decode_all(
 ) -> Pixels:
     """Return the pixels of all paths.
 
-    Threads help with all but tiny images: Pillow's decoders release the interpreter's lock.
+    Threads help with all but tiny images: Pillow's decoders release the interpreter's lock. Many tiny ones are decoded
+    by processes.
 
     Args:
         source: Of the files.
@@ -133,9 +143,12 @@ class _Decoding:
         except ValueError as error:
             raise _Broken(str(error), passing=False) from error
         try:
-            return decode(content, self.options.size, self.options.mode, depth, self.options.interpolation)
+            return decode(content, *self._how(depth))
         except ValueError as error:
             raise _Broken(str(error), passing=False) from error
+
+    def _how(self, depth: int = 16) -> tuple[Size, str, int, str]:
+        return self.options.size, self.options.mode, depth, self.options.interpolation
 
     def _or_note(self, place: int) -> Decoded | None:
         """The image at a place, or None with its reason noted."""
@@ -148,25 +161,20 @@ class _Decoding:
 
     def _fill(self) -> None:
         """Decode all images, or take them from what is left of an earlier try, with a progress bar."""
-
-        def work(start: int) -> list[tuple[int, bytes | None, Decoded | None, bool]]:
-            done = []
-            for place in range(start, min(start + size, len(self.paths))):
-                if self.stop.is_set():
-                    break
-                mark = self.source.mark(self.paths[place])
-                kept = self.pieces.get(mark)
-                done.append((place, mark, kept or self._or_note(place), kept is not None))
-            return done
-
-        workers = cores()
-        size = max(1, min(CHUNK, len(self.paths) // (4 * workers)))  # few images, perhaps large ones, are work for all
+        weight = self._weight()
+        tiny = weight <= TINY and math.prod(self.shape) <= PLAIN and len(self.paths) >= MANY and cores() > 1
+        self.workers = Workers(min(cores(), PROCESSES), self._how()) if tiny else None
+        threads = cores() + tiny  # one reads while the processes are at work
+        size = max(1, min(CHUNK, READ // weight, len(self.paths) // (4 * threads)))  # few images are work for all
+        chunks = (range(start, min(start + size, len(self.paths))) for start in range(0, len(self.paths), size))
         pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between redraws; a log file wants few
-        progress = tqdm(total=len(self.paths), desc="decoding", unit="image", delay=1, mininterval=pause)
-        pool = ThreadPoolExecutor(workers)
+        progress = tqdm(
+            total=len(self.paths), desc="decoding", unit=" images", delay=1, mininterval=pause, bar_format=BAR, dynamic_ncols=True
+        )
+        pool = ThreadPoolExecutor(threads)
         try:
             with progress as bar:  # in order, so it is always the same broken images that are named
-                for chunk in pool.map(work, range(0, len(self.paths), size)):
+                for chunk in pool.map(self._some, chunks):
                     for place, _, image, _ in chunk:
                         self._put(place, image)
                     new = [(mark, image) for _, mark, image, known in chunk if mark and image is not None and not known]
@@ -175,6 +183,37 @@ class _Decoding:
         finally:  # Ctrl-C waits for the images that are in hand, and for no other
             self.stop.set()
             pool.shutdown(cancel_futures=True)
+            if self.workers is not None:
+                self.workers.close()
+
+    def _weight(self) -> int:
+        """Bytes of the first file, by which the others are judged."""
+        try:
+            return len(self.source.read(self.paths[self.first])) or 1
+        except (OSError, ValueError):
+            return LARGEST
+
+    def _some(self, places: range) -> list[tuple[int, bytes | None, Decoded | None, bool]]:
+        """Each place with its mark and image, and whether that was there from an earlier try."""
+        marks = [self.source.mark(self.paths[place]) for place in places]
+        kept = {place: image for place, mark in zip(places, marks, strict=True) if (image := self.pieces.get(mark)) is not None}
+        ready = {} if self.workers is None else self._by_workers(self.workers, [place for place in places if place not in kept])
+        done = []
+        for place, mark in zip(places, marks, strict=True):
+            if self.stop.is_set():
+                break
+            done.append((place, mark, kept.get(place) or ready.get(place) or self._or_note(place), place in kept))
+        return done
+
+    def _by_workers(self, workers: Workers, places: list[int]) -> dict[int, Decoded]:
+        """The images that need nothing but to be decoded: no large ones, none with an error or a warning."""
+        contents = {}
+        for place in places:
+            with contextlib.suppress(OSError, ValueError):
+                contents[place] = self.source.read(self.paths[place])
+        small = {place: content for place, content in contents.items() if len(content) <= TINY}
+        found = workers.decode([*small.values()])
+        return {place: image for place, image in zip(small, found, strict=True) if image is not None}
 
     def _put(self, place: int, image: Decoded | None) -> None:
         if image is None:
@@ -225,12 +264,12 @@ def read_file(path: str) -> bytes:
         OSError: It cannot be read.
         ValueError: It is no plain file, or too large to be an image.
     """
-    if os.path.exists(path) and not os.path.isfile(path):  # a pipe, of which nobody knows when it ends
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):  # a pipe, of which nobody knows when it ends
         raise ValueError("no plain file")
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > LARGEST:
-            raise ValueError(f"{size:,} bytes, which is no image")
+    if status.st_size > LARGEST:
+        raise ValueError(f"{status.st_size:,} bytes, which is no image")
+    with open(path, "rb", 0) as file:  # without a buffer, which would take longer than a small file
         return file.read()
 
 

@@ -106,8 +106,8 @@ def pixels_of(
     if image.width * image.height > PIXELS:
         raise ValueError(f"{image.width:,} x {image.height:,} pixels, which is too large; make it smaller")
     turn, area = _orientation(image), None
-    if size is not None and kind in ("JPEG", "MPO"):  # much less work; within two grey levels of the long way
-        area = image.draft(None, (REDUCED * max(size), REDUCED * max(size)))
+    if size is not None and kind in ("JPEG", "MPO") and min(image.size) >= 2 * REDUCED * max(size):
+        area = image.draft(None, (REDUCED * max(size), REDUCED * max(size)))  # much less work; within two grey levels
     largest, shaped = 0, False
     if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):  # 16 bits; Pillow would clip to 255
         values = np.asarray(image)
@@ -117,7 +117,8 @@ def pixels_of(
         raise ValueError("32-bit pixels have no known range: save it with 8 or 16 bits")
     elif "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         image, shaped = _opaque(image.convert("RGBA"))
-    image = image.convert(mode)
+    image.load()
+    image = image if image.mode == mode else image.convert(mode)
     if area is None or size is None or area[1][2:] == image.size:
         image = image if turn is None else image.transpose(turn)
         image = image if size is None else _covering(image, image.size, size, interpolation)

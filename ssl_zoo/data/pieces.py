@@ -65,10 +65,11 @@ class Pieces:
         """Append images."""
         if self._stream is None or not marked:
             return
-        records = np.zeros(len(marked), self._type)
-        for record, (mark, image) in zip(records, marked, strict=True):
-            record["mark"], record["largest"], record["shaped"] = np.void(mark), image.largest, image.shaped
-            record["pixels"] = image.pixels
+        records = np.empty(len(marked), self._type)
+        records["mark"] = np.frombuffer(b"".join(mark for mark, _ in marked), f"V{MARK}")
+        records["largest"] = [image.largest for _, image in marked]
+        records["shaped"] = [image.shaped for _, image in marked]
+        records["pixels"] = [image.pixels for _, image in marked]
         try:
             self._stream.write(records.tobytes())
         except OSError:  # a full disk
