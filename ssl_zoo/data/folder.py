@@ -20,6 +20,7 @@ from ssl_zoo.data.layout import Layout, find_top, lay_out
 from ssl_zoo.data.names import is_hidden, is_image, part_of
 from ssl_zoo.data.pieces import MARK, Pieces
 from ssl_zoo.data.sources import looked_at
+from ssl_zoo.data.texts import Texts
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import DATASETS
 
@@ -98,7 +99,7 @@ def _decoded(source: "_Images", options: Options, file: Path | None, pieces: Pie
         pixels = decode_all(source, layout.paths, options, pieces, make)
         dataset = _assembled(source, layout, pixels)
         if file is not None and not pixels.passing:
-            kept.save(file, source.stamp, dataset)
+            dataset = kept.save(file, source.stamp, dataset)
             done = True
     finally:
         pieces.close(done)
@@ -267,7 +268,7 @@ def _assembled(source: _Images, layout: Layout, found: Pixels) -> Dataset:
         n, first, last = (int((keep < row).sum()) for row in (n, first, last))
         for to, row in enumerate(keep):  # in place: there may be no room for a second array
             pixels[to] = pixels[row]
-        paths, labels, pixels = [paths[i] for i in keep], labels[keep], pixels[: len(keep)]
+        paths, labels, pixels = [paths[i] for i in keep.tolist()], labels[keep], pixels[: len(keep)]
         empty = sorted({*range(len(layout.classes))} - {*labels[:first].tolist()})
         if empty:
             raise InputError(
@@ -283,7 +284,7 @@ def _assembled(source: _Images, layout: Layout, found: Pixels) -> Dataset:
         "folder",
         *(pixels[:n], labels[:n], pixels[n:], labels[n:]),
         layout.classes,
-        tuple(paths),
+        Texts.of(paths),
         tuple(skipped),
         (*layout.notes, *found.notes),
         validation=(first, last),

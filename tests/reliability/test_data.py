@@ -20,7 +20,7 @@ from PIL import Image
 from ssl_zoo import DATASETS, InputError
 from ssl_zoo.cli import run
 from ssl_zoo.data import archive as module
-from ssl_zoo.data.leakage import contradictions, hashes, leaks
+from ssl_zoo.data.leakage import contradictions, leaks, pictures
 from ssl_zoo.runs.inputs import choose_labels, load_data
 
 SIDE = 8
@@ -419,10 +419,10 @@ def leak(root):
 
 def test_leaks_are_found_by_content(root):
     whole = load(root)
-    assert leaks(hashes(whole.images), hashes(whole.test_images)) == []
+    assert leaks(*pictures(whole.images, whole.test_images)) == []
     leak(root)
     whole = load(root)
-    found = leaks(hashes(whole.images), hashes(whole.test_images))
+    found = leaks(*pictures(whole.images, whole.test_images))
     assert [(whole.names[8 + test], whole.names[train]) for test, train in found] == [
         ("test/ant/again.bmp", "train/ant/3.png"),
         ("test/bee/9.png", "train/ant/2.png"),
@@ -432,9 +432,10 @@ def test_leaks_are_found_by_content(root):
 def test_points_that_are_equal_by_chance_are_no_leaks():
     for name in ("moons", "digits"):
         data = DATASETS.create(name, None)
-        trained, tested = hashes(data.images), hashes(data.test_images)
-        assert leaks(trained, tested) == [] and leaks(trained, trained[:3]) == [(0, 0), (1, 1), (2, 2)][: 3 * (name == "digits")]
-        assert contradictions([*trained, *tested], np.concatenate((data.labels, data.test_labels))) == []
+        found = pictures(data.images, data.test_images)
+        assert leaks(*found) == []
+        assert leaks(*pictures(data.images, data.images[:3])) == [(0, 0), (1, 1), (2, 2)][: 3 * (name == "digits")]
+        assert contradictions(np.concatenate(found), np.concatenate((data.labels, data.test_labels))) == []
 
 
 def call(capsys, *argv):
@@ -483,11 +484,11 @@ def test_a_validation_image_that_is_also_trained_on_is_a_leak(root, tmp_path, mo
 
 def test_one_image_in_two_classes_is_found_and_within_a_class_is_no_complaint():
     pixels, other = np.zeros((1, 4, 5, 3), np.uint8), np.ones((1, 4, 5, 3), np.uint8)
-    images = hashes(np.concatenate([pixels, other, pixels, pixels, other, pixels]))
+    (images,) = pictures(np.concatenate([pixels, other, pixels, pixels, other, pixels]))
     assert contradictions(images, np.array([0, 1, 0, 0, 1, 0])) == []
     assert contradictions(images, np.array([0, 1, 2, 0, 1, -1])) == [(0, 2), (2, 0), (3, 2)]
     assert contradictions(images, np.array([0, 1, -1, -1, -1, -1])) == [], "a class that is not known is no other class"
-    assert contradictions(hashes(np.zeros((3, 2, 2, 4), np.uint8)), np.array([0, 1, 2])) == [], "equal by chance"
+    assert contradictions(*pictures(np.zeros((3, 2, 2, 4), np.uint8)), np.array([0, 1, 2])) == [], "equal by chance"
 
 
 @pytest.mark.parametrize(
