@@ -36,9 +36,10 @@ class TemporalEnsembling(AlgorithmBase):
         ce_denominator: Of the cross-entropy. labeled: the mean over B; batch: the sum over B + U, as the authors' code.
         scale_by_labeled_fraction: Multiply the weight by L/N, as in the paper (with ce_denominator batch).
         memory_dtype: Of the memory of N x K probabilities; bfloat16: half the room, eight bits of precision.
-        memory_top: With many classes: of each row, the k largest probabilities are kept with their classes, and the rest is
-            spread evenly over the others. A row takes k x (4 + 2) bytes, or k x (2 + 2) in bfloat16, in place of K x 4;
-            a class takes 4 in place of 2 beyond 32,768 of them. From K - 1 on this is the whole memory. 0: all are kept.
+        memory_top: With many classes: of each row, the k largest probabilities are kept with their classes, and the
+            rest is spread evenly over the others. A row takes k x (4 + 2) bytes, or k x (2 + 2) in bfloat16, in place
+            of K x 4 or K x 2; a class takes 4 in place of 2 beyond 32,768 of them. With K - 1 or K nothing is lost. 0:
+            all are kept.
         joint_forward: All images in one pass, as in the paper.
             Off: a pass each, and the labelled one moves the running statistics.
     """

@@ -19,7 +19,8 @@ class Texts(Sequence[str]):
     It is equal to any sequence of the same texts. A slice is `Texts` too.
 
     Args:
-        characters: (bytes,) uint8, UTF-8, each text ended by NUL, which no file's name contains; may be mapped from a file.
+        characters: (bytes,) uint8, UTF-8, each text ended by NUL, which no file's name contains. May be mapped from a
+            file.
         starts: (n + 1,) int64, where each text begins, and the next would; found in the characters, unless given.
     """
 

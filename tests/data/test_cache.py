@@ -22,7 +22,7 @@ STAMP = "of this listing"
 @pytest.fixture
 def data():
     images = np.random.default_rng(0).integers(0, 256, (20, 4, 6, 3), np.uint8)
-    names = tuple(f"{part}/{i}.png" for part, n in (("train", 14), ("test", 6)) for i in range(n))
+    names = tuple(f"{part}/photo {i}.png" for part, n in (("train", 14), ("test", 6)) for i in range(n))
     return Dataset("folder", images[:14], np.arange(14) % 3, images[14:], np.arange(6) % 3, ("a", "b", "c"), names)
 
 

@@ -27,19 +27,17 @@ def contradictions_by_dictionary(images, labels):
     for row, image in enumerate(images):
         if labels[row] >= 0:
             firsts.setdefault(image, {}).setdefault(int(labels[row]), row)
-    others = [
-        (row, [first for k, first in firsts.get(image, {}).items() if k != labels[row]]) for row, image in enumerate(images)
-    ]
-    return [(row, found[0]) for row, found in others if found and labels[row] >= 0]
+    known = [row for row in range(len(images)) if labels[row] >= 0]
+    others = [(row, [first for k, first in firsts[images[row]].items() if k != labels[row]]) for row in known]
+    return [(row, found[0]) for row, found in others if found]
 
 
 def with_copies(seed, trained, scored, different):
     """Images of which few are different, so that many are copies; those that differ do so in one byte alone."""
     draw = np.random.default_rng(seed)
     several = np.repeat(draw.integers(0, 256, (1, 3, 5, 3), np.uint8), different, axis=0)
-    several.reshape(different, -1)[np.arange(different), draw.integers(0, 45, different)] ^= (
-        1 << draw.integers(0, 8, different)
-    ).astype(np.uint8)
+    bits = (1 << draw.integers(0, 8, different)).astype(np.uint8)
+    several.reshape(different, -1)[np.arange(different), draw.integers(0, 45, different)] ^= bits
     return several[draw.integers(0, different, trained)], several[draw.integers(0, different, scored)], draw
 
 
@@ -81,16 +79,13 @@ def test_hashes_differ_where_images_do(shape):
     images = np.concatenate((image[None], flat.reshape(-1, *shape)))
     found = short_hashes(images)
     assert len({*found.tolist()}) == len(images) and found.dtype == np.uint64
-    assert np.array_equal(short_hashes(np.asfortranarray(images)), found) and np.array_equal(
-        short_hashes(images[1::2]), found[1::2]
-    )
+    assert np.array_equal(short_hashes(np.asfortranarray(images)), found)
+    assert np.array_equal(short_hashes(images[1::2]), found[1::2])
 
 
 def test_small_images_are_no_copies_and_no_images_have_none():
-    assert [part.tolist() for part in pictures(np.zeros((3, 4, 4, 1), np.uint8), np.zeros((2, 4, 4, 1), np.uint8))] == [
-        [0, 1, 2],
-        [3, 4],
-    ]
+    small = np.zeros((3, 4, 4, 1), np.uint8)
+    assert [part.tolist() for part in pictures(small, small[:2])] == [[0, 1, 2], [3, 4]]
     images = np.zeros((2, 5, 4, 1), np.uint8)
     assert [part.tolist() for part in pictures(images, images[:0])] == [[0, 0], []]
 
