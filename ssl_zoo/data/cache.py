@@ -15,6 +15,7 @@ import struct
 import time
 import warnings
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,11 +32,14 @@ FORMAT = 3  # of the file; one of another is made anew
 TEXTS = ("classes", "skipped", "notes")
 
 
-def digest(listing: list[tuple[str, int, int]]) -> str:
+def digest(listing: Iterable[tuple[str, int, int]]) -> str:
     """A hash of names, sizes and times, and of the decoders' versions, whose pixels may differ from the next one's."""
-    lines = "\n".join(f"{name}\0{size}\0{time}" for name, size, time in listing)
-    versions = f"{FORMAT} {PIL.__version__} {register_heif()}"
-    return hashlib.blake2b(f"{versions}\n{lines}".encode(errors="surrogateescape"), digest_size=16).hexdigest()
+    lines = (f"{name}\0{size}\0{time}" for name, size, time in listing)
+    found, mark = hashlib.blake2b(f"{FORMAT} {PIL.__version__} {register_heif()}\n".encode(), digest_size=16), ""
+    for line in lines:
+        found.update(f"{mark}{line}".encode(errors="surrogateescape"))
+        mark = "\n"
+    return found.hexdigest()
 
 
 def cache_file(root: Path, *options: Any) -> Path:
