@@ -20,8 +20,10 @@ from PIL import Image
 from ssl_zoo import DATASETS, InputError
 from ssl_zoo.cli import run
 from ssl_zoo.data import archive as module
+from ssl_zoo.data import leakage
+from ssl_zoo.data.dataset import fingerprint
 from ssl_zoo.data.leakage import contradictions, leaks, pictures
-from ssl_zoo.runs.inputs import choose_labels, load_data
+from ssl_zoo.runs.inputs import choose_labels, find_flaws, load_data
 
 SIDE = 8
 
@@ -427,6 +429,23 @@ def test_leaks_are_found_by_content(root):
         ("test/ant/again.bmp", "train/ant/3.png"),
         ("test/bee/9.png", "train/ant/2.png"),
     ]
+
+
+def test_copies_are_found_with_the_hashes_that_the_cache_keeps(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_ZOO_CACHE", str(tmp_path / "cache"))
+    leak(root)
+    (root / "train/bee/same.png").write_bytes((root / "train/ant/0.png").read_bytes())
+    argv = ["--dataset", "folder", "--data-root", str(root), "--labels", "4"]
+    settings = run.read_settings(run.parse(argv))
+    flaws = []
+    for _ in range(2):
+        inputs = choose_labels(settings, load_data(settings))
+        flaws.append((fingerprint(inputs.data), find_flaws(inputs)))
+        monkeypatch.setattr(leakage, "short_hashes", None)  # nobody calls it the second time
+    plain = inputs._replace(data=inputs.data._replace(digests=None))
+    monkeypatch.undo()
+    assert flaws[0] == flaws[1] == (fingerprint(plain.data), find_flaws(plain)) and flaws[0][1][0] == 2
+    assert [flaw.what[:30] for flaw in flaws[0][1][1]] == ["2 of 6 test images are also tr", "4 images have the same pixels "]
 
 
 def test_points_that_are_equal_by_chance_are_no_leaks():
