@@ -133,22 +133,28 @@ def digests() -> dict[str, float]:
     }
 
 
+def memory_of(classes: int, top: int, dtype: str) -> dict[str, float]:
+    """Of Temporal Ensembling: bytes a row of its memory, what is held with the visits too, and the seconds of an update."""
+    rows = MANY if (top or classes) <= 100 else MANY // 10
+    net = NETS.create("smallnet", classes, 3, (SIDE, SIDE))
+    facts = Facts(classes, rows, torch.arange(classes), torch.arange(classes), torch.arange(rows))
+    seen = {"index": torch.randint(0, rows, (BATCH,)), "probabilities": torch.rand(BATCH, classes).softmax(dim=1)}
+    made: list[Any] = []
+
+    def make() -> None:
+        made.append(ALGORITHMS.create("tempens", net=net, facts=facts, memory_dtype=dtype, memory_top=top))
+        for buffer in made[0].buffers():
+            buffer.fill_(0)  # so that the system gives it
+
+    held = costs(make)["held"]
+    update = min(seconds(lambda: made[0].after_step(seen, torch.ones(()))) for _ in range(50))
+    size = sum(buffer.nbytes for name, buffer in made[0].named_buffers() if name.startswith("memory"))
+    return {"rows": rows, "bytes": size / rows, "held": held / rows, "update": update}
+
+
 def memories() -> dict[str, dict[str, Any]]:
-    """Of Temporal Ensembling, by classes, how many are kept of a row, and type; at ten million rows where that fits."""
-    found = {}
-    for classes, top, dtype in MEMORIES:
-        rows = MANY if (top or classes) <= 100 else MANY // 10
-        net = NETS.create("smallnet", classes, 3, (SIDE, SIDE))
-        facts = Facts(classes, rows, torch.arange(classes), torch.arange(classes), torch.arange(rows))
-        method = ALGORITHMS.create("tempens", net=net, facts=facts, memory_dtype=dtype, memory_top=top)
-        buffers = [buffer for name, buffer in method.named_buffers() if name.startswith("memory")]
-        held = costs(lambda buffers=buffers: [buffer.fill_(0) for buffer in buffers])["held"]  # so that the system gives it
-        seen = {"index": torch.randint(0, rows, (BATCH,)), "probabilities": torch.rand(BATCH, classes).softmax(dim=1)}
-        update = min(seconds(lambda m=method, s=seen: m.after_step(s, torch.ones(()))) for _ in range(50))
-        size = sum(buffer.nbytes for buffer in buffers)
-        found[f"{classes} {top} {dtype}"] = {"rows": rows, "bytes": size / rows, "held": held / rows, "update": update}
-        del method, buffers, facts
-    return {"memory": found}
+    """By classes, how many are kept of a row, and type; with ten million rows where that fits."""
+    return {"memory": {f"{classes} {top} {dtype}": memory_of(classes, top, dtype) for classes, top, dtype in MEMORIES}}
 
 
 PARTS = (names, texts, walks, start, listing, digests, memories)
