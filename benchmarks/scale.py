@@ -134,7 +134,7 @@ def digests() -> dict[str, float]:
 
 
 def memory_of(classes: int, top: int, dtype: str) -> dict[str, float]:
-    """Of Temporal Ensembling: bytes a row of its memory, what is held with the visits too, and the seconds of an update."""
+    """Of Temporal Ensembling: a row's bytes of its memory, those held with the visits, and the seconds of an update."""
     rows = MANY if (top or classes) <= 100 else MANY // 10
     net = NETS.create("smallnet", classes, 3, (SIDE, SIDE))
     facts = Facts(classes, rows, torch.arange(classes), torch.arange(classes), torch.arange(rows))

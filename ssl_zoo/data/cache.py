@@ -87,7 +87,8 @@ def _check(whole: BinaryIO, kept: Any) -> None:
         return
     if (bad := kept.zip.testzip()) is not None:
         raise ValueError(f"{bad} is damaged")
-    if written is not None and os.utime in os.supports_fd:
+    same = os.fstat(whole.fileno()).st_mtime_ns == status.st_mtime_ns  # nobody has written meanwhile
+    if written is not None and same and os.utime in os.supports_fd:
         with contextlib.suppress(OSError):  # somebody else's file, which is read each time then
             os.utime(whole.fileno(), ns=(status.st_atime_ns, written))
 
@@ -126,6 +127,8 @@ def save(file: Path, stamp: str, dataset: Dataset) -> Dataset:
         then = 10**9 * (int(time.time()) // 2 * 2 - 2)  # a time that any file system can keep, before that of a later write
         try:
             _write(written, stamp, dataset, then)
+            with written.open("r+b") as whole:  # all of it is on the disk before it has the time and the name to be trusted by
+                os.fsync(whole.fileno())
             with contextlib.suppress(OSError):  # where it cannot be, the file is read each time
                 os.utime(written, ns=(then, then))
             os.replace(written, file)

@@ -93,6 +93,29 @@ def test_a_copied_file_is_read_whole_once(data, file, whole):
     assert file.stat().st_mtime_ns == given and load(file, STAMP) is not None and len(whole) == 1
 
 
+def test_what_is_written_during_the_check_is_not_trusted(file, whole, monkeypatch):
+    file.write_bytes(file.read_bytes())
+    test = zipfile.ZipFile.testzip
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda self: (test(self), flip(file, place_of(file, "images")))[0])
+    load(file, STAMP)
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", test)
+    with pytest.warns(UserWarning, match="images.npy is damaged"):
+        assert load(file, STAMP) is None and len(whole) == 2
+
+
+def test_all_is_on_the_disk_before_it_is_trusted(data, tmp_path, monkeypatch):
+    """Else a machine that stops then may leave zeros in a file that has its name and time."""
+    called = []
+
+    def noted(name, do):
+        return lambda *args, **more: (called.append(name), do(*args, **more))
+
+    for name in ("fsync", "utime", "replace"):
+        monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+    save(tmp_path / "x.npz", STAMP, data)
+    assert called == ["fsync", "utime", "replace"] and load(tmp_path / "x.npz", STAMP) is not None
+
+
 def test_where_a_time_cannot_be_set_the_file_is_read_whole_each_time(data, tmp_path, whole, monkeypatch):
     def refused(*args, **more):
         raise PermissionError
