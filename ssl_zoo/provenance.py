@@ -42,7 +42,7 @@ FORMULAS = (
 # say things.
 APART = (
     *("config", "errors", "near", "options", "plugins", "presets", "recipes", "trials"),
-    *("data/form", "data/leakage", "data/names", "data/room"),
+    *("data/form", "data/leakage", "data/names", "data/room", "data/texts"),
     *("runs/calibration", "runs/clock", "runs/confusion", "runs/fields", "runs/finished", "runs/folder"),
     *("runs/model", "runs/naming", "runs/rehearsal", "runs/report", "runs/row", "runs/settled"),
     "runs/sound",

@@ -36,6 +36,10 @@ class TemporalEnsembling(AlgorithmBase):
         ce_denominator: Of the cross-entropy. labeled: the mean over B; batch: the sum over B + U, as the authors' code.
         scale_by_labeled_fraction: Multiply the weight by L/N, as in the paper (with ce_denominator batch).
         memory_dtype: Of the memory of N x K probabilities; bfloat16: half the room, eight bits of precision.
+        memory_top: With many classes: of each row, the k largest probabilities are kept with their classes, and the
+            rest is spread evenly over the others. A row takes k x (4 + 2) bytes, or k x (2 + 2) in bfloat16, in place
+            of K x 4 or K x 2; a class takes 4 in place of 2 beyond 32,768 of them. With K - 1 or K nothing is lost. 0:
+            all are kept.
         joint_forward: All images in one pass, as in the paper.
             Off: a pass each, and the labelled one moves the running statistics.
     """
@@ -56,6 +60,7 @@ class TemporalEnsembling(AlgorithmBase):
         ce_denominator: Literal["labeled", "batch"] = "labeled",
         scale_by_labeled_fraction: bool = False,
         memory_dtype: Literal["float32", "bfloat16"] = "float32",
+        memory_top: int = 0,
         joint_forward: bool = True,
     ):
         super().__init__(net, facts)
@@ -65,7 +70,11 @@ class TemporalEnsembling(AlgorithmBase):
         self.ce_denominator = one_of("ce_denominator", ce_denominator, "labeled", "batch")
         self.joint_forward = joint_forward
         dtype = getattr(torch, one_of("memory_dtype", memory_dtype, "float32", "bfloat16"))
-        self.register_buffer("memory", torch.zeros(facts.rows, facts.classes, dtype=dtype))  # Z (N, K)
+        self.classes, self.top = facts.classes, int(between("memory_top", memory_top, 0, facts.classes))
+        self.register_buffer("memory", torch.zeros(facts.rows, self.top or facts.classes, dtype=dtype))  # Z (N, K), or (N, k)
+        if self.top:
+            small = torch.int16 if facts.classes <= 1 << 15 else torch.int32
+            self.register_buffer("memory_classes", torch.zeros(facts.rows, self.top, dtype=small))  # (N, k)
         self.register_buffer("visits", torch.zeros(facts.rows, dtype=torch.int64))  # (N,)
         self.alpha = between("alpha", alpha, 0, 0.9999)  # at 1 nothing would ever enter the average
 
@@ -74,7 +83,7 @@ class TemporalEnsembling(AlgorithmBase):
         predicted = own.softmax(dim=1)
         visits = self.visits[batch.u_index]  # (U,)
         correction = 1 - self.alpha ** visits.clamp(min=1)[:, None]  # of the start from zero
-        target = (self.memory[batch.u_index] / correction).to(own.dtype)  # (U, K)
+        target = (self._remembered(batch.u_index) / correction).to(own.dtype)  # (U, K)
 
         images = len(batch.x) + len(batch.u[0]) if self.ce_denominator == "batch" else len(batch.x)
         supervised = cross_entropy(labeled, batch.y, images, self.class_weights)
@@ -87,6 +96,19 @@ class TemporalEnsembling(AlgorithmBase):
     def after_step(self, seen: Mapping[str, Tensor], progress: Tensor) -> None:
         index = seen["index"]
         predicted = merge_repeats(index, seen["probabilities"])  # a row drawn twice counts one visit
-        average = self.alpha * self.memory[index].to(predicted.dtype) + (1 - self.alpha) * predicted
+        average = self.alpha * self._remembered(index).to(predicted.dtype) + (1 - self.alpha) * predicted  # (U, K)
+        if self.top:
+            average, classes = average.topk(self.top, dim=1)  # (U, k) each
+            self.memory_classes[index] = classes.to(self.memory_classes.dtype)
         self.memory[index] = average.to(self.memory.dtype)
         self.visits[index] = self.visits[index] + 1
+
+    def _remembered(self, index: Tensor) -> Tensor:
+        """Z of some rows, (U, K): as it is kept, or what is left of its sum, in equal parts, where no class is kept."""
+        kept = self.memory[index]
+        if not self.top:
+            return kept
+        kept = kept.to(torch.promote_types(kept.dtype, torch.float32))  # (U, k)
+        total = 1 - self.alpha ** self.visits[index][:, None]  # of a row of Z, as each prediction sums to 1
+        rest = (total - kept.sum(dim=1, keepdim=True)).clamp(min=0) / max(self.classes - self.top, 1)  # (U, 1)
+        return rest.to(kept.dtype).repeat(1, self.classes).scatter(1, self.memory_classes[index].long(), kept)

@@ -1,5 +1,10 @@
-"""Decoded images kept on disk: one file for each root and set of options, made anew when its source changes."""
+"""Decoded images kept on disk: one file for each root and set of options, made anew when its source changes.
 
+Beside the images it holds their hashes. All of it is trusted while the file's time of change is the one that it was
+given when it was written, which is earlier than that of any later write. Otherwise it is read whole and its CRCs tell.
+"""
+
+import contextlib
 import glob
 import hashlib
 import json
@@ -7,27 +12,34 @@ import math
 import os
 import platform
 import struct
+import time
 import warnings
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
 
-from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.data.dataset import Dataset, Digests, fingerprint
 from ssl_zoo.data.image import register_heif
+from ssl_zoo.data.leakage import short_hashes
+from ssl_zoo.data.texts import Texts
 from ssl_zoo.errors import InputError
 
 FORMAT = 3  # of the file; one of another is made anew
-TEXTS = ("classes", "names", "skipped", "notes")
+TEXTS = ("classes", "skipped", "notes")
 
 
-def digest(listing: list[tuple[str, int, int]]) -> str:
+def digest(listing: Iterable[tuple[str, int, int]]) -> str:
     """A hash of names, sizes and times, and of the decoders' versions, whose pixels may differ from the next one's."""
-    lines = "\n".join(f"{name}\0{size}\0{time}" for name, size, time in listing)
-    versions = f"{FORMAT} {PIL.__version__} {register_heif()}"
-    return hashlib.blake2b(f"{versions}\n{lines}".encode(errors="surrogateescape"), digest_size=16).hexdigest()
+    lines = (f"{name}\0{size}\0{time}" for name, size, time in listing)
+    found, mark = hashlib.blake2b(f"{FORMAT} {PIL.__version__} {register_heif()}\n".encode(), digest_size=16), ""
+    for line in lines:
+        found.update(f"{mark}{line}".encode(errors="surrogateescape"))
+        mark = "\n"
+    return found.hexdigest()
 
 
 def cache_file(root: Path, *options: Any) -> Path:
@@ -48,14 +60,18 @@ def load(file: Path, stamp: str) -> Dataset | None:
     """What the cache holds, if it is of this listing. Its images stay in the file and are read as they are used."""
     try:
         # One file from the check to the map, whatever another process puts in its place meanwhile.
-        with file.open("rb") as whole, np.load(whole) as kept:  # checks each array's CRC
+        with file.open("rb") as whole, np.load(whole) as kept:  # checks the CRC of each array that it reads
             if str(kept["stamp"]) != stamp:
                 return None
-            images, test_images = (_mapped(whole, kept.zip, f"{name}.npy") for name in ("images", "test_images"))
-            texts = (_unpacked(kept[name]) for name in TEXTS)
+            _check(whole, kept)
+            mapped = {name: _mapped(whole, kept.zip, f"{name}.npy") for name in ("images", "test_images", "names")}
+            texts = {name: tuple(Texts(kept[name])) for name in TEXTS} | {"names": Texts(mapped.pop("names"))}
+            labels = {name: kept[name] for name in ("labels", "test_labels")}
             first, last = map(int, kept["validation"])
-            arrays = (images, kept["labels"], test_images, kept["test_labels"])
-            return Dataset("folder", *arrays, *texts, validation=(first, last), depth=int(kept["depth"]))
+            dataset = Dataset("folder", **mapped, **labels, **texts, validation=(first, last), depth=int(kept["depth"]))
+            if "data_hash" not in kept.files:  # of a version that kept none
+                return dataset
+            return _with_digests(dataset, str(kept["data_hash"]), _mapped(whole, kept.zip, "short_hashes.npy"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:  # a damaged file can fail anywhere; it is only a copy, and it is written anew
@@ -63,11 +79,29 @@ def load(file: Path, stamp: str) -> Dataset | None:
         return None
 
 
+def _check(whole: BinaryIO, kept: Any) -> None:
+    """Read a file whose time is not the one that it was given, to check all CRCs; then give it that time again."""
+    written = int(kept["written"]) if "written" in kept.files else None
+    status = os.fstat(whole.fileno())
+    if status.st_mtime_ns == written:
+        return
+    if (bad := kept.zip.testzip()) is not None:
+        raise ValueError(f"{bad} is damaged")
+    same = os.fstat(whole.fileno()).st_mtime_ns == status.st_mtime_ns  # nobody has written meanwhile
+    if written is not None and same and os.utime in os.supports_fd:
+        with contextlib.suppress(OSError):  # somebody else's file, which is read each time then
+            os.utime(whole.fileno(), ns=(status.st_atime_ns, written))
+
+
+def _with_digests(dataset: Dataset, data_hash: str, short: np.ndarray) -> Dataset:
+    """A data set with its hashes, whose arrays nothing may write from now on."""
+    for array in (dataset.images, dataset.labels, dataset.test_images, dataset.test_labels):
+        array.flags.writeable = False
+    return dataset._replace(digests=Digests(data_hash, short, dataset))
+
+
 def _mapped(whole: BinaryIO, archive: zipfile.ZipFile, member: str) -> np.ndarray:
-    """An array that lies in an archive uncompressed, mapped into memory. It is read once, to check its CRC."""
-    with archive.open(member) as stream:
-        while stream.read(1 << 22):
-            pass
+    """An array that lies in an archive uncompressed, mapped into memory."""
     whole.seek(archive.getinfo(member).header_offset + 26)
     whole.seek(sum(struct.unpack("<HH", whole.read(4))), os.SEEK_CUR)  # the lengths of the member's name and of what is extra
     if np.lib.format.read_magic(whole) != (1, 0):
@@ -78,20 +112,39 @@ def _mapped(whole: BinaryIO, archive: zipfile.ZipFile, member: str) -> np.ndarra
     return np.memmap(whole, dtype, "r", whole.tell(), shape)
 
 
-def save(file: Path, stamp: str, dataset: Dataset) -> None:
-    """Keep a data set in place of what the file held. Two processes may do so at once: each replaces the whole file."""
+def save(file: Path, stamp: str, dataset: Dataset) -> Dataset:
+    """Keep a data set in place of what the file held. Two processes may do so at once: each replaces the whole file.
+
+    Returns:
+        The data set, with its hashes.
+    """
+    short = np.concatenate((short_hashes(dataset.images), short_hashes(dataset.test_images)))
+    dataset = _with_digests(dataset, fingerprint(dataset), short)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_behind(file)
         written = file.with_name(f".{file.stem}.{platform.node()}.{os.getpid()}.npz")
+        then = 10**9 * (int(time.time()) // 2 * 2 - 2)  # a time that any file system can keep, before that of a later write
         try:
-            packed = {name: _packed(getattr(dataset, name)) for name in TEXTS}
-            np.savez(written, stamp=np.array(stamp), **{**dataset._asdict(), **packed})
+            _write(written, stamp, dataset, then)
+            with written.open("r+b") as whole:  # all of it is on the disk before it has the time and the name to be trusted by
+                os.fsync(whole.fileno())
+            with contextlib.suppress(OSError):  # where it cannot be, the file is read each time
+                os.utime(written, ns=(then, then))
             os.replace(written, file)
         finally:
             written.unlink(missing_ok=True)
     except OSError as error:
         warnings.warn(f"decoded images cannot be kept ({error}); set $SSL_ZOO_CACHE to a writable folder", stacklevel=3)
+    return dataset
+
+
+def _write(file: Path, stamp: str, dataset: Dataset, then: int) -> None:
+    content = {name: value for name, value in dataset._asdict().items() if name != "digests"}
+    content |= {name: Texts.of(text.replace("\0", " ") for text in content[name]).characters for name in TEXTS}
+    content["names"] = Texts.of(dataset.names).characters
+    content |= {"data_hash": dataset.digests.data_hash, "short_hashes": dataset.digests.images}  # type: ignore[union-attr]
+    np.savez(file, stamp=np.array(stamp), written=np.array(then), **content)
 
 
 def _remove_left_behind(file: Path) -> None:
@@ -106,15 +159,3 @@ def _remove_left_behind(file: Path) -> None:
             part.unlink(missing_ok=True)
         except PermissionError:  # it lives, and is somebody else's
             pass
-
-
-def _packed(texts: tuple[str, ...]) -> np.ndarray:
-    """As bytes, each ended by NUL, which no file's name contains.
-
-    An array of texts has the length of the longest for each.
-    """
-    return np.frombuffer("".join(f"{text}\0" for text in texts).encode(errors="surrogateescape"), np.uint8)
-
-
-def _unpacked(array: np.ndarray) -> tuple[str, ...]:
-    return tuple(array.tobytes().decode(errors="surrogateescape").split("\0")[:-1])

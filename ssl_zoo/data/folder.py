@@ -2,8 +2,9 @@
 
 import functools
 import hashlib
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -17,9 +18,11 @@ from ssl_zoo.data.decode import Options, Pixels, Source, decode_all, read_file
 from ssl_zoo.data.image import BILINEAR, height_and_width
 from ssl_zoo.data.labels import TABLES, lay_out_table, read_table
 from ssl_zoo.data.layout import Layout, find_top, lay_out
-from ssl_zoo.data.names import is_hidden, is_image, part_of
+from ssl_zoo.data.listing import Listed, children, walk
+from ssl_zoo.data.names import is_image, part_of
 from ssl_zoo.data.pieces import MARK, Pieces
 from ssl_zoo.data.sources import looked_at
+from ssl_zoo.data.texts import Texts
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import DATASETS
 
@@ -98,7 +101,7 @@ def _decoded(source: "_Images", options: Options, file: Path | None, pieces: Pie
         pixels = decode_all(source, layout.paths, options, pieces, make)
         dataset = _assembled(source, layout, pixels)
         if file is not None and not pixels.passing:
-            kept.save(file, source.stamp, dataset)
+            dataset = kept.save(file, source.stamp, dataset)
             done = True
     finally:
         pieces.close(done)
@@ -167,31 +170,31 @@ class _Folder(_Files):
     def __init__(self, root: Path):
         self.root = root
         try:
-            self.top = find_top(lambda prefix: _children(f"{root}/{prefix}"))
+            self.top = find_top(lambda prefix: children(f"{root}/{prefix}"))
             super().__init__(f"{root}/{self.top}".rstrip("/"))
-            found = sorted(self._listing())
+            self.stamp = self._stamp(self._listing())
         except OSError as error:  # no permission, a link to nowhere
             raise InputError(f"folder '{root}' cannot be read: {error}") from error
-        self.names = [name for name, _, _ in found]  # relative to the top; those of folders end in "/"
-        self._states = {name: (size, time) for name, size, time in found}
-        ours = (entry for entry in found if "/" in entry[0] or is_image(entry[0]))
-        self.stamp = kept.digest([(self.top, 0, 0), *ours])
 
-    def _listing(self) -> Iterator[tuple[str, int, int]]:
-        """Everything that may belong to the data set. Where there is a train/, only the parts are gone through."""
-        here = list(_children(self.shown))
+    def _stamp(self, found: Iterable[Listed]) -> str:
+        ours = (entry for entry in found if "/" in entry[0] or is_image(entry[0]))
+        return kept.digest(itertools.chain([(self.top, 0, 0)], ours))
+
+    def _listing(self) -> Iterator[Listed]:
+        """Everything that may belong to it, sorted. Where there is a train/, only the parts are gone through."""
+        here = list(children(self.shown))
         train = any(part_of(name) == "train" for name, is_folder in here if is_folder)
-        for name, is_folder in here:
-            if not is_folder:
-                yield name, 0, 0
-            else:
-                yield f"{name}/", 0, 0
-                if not train or part_of(name) is not None:
-                    yield from _walk(f"{self.shown}/{name}", f"{name}/")
+        for name in sorted(f"{name}/" if is_folder else name for name, is_folder in here):
+            yield name, 0, 0
+            if name.endswith("/") and (not train or part_of(name[:-1]) is not None):
+                yield from walk(self.shown, name)
 
     def layout(self) -> Layout:
-        """Return which images are of which part and class."""
-        return lay_out(self.root, self.top, self.names)
+        """Return which images are of which part and class. They are listed again, and all is kept that was seen."""
+        found = list(self._listing())
+        self.stamp = self._stamp(found)
+        self._states = {name: (size, time) for name, size, time in found}
+        return lay_out(self.root, self.top, self._states)
 
 
 class _Table(_Files):
@@ -218,46 +221,6 @@ class _Table(_Files):
         return self._layout
 
 
-def _children(path: str) -> Iterator[tuple[str, bool]]:
-    """(name, whether it is a folder) of what lies in a folder and is not hidden."""
-    with os.scandir(path) as entries:
-        yield from ((entry.name, entry.is_dir()) for entry in entries if not is_hidden(entry.name))
-
-
-def _walk(path: str, prefix: str) -> Iterator[tuple[str, int, int]]:
-    """(name, size, mtime_ns) of everything below a folder. scandir, because it must be quick with a million files.
-
-    Args:
-        path: Of the folder.
-        prefix: Of the names.
-    """
-    top = os.stat(path)
-    seen = {(top.st_dev, top.st_ino): path}  # each folder once: a few links can make more names than memory holds
-    waiting = [(path, prefix)]
-    while waiting:
-        path, prefix = waiting.pop()
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if is_hidden(entry.name):
-                    continue
-                if entry.is_dir():
-                    status = entry.stat()
-                    other = seen.setdefault((status.st_dev, status.st_ino), entry.path)
-                    if entry.path.startswith(f"{other}/"):
-                        raise InputError(f"'{entry.path}' is a link to a folder that it lies in; remove it")
-                    if entry.path != other:
-                        raise InputError(f"'{entry.path}' and '{other}' are, by a link, one folder; remove one of them")
-                    yield f"{prefix}{entry.name}/", 0, 0
-                    waiting.append((entry.path, f"{prefix}{entry.name}/"))
-                elif entry.is_file():
-                    status = entry.stat()
-                    yield prefix + entry.name, status.st_size, status.st_mtime_ns
-                elif entry.is_symlink():  # to nowhere; where it stands for an image, it is one that cannot be read
-                    yield prefix + entry.name, 0, 0
-                else:
-                    raise InputError(f"'{entry.path}' is neither a file nor a folder; remove it")
-
-
 def _assembled(source: _Images, layout: Layout, found: Pixels) -> Dataset:
     """The data set of all images but the broken ones."""
     paths, labels, n, pixels = layout.paths, layout.labels, layout.rows, found.array
@@ -267,7 +230,7 @@ def _assembled(source: _Images, layout: Layout, found: Pixels) -> Dataset:
         n, first, last = (int((keep < row).sum()) for row in (n, first, last))
         for to, row in enumerate(keep):  # in place: there may be no room for a second array
             pixels[to] = pixels[row]
-        paths, labels, pixels = [paths[i] for i in keep], labels[keep], pixels[: len(keep)]
+        paths, labels, pixels = [paths[i] for i in keep.tolist()], labels[keep], pixels[: len(keep)]
         empty = sorted({*range(len(layout.classes))} - {*labels[:first].tolist()})
         if empty:
             raise InputError(
@@ -283,7 +246,7 @@ def _assembled(source: _Images, layout: Layout, found: Pixels) -> Dataset:
         "folder",
         *(pixels[:n], labels[:n], pixels[n:], labels[n:]),
         layout.classes,
-        tuple(paths),
+        Texts.of(paths),
         tuple(skipped),
         (*layout.notes, *found.notes),
         validation=(first, last),

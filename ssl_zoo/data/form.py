@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.data.texts import Texts
 
 PARTS = {"training": ("images", "labels"), "test": ("test_images", "test_labels")}
 
@@ -78,7 +79,8 @@ def names(data: Dataset) -> str | None:
     """`names` is empty, or has a name for every training and then every test image; `skipped` is a tuple of texts."""
     for field in ("names", "skipped"):
         value = getattr(data, field)
-        if not isinstance(value, tuple) or not all(isinstance(name, str) for name in value):
+        texts = isinstance(value, Texts) and field == "names"
+        if not texts and not (isinstance(value, tuple) and all(isinstance(name, str) for name in value)):
             return f"`{field}` is not a tuple of texts"
     wanted = len(data.images) + len(data.test_images)
     if len(data.names) not in (0, wanted):

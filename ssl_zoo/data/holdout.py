@@ -8,6 +8,7 @@ import numpy as np
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.leakage import hashes
 from ssl_zoo.data.room import CHUNK, taken
+from ssl_zoo.data.texts import take_texts
 from ssl_zoo.errors import InputError
 
 SHOWN = 8  # classes in a message
@@ -45,11 +46,10 @@ def with_test_set(data: Dataset, fraction: float, folds: int | None = None, fold
 
 def _chosen(data: Dataset, labels: np.ndarray, fraction: float, folds: int | None, fold: int) -> Iterator[np.ndarray]:
     """Of each class: the rows to be scored. Copies of an image stay together, or what is scored was also learnt."""
-    rank = _ranks(data.names[: len(labels)], len(labels))
     before = 0  # images of the classes before, so that not all remainders go to the first folds
     for k, name in enumerate(data.classes):
         rows = np.flatnonzero(labels == k)
-        pictures = _pictures(data.images, rows[np.argsort(rank[rows], kind="stable")])
+        pictures = _pictures(data.images, rows[np.argsort(_ranks(data.names, rows), kind="stable")])
         if folds is not None and len(pictures) < 2:
             raise InputError(f"class '{name}' has fewer than two labelled images, which folds need; give it more, or no `folds`")
         if folds is not None:
@@ -91,15 +91,16 @@ def _parted(data: Dataset, test: np.ndarray, notes: tuple[str, ...]) -> Dataset:
         labels=data.labels[train],
         test_images=taken(data.images, test),
         test_labels=data.labels[test],
-        names=tuple(data.names[row] for row in (*train, *test)) if data.names else (),
+        names=take_texts(data.names, np.concatenate((train, test))),
+        digests=None,
         notes=notes,
         validation=(first, last),
         held_out=True,
     )
 
 
-def _ranks(names: Sequence[str], count: int) -> np.ndarray:
-    """(count,) uint64, in no order that a person would choose."""
-    texts = names or [f"row {row}" for row in range(count)]
+def _ranks(names: Sequence[str], rows: np.ndarray) -> np.ndarray:
+    """(rows,) uint64, in no order that a person would choose."""
+    texts = (names[row] if names else f"row {row}" for row in rows.tolist())
     digests = (hashlib.blake2b(f"test set\0{text}".encode(errors="surrogateescape"), digest_size=8).digest() for text in texts)
     return np.frombuffer(b"".join(digests), "<u8")

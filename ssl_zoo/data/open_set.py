@@ -6,6 +6,7 @@ import numpy as np
 
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.room import taken
+from ssl_zoo.data.texts import take_texts
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import near_miss
 
@@ -49,7 +50,8 @@ def with_open_set(data: Dataset, outside: Sequence[str | int]) -> Dataset:
         test_images=taken(data.test_images, test),
         test_labels=new[data.test_labels[test]],
         classes=tuple(data.classes[k] for k in stay),
-        names=tuple(data.names[row] for row in (*train, *(total + test))) if data.names else (),
+        names=take_texts(data.names, np.concatenate((train, total + test))),
+        digests=None,
         notes=(*data.notes, _said([data.classes[k] for k in sorted(chosen)], int((labels[train] == OUTSIDE).sum()), without)),
         validation=(first, first + int(keep[first:last].sum())),
     )

@@ -115,7 +115,8 @@ def _by_row(path: Path, split: Split, data: Dataset) -> np.ndarray:
 
 def _by_name(path: Path, content: dict[str, Any], split: Split, data: Dataset) -> np.ndarray:
     """(L,) the rows of the images that now have the names in the file, in its order."""
-    place = {name: row for row, name in enumerate(data.names[: len(data.labels)])}
+    wanted = {*content["names"]}
+    place = {name: row for row, name in enumerate(data.names[: len(data.labels)]) if name in wanted}
     for i, (k, name) in enumerate(zip(split.classes.tolist(), content["names"], strict=True)):
         if name not in place:
             raise InputError(

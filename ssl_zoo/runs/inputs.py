@@ -11,9 +11,9 @@ import torch
 
 from ssl_zoo.batch import Facts
 from ssl_zoo.data.class_weights import class_weights
-from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.data.dataset import Dataset, digests_of
 from ssl_zoo.data.holdout import with_test_set
-from ssl_zoo.data.leakage import contradictions, hashes, leaks
+from ssl_zoo.data.leakage import contradictions, leaks, pictures
 from ssl_zoo.data.names import TRAIN, part_of
 from ssl_zoo.data.open_set import hidden, with_open_set
 from ssl_zoo.data.split_file import read_split
@@ -153,15 +153,16 @@ def find_flaws(inputs: Inputs) -> tuple[int, list[Flaw]]:
     data, held_out = inputs.data, inputs.held_out
     rows = len(data.images)
     tested_images = data.test_images[: 0 if data.fitted else None]  # else copies of training images, as they are meant to be
-    trained, tested = hashes(data.images), hashes(tested_images) if len(tested_images) else []
+    digests = digests_of(data)
+    known = None if digests is None else digests.images[: rows + len(tested_images)]
+    trained, tested = pictures(data.images, tested_images, known=known)
 
     def name(place: int) -> str:
         return data.names[place] if data.names else f"row {place}" if place < rows else f"test row {place - rows}"
 
     used = np.setdiff1d(np.arange(rows), inputs.cut)
     of_test = [(rows + one, other) for one, other in leaks(trained, tested, used)]
-    learnt, scored = np.setdiff1d(used, held_out), [trained[row] for row in held_out] if trained else []
-    of_held_out = [(held_out[one], other) for one, other in leaks(trained, scored, learnt)]
+    of_held_out = [(held_out[one], other) for one, other in leaks(trained, trained[held_out], np.setdiff1d(used, held_out))]
     by_heart = ("remove them from the training set", "the score counts what was learnt by heart")
     found = [
         Flaw(
@@ -182,7 +183,7 @@ def find_flaws(inputs: Inputs) -> tuple[int, list[Flaw]]:
             )
         )
     labels = np.concatenate((data.labels, data.test_labels[: len(tested_images)]))
-    of_two = contradictions([*trained, *tested], labels)
+    of_two = contradictions(np.concatenate((trained, tested)), labels)
     if of_two:
         one, other = (f"{name(row)} ('{data.classes[labels[row]]}')" for row in of_two[0])
         what = f"{len(of_two)} images have the same pixels as an image of another class, such as {one} and {other}"

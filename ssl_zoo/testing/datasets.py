@@ -14,7 +14,7 @@ import torch
 
 from ssl_zoo.data import form
 from ssl_zoo.data.dataset import Dataset, fingerprint
-from ssl_zoo.data.leakage import hashes, leaks
+from ssl_zoo.data.leakage import leaks, pictures
 from ssl_zoo.errors import InputError
 from ssl_zoo.registry import DATASETS, Entry
 from ssl_zoo.testing.check import Report, run_all
@@ -135,7 +135,7 @@ def same_again(subject: DatasetSubject) -> None:
 def leakage(subject: DatasetSubject) -> None:
     """No test image is also a training image."""
     data = _sound(subject)
-    found = leaks(hashes(data.images), hashes(data.test_images))
+    found = leaks(*pictures(data.images, data.test_images))
     if found:
         row, of = found[0]
         fail(

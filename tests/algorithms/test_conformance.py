@@ -12,6 +12,7 @@ SWITCHES = [
     ("pimodel", {"space": "logits", "joint_forward": False}),
     ("pimodel", {"ce_denominator": "batch", "scale_by_labeled_fraction": True}),
     ("tempens", {"joint_forward": False, "reduction": "sum"}),
+    ("tempens", {"memory_top": 3}),  # of four classes; with fewer, a target is near the prediction, and not equal
     ("meanteacher", {"teacher_bn": "copy", "joint_forward": False}),
     ("meanteacher", {"teacher_bn": "ema", "warmup_average": False, "decay": 0.9}),
     ("meanteacher", {"count_initial": False}),

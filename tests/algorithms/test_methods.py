@@ -74,6 +74,56 @@ def test_tempens_in_half_the_room(facts):
     torch.testing.assert_close(a.total, b.total, rtol=1e-2, atol=0)
 
 
+@pytest.mark.parametrize("top", [K, K - 1])
+def test_tempens_that_keeps_the_largest_of_nearly_all_classes_is_the_whole(top, facts):
+    """With all but one of the classes, what is left is that one's."""
+    whole, largest = make("tempens", facts), make("tempens", facts, memory_top=top)
+    for seed in range(20):
+        batch = make_batch(1, seed=seed)
+        a, b = (method.loss(batch, PROGRESS) for method in (whole, largest))
+        torch.testing.assert_close(a.total, b.total)
+        whole.after_step(a.seen, PROGRESS), largest.after_step(b.seen, PROGRESS)
+        torch.testing.assert_close(largest._remembered(torch.arange(ROWS)), whole.memory, rtol=1e-5, atol=1e-6)
+    assert torch.equal(whole.visits, largest.visits) and "memory_classes" not in whole.state_dict()
+
+
+def test_tempens_keeps_the_largest_and_spreads_the_rest():
+    """alpha .6, two of five classes kept; the rest is shared by the other three, from where the next visit goes on."""
+    facts = Facts(5, 4, torch.arange(2), torch.arange(2), torch.arange(4))
+    method = make("tempens", facts, memory_top=2)
+    row, every = torch.tensor([3]), torch.arange(4)
+    method.after_step({"index": row, "probabilities": torch.tensor([[0.1, 0.5, 0.0, 0.3, 0.1]])}, PROGRESS)
+    assert method.memory_classes[3].tolist() == [1, 3]
+    torch.testing.assert_close(method.memory[3], torch.tensor([0.2, 0.12]))
+    found = method._remembered(every)
+    torch.testing.assert_close(found[3], 0.4 * torch.tensor([0.2 / 3, 0.5, 0.2 / 3, 0.3, 0.2 / 3]))
+    assert not found[:3].any(), "rows that were not visited remember nothing"
+    method.after_step({"index": row, "probabilities": torch.tensor([[0.0, 0.0, 1.0, 0.0, 0.0]])}, PROGRESS)
+    assert method.memory_classes[3].tolist() == [2, 1]
+    torch.testing.assert_close(method.memory[3], torch.tensor([0.4 + 0.24 * 0.2 / 3, 0.12]))
+    torch.testing.assert_close(method._remembered(row).sum(), torch.tensor(0.64))
+
+
+def test_tempens_largest_in_half_the_room_sum_to_what_all_do(facts):
+    """The rest takes up what rounding takes from the classes that are kept; it is never below zero."""
+    method = make("tempens", facts, memory_top=1, memory_dtype="bfloat16")
+    seen = {"index": torch.tensor([0, 3]), "probabilities": torch.tensor([[1.0, 0.0, 0.0], [0.2, 0.5, 0.3]])}
+    for visits in range(1, 50):
+        method.after_step(seen, PROGRESS)
+        found = method._remembered(seen["index"])
+        torch.testing.assert_close(found.sum(dim=1), torch.full((2,), 1 - 0.6**visits), rtol=2**-8, atol=0)
+        assert (found >= 0).all() and found[1, 0] == found[1, 2] > 0
+    assert method.memory.dtype == torch.bfloat16 and method.memory.nbytes + method.memory_classes.nbytes == 4 * ROWS
+
+
+@pytest.mark.parametrize(("classes", "dtype"), [(1 << 15, torch.int16), ((1 << 15) + 1, torch.int32)])
+def test_tempens_names_the_last_of_many_classes(classes, dtype):
+    method = make("tempens", Facts(classes, 2, torch.arange(1), torch.arange(1), torch.arange(2)), memory_top=1)
+    sure = F.one_hot(torch.tensor([classes - 1]), classes).float()
+    method.after_step({"index": torch.tensor([1]), "probabilities": sure}, PROGRESS)
+    assert method.memory_classes.dtype == dtype and method._remembered(torch.tensor([1])).argmax() == classes - 1
+
+
 def test_pimodel_gradient_flows_through_both_views_or_one(facts):
     gradients = {}
     for stop in (False, True):
@@ -279,6 +329,7 @@ def test_a_run_serves_the_views_that_an_option_chooses(strong, tmp_path, monkeyp
         ("tempens", {"ramp_length": 1.5}, r"ramp_length = 1\.5"),
         ("tempens", {"alpha": 1}, "alpha = 1"),
         ("tempens", {"memory_dtype": "float16"}, "memory_dtype = 'float16'"),
+        ("tempens", {"memory_top": K + 1}, f"memory_top = {K + 1} is out of range: it must be from 0 to {K}"),
     ],
 )
 def test_bad_values_name_the_option(name, options, message, facts):

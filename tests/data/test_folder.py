@@ -1,5 +1,6 @@
 """A user's images: layout, order, conversions, cache, and one clear line for everything that can be wrong."""
 
+import hashlib
 import io
 import os
 import platform
@@ -10,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -18,7 +20,7 @@ from ssl_zoo.data import decode as module
 from ssl_zoo.data import room as place
 from ssl_zoo.data.cache import cache_file
 from ssl_zoo.data.dataset import fingerprint
-from ssl_zoo.data.folder import folder
+from ssl_zoo.data.folder import folder, source_of
 from ssl_zoo.errors import InputError
 
 
@@ -420,3 +422,21 @@ def test_missing_root(tmp_path):
 def test_bad_options(root, options, message):
     with pytest.raises(InputError, match=message):
         folder(root, **options)
+
+
+def test_a_listing_is_sorted_by_whole_names_whatever_lies_where(tmp_path):
+    """A name's stamp does not depend on how folders are gone through: "b-1.png" is before "b/...", which is before "b0"."""
+    names = ["a/b-1.png", "a/b/z.png", "a/b/c/é.png", "a/b0.png", "a/b!/x.png", "a-/1.png", "a/B/1.png", "a/b/\U0001f41c.png"]
+    for name in names:
+        write(tmp_path / "data/train" / name, 1)
+    source = source_of(tmp_path / "data", None)
+    found = [*source._listing()]
+    assert found == sorted(found) and {f"train/{name}" for name in names} <= {name for name, _, _ in found}
+    assert found.index(("train/a/b!/", 0, 0)) < found.index(("train/a/b/", 0, 0)) < found.index(("train/a/b/c/", 0, 0))
+    lines = "\n".join(f"{name}\0{size}\0{time}" for name, size, time in [("", 0, 0), *found])
+    versions = f"{kept.FORMAT} {PIL.__version__} {kept.register_heif()}"
+    assert source.stamp == hashlib.blake2b(f"{versions}\n{lines}".encode(), digest_size=16).hexdigest()
+    before = source.stamp
+    write(tmp_path / "data/train/a-/1.png", 1, size=(5, 5))
+    source.layout()
+    assert source.stamp != before == kept.digest([("", 0, 0), *found]), "the layout's stamp is of what it lists"

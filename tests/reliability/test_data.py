@@ -20,8 +20,10 @@ from PIL import Image
 from ssl_zoo import DATASETS, InputError
 from ssl_zoo.cli import run
 from ssl_zoo.data import archive as module
-from ssl_zoo.data.leakage import contradictions, hashes, leaks
-from ssl_zoo.runs.inputs import choose_labels, load_data
+from ssl_zoo.data import leakage
+from ssl_zoo.data.dataset import fingerprint
+from ssl_zoo.data.leakage import contradictions, leaks, pictures
+from ssl_zoo.runs.inputs import choose_labels, find_flaws, load_data
 
 SIDE = 8
 
@@ -419,22 +421,40 @@ def leak(root):
 
 def test_leaks_are_found_by_content(root):
     whole = load(root)
-    assert leaks(hashes(whole.images), hashes(whole.test_images)) == []
+    assert leaks(*pictures(whole.images, whole.test_images)) == []
     leak(root)
     whole = load(root)
-    found = leaks(hashes(whole.images), hashes(whole.test_images))
+    found = leaks(*pictures(whole.images, whole.test_images))
     assert [(whole.names[8 + test], whole.names[train]) for test, train in found] == [
         ("test/ant/again.bmp", "train/ant/3.png"),
         ("test/bee/9.png", "train/ant/2.png"),
     ]
 
 
+def test_copies_are_found_with_the_hashes_that_the_cache_keeps(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_ZOO_CACHE", str(tmp_path / "cache"))
+    leak(root)
+    (root / "train/bee/same.png").write_bytes((root / "train/ant/0.png").read_bytes())
+    argv = ["--dataset", "folder", "--data-root", str(root), "--labels", "4"]
+    settings = run.read_settings(run.parse(argv))
+    flaws = []
+    for _ in range(2):
+        inputs = choose_labels(settings, load_data(settings))
+        flaws.append((fingerprint(inputs.data), find_flaws(inputs)))
+        monkeypatch.setattr(leakage, "short_hashes", None)  # nobody calls it the second time
+    plain = inputs._replace(data=inputs.data._replace(digests=None))
+    monkeypatch.undo()
+    assert flaws[0] == flaws[1] == (fingerprint(plain.data), find_flaws(plain)) and flaws[0][1][0] == 2
+    assert [flaw.what[:30] for flaw in flaws[0][1][1]] == ["2 of 6 test images are also tr", "4 images have the same pixels "]
+
+
 def test_points_that_are_equal_by_chance_are_no_leaks():
     for name in ("moons", "digits"):
         data = DATASETS.create(name, None)
-        trained, tested = hashes(data.images), hashes(data.test_images)
-        assert leaks(trained, tested) == [] and leaks(trained, trained[:3]) == [(0, 0), (1, 1), (2, 2)][: 3 * (name == "digits")]
-        assert contradictions([*trained, *tested], np.concatenate((data.labels, data.test_labels))) == []
+        found = pictures(data.images, data.test_images)
+        assert leaks(*found) == []
+        assert leaks(*pictures(data.images, data.images[:3])) == [(0, 0), (1, 1), (2, 2)][: 3 * (name == "digits")]
+        assert contradictions(np.concatenate(found), np.concatenate((data.labels, data.test_labels))) == []
 
 
 def call(capsys, *argv):
@@ -483,11 +503,11 @@ def test_a_validation_image_that_is_also_trained_on_is_a_leak(root, tmp_path, mo
 
 def test_one_image_in_two_classes_is_found_and_within_a_class_is_no_complaint():
     pixels, other = np.zeros((1, 4, 5, 3), np.uint8), np.ones((1, 4, 5, 3), np.uint8)
-    images = hashes(np.concatenate([pixels, other, pixels, pixels, other, pixels]))
+    (images,) = pictures(np.concatenate([pixels, other, pixels, pixels, other, pixels]))
     assert contradictions(images, np.array([0, 1, 0, 0, 1, 0])) == []
     assert contradictions(images, np.array([0, 1, 2, 0, 1, -1])) == [(0, 2), (2, 0), (3, 2)]
     assert contradictions(images, np.array([0, 1, -1, -1, -1, -1])) == [], "a class that is not known is no other class"
-    assert contradictions(hashes(np.zeros((3, 2, 2, 4), np.uint8)), np.array([0, 1, 2])) == [], "equal by chance"
+    assert contradictions(*pictures(np.zeros((3, 2, 2, 4), np.uint8)), np.array([0, 1, 2])) == [], "equal by chance"
 
 
 @pytest.mark.parametrize(

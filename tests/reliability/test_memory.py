@@ -16,7 +16,7 @@ from ssl_zoo.runs.execute import trainer_of
 from ssl_zoo.runs.inputs import choose_labels, load_data
 from ssl_zoo import config
 from ssl_zoo.data.dataset import Dataset, fingerprint
-from ssl_zoo.data.leakage import hashes, leaks
+from ssl_zoo.data.leakage import leaks, pictures
 
 n = 120_000  # 1.4 GB, in a file that takes no room on the disk
 images = np.lib.format.open_memmap(sys.argv[1], "w+", np.uint8, (n, 64, 64, 3))
@@ -38,7 +38,7 @@ try:
 except MemoryError:
     pass
 inputs = choose_labels(settings, data)
-print(len(fingerprint(data)), len(leaks(hashes(data.images[:1000]), hashes(data.test_images))))
+print(len(fingerprint(data)), len(leaks(*pictures(data.images[:1000], data.test_images))))
 print(trainer_of(settings, inputs, Path(sys.argv[2])).run().evaluations[-1]["step"])
 """
 
