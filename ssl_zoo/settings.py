@@ -67,8 +67,8 @@ class RunSettings:
             the start.
         deterministic: Use only operations whose result is the same every time, which on a GPU takes longer; a CPU's
             always are.
-        compile: Make a step by one compiled graph, of views, loss, gradient, optimiser and state; on a GPU, replay it as
-            a CUDA graph. To compile takes up to a minute at the start. Steps that are looked into, at log points,
+        compile: Make a step by one compiled graph, of views, loss, gradient, optimiser and state; on a GPU, replay it
+            as a CUDA graph. To compile takes up to a minute at the start. Steps that are looked into, at log points,
             evaluations and measurements, are made without.
         precision: auto (bf16 where the device is fast in it, otherwise fp32), bf16 or fp32. Parameters and losses stay
             fp32. On a GPU convolutions in fp32 round to TF32, as torch has them unless it is told otherwise.

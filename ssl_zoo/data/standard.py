@@ -25,7 +25,7 @@ def _reflected(size: int, offset: Tensor) -> Tensor:
 def _resample(images: Tensor, theta: Tensor, padding: Literal["reflection", "zeros"] = "reflection") -> Tensor:
     """Bilinear samples of images (n, C, H, W) at affine coordinates theta (n, 2, 3)."""
     x, y = (_line(size, theta.device) for size in (images.shape[3], images.shape[2]))
-    # the bits of torch's affine_grid, which multiplies a small matrix for each image and takes up to twenty times as long
+    # the bits of torch's affine_grid, which takes up to twenty times as long
     across, down = theta[:, :, 0, None] * x, theta[:, :, 1, None] * y  # (n, 2, W), (n, 2, H)
     grid = (across[:, :, None] + down[..., None]).add_(theta[:, :, 2, None, None]).permute(0, 2, 3, 1)  # (n, H, W, 2)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)
