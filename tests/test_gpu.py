@@ -174,6 +174,28 @@ def test_how_many_steps_fit(tmp_path):
     assert beside.fit(here, 20.0, 82_000, 50_000) == pytest.approx(most, rel=0.01)
 
 
+def test_a_rate_that_takes_too_long_to_measure_is_given_up(tmp_path, monkeypatch):
+    class Stuck:
+        def __init__(self, *given):
+            self.closed = beside.threading.Event()
+
+        def prepare(self, threads):
+            pass
+
+        def ready(self):
+            assert self.closed.wait(60)
+            raise beside.RunError("it ended with status -9")
+
+        def close(self):
+            self.closed.set()
+
+    here = made(tmp_path, minutes=10)
+    monkeypatch.setattr(beside.share, "Process", Stuck)
+    monkeypatch.setattr(beside, "LIMIT", 0.1)
+    cell = Namespace(name="cell", settings=None, plugins=())
+    assert beside.rates(here, "rungs", [cell]) == {} and here.waits == ["rungs"] and here.bad == []
+
+
 def test_every_method_is_asked():
     names = checks.methods()
     assert names[:4] == ["supervised", "pimodel", "tempens", "meanteacher"] and len(names) == len({*names}) == 19

@@ -23,29 +23,49 @@ SMALL_START = 8.0
 
 
 def _measured(session: Session, cells: Sequence[Cell], device: str) -> dict[str, float]:
-    """Return steps a second of each cell beside the others."""
-    seconds = 0.5 if session.small else MEASURED
+    """Return steps a second of each cell beside the others.
+
+    Raises:
+        RunError: One of them makes none.
+        TimeoutError: They are not ready in time.
+    """
+    seconds, patience = 0.5 if session.small else MEASURED, min(LIMIT, 0.5 * session.left)
+    copies: dict[str, share.Process] = {}
+    over = threading.Event()
+
+    def end() -> None:
+        over.set()
+        for copy in [*copies.values()]:
+            copy.close()
+
     with contextlib.ExitStack() as stack:
-        copies = {}
-        limit = threading.Timer(min(LIMIT, 0.5 * session.left), lambda: [copy.close() for copy in [*copies.values()]])
+        limit = threading.Timer(patience, end)
         stack.callback(limit.cancel)
         limit.start()
-        for cell in cells:
-            copies[cell.name] = share.Process(cell.settings, cell.plugins, device)
-            stack.callback(copies[cell.name].close)
-        for copy in copies.values():
-            copy.prepare(1 if session.small else THREADS)
-        for copy in copies.values():
-            copy.ready()
-        for copy in copies.values():
-            copy.go(seconds)
-        return {name: copy.rate() for name, copy in copies.items()}
+        try:
+            for cell in cells:
+                copies[cell.name] = share.Process(cell.settings, cell.plugins, device)
+                stack.callback(copies[cell.name].close)
+            for copy in copies.values():
+                copy.prepare(1 if session.small else THREADS)
+            for copy in copies.values():
+                copy.ready()
+            for copy in copies.values():
+                copy.go(seconds)
+            return {name: copy.rate() for name, copy in copies.items()}
+        except RunError as error:
+            if over.is_set():
+                raise TimeoutError(f"its rate was not measured in {patience:.0f} s, which ended it") from error
+            raise
 
 
 def rates(session: Session, what: str, cells: Sequence[Cell]) -> dict[str, float]:
     """Return steps a second of cells beside each other; empty where they make none, which is said."""
     try:
         found = _measured(session, cells, "0" if session.kind == "cuda" else "")
+    except TimeoutError as error:
+        session.wait(what, str(error))
+        return {}
     except RunError as error:
         session.failed(what, f"no steps were made to measure their rate: {error}")
         return {}
