@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return prepare(flags.prepare.resolve(), ROOT)
     signal.signal(signal.SIGALRM, _over)
-    signal.setitimer(signal.ITIMER_REAL, max(0.85 * 60 * flags.minutes, 60 * flags.minutes - 3))  # whatever holds it up
+    signal.setitimer(signal.ITIMER_REAL, max(0.85 * 60 * flags.minutes, 60 * flags.minutes - 2))  # whatever holds it up
     try:
         settle(flags.device)
         from benchmarks import on_gpu
@@ -105,4 +105,6 @@ def _over(number: int, frame: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # at once: to take torch down takes seconds

@@ -16,7 +16,7 @@ from ssl_zoo import provenance
 from ssl_zoo.device import device_name
 
 HERE = Path(__file__).parent.parent / "results/gpu"  # what is known
-END = 3.0  # seconds kept for the end
+END = 5.0  # seconds kept for the end
 SLACK = 0.01  # of the time, kept too: a process that is ended takes its while
 
 
