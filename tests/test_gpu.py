@@ -93,6 +93,17 @@ def test_a_process_over_its_time_is_ended(tmp_path):
     assert next(child for child in ended if not child.late).says() == "done"
 
 
+def test_the_time_of_a_start_counts(tmp_path):
+    here, began = made(tmp_path), session.time.monotonic()
+
+    def start(seconds):
+        session.time.sleep(0.5)
+        return children.command("x", ["-c", "import time; time.sleep(600)"], here.logs / "x.txt", seconds)
+
+    (child,) = children.together(here, [children.Task("x", 1.0, start)], 1, 0.1)
+    assert child.late and child.seconds <= 0.5 and session.time.monotonic() - began >= 1.0
+
+
 def test_nothing_is_started_where_there_is_no_time(tmp_path):
     here = made(tmp_path, minutes=0.001)
 

@@ -126,7 +126,9 @@ def together(session: Session, tasks: Sequence[Task], at_once: int, least: float
         while waiting and len(running) < at_once:
             task = waiting.pop(0)
             if session.room(task.name, least):
-                running.append(task.start(min(task.seconds, session.left)))
+                until = time.monotonic() + min(task.seconds, session.left)
+                running.append(task.start(until - time.monotonic()))
+                running[-1].seconds = until - time.monotonic()  # the first start of all takes a while itself
         for child in [*running]:
             if child.look() is not None:
                 running.remove(child)
