@@ -138,4 +138,4 @@ def weighted_mean(rows: Tensor, row_weight: Tensor, over: Literal["batch", "kept
     if one_of("over", over, "batch", "kept") == "batch":
         return mean
     kept = global_mean(row_weight)  # 0-dim, the share of rows that are kept
-    return mean / torch.where(kept > 0, kept, 1)
+    return mean / torch.where(kept > 0, kept, torch.ones_like(kept))  # a plain 1 waits for a GPU

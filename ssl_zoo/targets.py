@@ -113,4 +113,4 @@ def class_thresholds(status: Tensor, threshold: float | Tensor) -> Tensor:
     """
     status = status.detach()
     most = status.max()
-    return threshold * status / torch.where(most > 0, most, 1)
+    return threshold * status / torch.where(most > 0, most, torch.ones_like(most))  # a plain 1 waits for a GPU

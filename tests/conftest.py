@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from ssl_zoo.registry import REGISTRIES
 from ssl_zoo.runs.baselines import is_baseline
 from ssl_zoo.testing.check import CHECKS
 
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the promises tested here are the CPU's
 torch.set_num_threads(1)
 
 RUN = str(Path(__file__).parent.parent / "benchmarks/run.py")  # the command, as a script
@@ -50,9 +50,46 @@ FEWER = {
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="ask of every net, kill and option what else a few stand for")
+    parser.addoption("--gpu-device", choices=("cuda", "cpu"), help="where tests marked gpu run: cpu tries their own code")
+    parser.addoption("--shard", metavar="I/N", help="of the tests marked gpu every Nth from the Ith, from 1: N calls ask all")
+
+
+def gpu_device(config) -> str | None:
+    """Where tests marked gpu run; None where they are not asked for."""
+    asked = re.search(r"(?<!not )\bgpu\b", config.option.markexpr or "")
+    return config.getoption("--gpu-device") or ("cuda" if asked else None)
+
+
+def pytest_configure(config):
+    if gpu_device(config) == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when a GPU is first used; of deterministic runs
+    else:
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the promises tested here are the CPU's
 
 
 def pytest_collection_modifyitems(config, items):
+    of_gpu(config, items)
+    fewer(config, items)
+
+
+def of_gpu(config, items):
+    """Skip what is asked of a GPU, where none is asked for or none is there; keep a shard of it."""
+    device = gpu_device(config)
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    for item in marked:
+        stands = getattr(getattr(item, "callspec", None), "id", "") in item.get_closest_marker("gpu").args
+        if device is None and not stands:
+            item.add_marker(pytest.mark.skip(reason="asked of a GPU: pytest -m gpu"))
+        elif device == "cuda" and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="there is no GPU"))
+    if config.getoption("--shard"):
+        place, count = map(int, config.getoption("--shard").split("/"))
+        kept = {*marked[place - 1 :: count]}
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = [item for item in items if item in kept]
+
+
+def fewer(config, items):
     """Leave out what a few stand for, where nothing narrower than a file is asked for."""
     named = any("::" in word for word in config.args) or config.option.keyword
     if config.getoption("--all") or named:

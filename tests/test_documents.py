@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 import ssl_zoo
-from benchmarks import equal_seconds, estimator, figures, scale, soak, speed, timing
+from benchmarks import equal_seconds, estimator, figures, gpu, scale, soak, speed, timing
 from ssl_zoo import ALGORITHMS, config, plugins
 from ssl_zoo.cli import compare, export, label_next, ladder, new, plot, predict, report, run, share, sweep, table
 from ssl_zoo.data import labels, names
@@ -488,6 +488,7 @@ CHECKED = {
     "estimator": check_figures(estimator.main),
     "equal_seconds": check_equal_seconds,
     "soak": check_soak,
+    "gpu": gpu.parse,
 }
 
 

@@ -107,7 +107,7 @@ class CoMatch(AlgorithmBase):
         itself = one_hot(place, len(everybody)) > 0  # (U, R U)
         with exact(q):
             alike = q @ everybody.T
-        joined = torch.where(itself, 1.0, alike * gate(alike, self.graph_threshold))
+        joined = (alike * gate(alike, self.graph_threshold)).masked_fill(itself, 1.0)
         return joined / joined.sum(dim=1, keepdim=True)
 
     def after_step(self, seen: Mapping[str, Tensor], progress: Tensor) -> None:

@@ -130,5 +130,6 @@ def fairness(strong: Tensor, kept: Tensor, shares: Tensor, histogram: Tensor) ->
 
 def balanced(shares: Tensor, histogram: Tensor) -> Tensor:
     """Return Norm(shares / histogram), (K,) each, with 0 where the histogram is 0."""
-    ratio = torch.where(histogram > 0, shares / torch.where(histogram > 0, histogram, 1), 0)
+    absent = ~(histogram > 0)  # (K,)
+    ratio = (shares / histogram.masked_fill(absent, 1)).masked_fill(absent, 0)
     return ratio / ratio.sum().clamp(min=torch.finfo(ratio.dtype).tiny)

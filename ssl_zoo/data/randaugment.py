@@ -35,7 +35,7 @@ def _equalize(images: Tensor, strength: Tensor) -> Tensor:
     counts = torch.zeros(m * channels * 256, dtype=torch.int64, device=images.device)
     counts = counts.scatter_add_(0, at, torch.ones_like(at)).view(-1, 256)
     values = torch.arange(256, device=images.device)
-    last = counts.gather(1, torch.where(counts > 0, values, 0).amax(dim=1, keepdim=True))  # pixels of the largest value
+    last = counts.gather(1, (values * (counts > 0)).amax(dim=1, keepdim=True))  # pixels of the largest value
     step = (counts.sum(dim=1, keepdim=True) - last) // 255
     below = counts.cumsum(dim=1) - counts
     table = torch.where(step > 0, ((step // 2 + below) // step.clamp(min=1)).clamp(max=255), values)
@@ -118,7 +118,7 @@ def _warp(images: Tensor, matrix: tuple[Tensor | float, ...]) -> Tensor:
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     first = torch.arange(m, device=images.device).view(-1, 1, 1) * (height * width)
     pixels = torch.cat((images.reshape(-1, channels), images.new_zeros(1, channels)))  # the last one is the black beyond
-    place = torch.where(inside, first + row * width + column, len(pixels) - 1)
+    place = (first + row * width + column).masked_fill(~inside, len(pixels) - 1)
     return pixels.index_select(0, place.flatten()).view_as(images)
 
 
@@ -244,4 +244,4 @@ class Cutout(Augmentation):
             return (torch.arange(size, device=images.device) + 0.5 - centre[:, None] * size).abs() < half  # (n, size)
 
         square = hit(down, height)[:, None, :, None] & hit(across, width)[:, None, None, :]
-        return torch.where(square, 0.5, images)
+        return images.masked_fill(square, 0.5)

@@ -242,5 +242,5 @@ def _grey(images: Tensor) -> Tensor:
     """(n, C, H, W) -> (n, 1, H, W): the luma of three channels, the mean of another number."""
     if images.shape[1] != 3:
         return images.mean(dim=1, keepdim=True)
-    weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
-    return (images * weights).sum(dim=1, keepdim=True)
+    weights = torch.stack([torch.full((), part, device=images.device) for part in LUMA])  # filled there: a copy waits
+    return (images * weights.view(1, 3, 1, 1)).sum(dim=1, keepdim=True)

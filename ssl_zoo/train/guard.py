@@ -119,7 +119,8 @@ class FiniteGuard:
         """Take the terms of a step into account, each a scalar."""
         names = tuple(terms)
         values = torch.stack([term.detach().float() for term in terms.values()])
-        now = torch.where(values - values == 0, self._never, done)  # x - x is NaN where x is not finite
+        here = torch.full_like(self._never, done)  # a plain number would be copied to the device, which waits
+        now = torch.where(values - values == 0, self._never, here)  # x - x is NaN where x is not finite
         before = self._first.get(names)
         self._first[names] = now if before is None else torch.minimum(before, now)
 

@@ -1,0 +1,110 @@
+"""What is to be known of a GPU, in the minutes that there are: python benchmarks/gpu.py --minutes 9 --out results
+
+The most important comes first: checks, that every method runs, compiled too, gives the same bits twice and after a
+kill, and the CPU's numbers; speed; rungs of the ladder; the table. What there is time for is measured, and each result
+is written as soon as it is there. What benchmarks/results/gpu or --out has already of this device is left out.
+"""
+
+import argparse
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = Path(os.environ.get("SSL_ZOO_WORK", "/tmp/ssl_zoo_gpu"))  # what is not worth keeping
+PIECES = ("checks", "speed", "rungs", "table")
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return what is asked for."""
+    p = argparse.ArgumentParser(prog="gpu.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--minutes", type=float, metavar="M", help="never over these")
+    p.add_argument("--only", default=",".join(PIECES), metavar="P,...", help=f"some of it: {', '.join(PIECES)}")
+    p.add_argument("--device", default="auto", choices=("auto", "cuda", "cpu"))
+    p.add_argument("--small", action="store_true", help="a minute or two of the smallest, to see that it works; nothing to keep")
+    p.add_argument("--again", action="store_true", help="also what is there already")
+    p.add_argument("--seed", type=int, default=0, metavar="S", help="of rungs and table, also of the label split; 0 as now")
+    p.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/gpu", metavar="DIR", help="where results go")
+    p.add_argument(
+        "--prepare",
+        type=Path,
+        metavar="ARCHIVE",
+        help="do nothing of that here, but put a clone, wheels and this archive of CIFAR-10 in class folders into .gpu/",
+    )
+    flags = p.parse_args(argv)
+    flags.only = [word for word in flags.only.split(",") if word]
+    if unknown := [word for word in flags.only if word not in PIECES]:
+        p.error(f"--only has '{unknown[0]}'; there are {', '.join(PIECES)}")
+    if flags.prepare is None and not (flags.minutes or 0) > 0:
+        p.error("say how many --minutes there are, more than 0")
+    if flags.prepare is not None and not flags.prepare.is_file():
+        p.error(f"there is no archive {flags.prepare}")
+    return flags
+
+
+def carried() -> Path:
+    """Return the folder that --prepare made: around this checkout, or in it."""
+    return ROOT.parent if ROOT.parent.name == ".gpu" else ROOT / ".gpu"
+
+
+def settle(device: str) -> None:
+    """Let this process and those that it starts find this checkout and what it needs, and nothing of other sessions."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    sys.path.insert(0, str(ROOT))
+    path = [str(ROOT)]
+    wheels = [*map(str, (carried() / "whl").glob("*.whl"))]
+    if wheels and importlib.util.find_spec("jsonargparse") is None:
+        site = WORK / "site"
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile", "--upgrade"]
+        subprocess.run([*pip, "--target", str(site), *wheels], check=True, stdout=subprocess.DEVNULL)
+        sys.path.append(str(site))
+        path.append(str(site))
+    os.environ["PYTHONPATH"] = os.pathsep.join(path)
+    os.environ |= {"PYTHONUNBUFFERED": "1", "SSL_ZOO_CACHE": str(WORK / "cache"), "OMP_NUM_THREADS": "1"}
+    os.environ |= {"TORCHINDUCTOR_CACHE_DIR": str(WORK / "compiled"), "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "4"  # of each process, of which several compile at a time
+    owner = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": str(ROOT)}
+    os.environ |= owner  # a copy may belong to somebody else
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.chdir(ROOT)  # a row names its images by a path from here
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit status: 0; 1: something failed. What there was no time for is no failure."""
+    began = time.monotonic()
+    flags = parse(argv)
+    flags.began, flags.out = began, flags.out.resolve()
+    if flags.prepare is not None:
+        sys.path.insert(0, str(ROOT))
+        from benchmarks.on_gpu.prepare import prepare
+
+        return prepare(flags.prepare.resolve(), ROOT)
+    signal.signal(signal.SIGALRM, _over)
+    signal.setitimer(signal.ITIMER_REAL, max(0.85 * 60 * flags.minutes, 60 * flags.minutes - 2))  # whatever holds it up
+    try:
+        settle(flags.device)
+        from benchmarks import on_gpu
+
+        return on_gpu.work(flags, carried(), WORK)
+    except TimeoutError as error:
+        print(f"{error}, and nothing had begun; left out: {', '.join(flags.only)}", flush=True)
+        os._exit(0)  # at once
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _over(number: int, frame: Any) -> None:
+    raise TimeoutError("the time is over")
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # at once: to take torch down takes seconds
