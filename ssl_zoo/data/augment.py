@@ -16,15 +16,21 @@ from torch import Generator, Tensor
 
 from ssl_zoo.errors import InputError
 
+Parameters = tuple[tuple[Tensor, ...], ...]  # of a view: those of each of its augmentations
+
 
 class Augmentation:
     """Base class. Options are keyword-only constructor parameters, documented under `Args:`."""
 
     normalized: ClassVar[bool] = False
     scale_free: ClassVar[bool] = False  # whether it does the same to values of any range, as what moves pixels does
+    large: ClassVar[bool] = False  # whether `draw` makes as many numbers as there are pixels, on the device that they are for
 
     def draw(self, generator: Generator, n: int, shape: tuple[int, int, int]) -> tuple[Tensor, ...]:
-        """Parameters for n images of shape (C, H, W), on the generator's device, each with first axis n."""
+        """Parameters for n images of shape (C, H, W), on the generator's device, each with first axis n.
+
+        That is the CPU, so that they are the same whatever a run is made on; of what is `large`, the run's device.
+        """
         raise NotImplementedError
 
     def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
@@ -133,14 +139,25 @@ class View:
             (m, C, H, W) float32, channels last in memory.
         """
         _, height, width, channels = images.shape
-        return self.apply(images, which, self.draw(generator, n, (channels, height, width), part))
+        drawn = self.draw(generator, n, (channels, height, width), part)
+        return self.apply(images, which, moved(drawn, images.device))
 
-    def draw(self, generator: Generator, n: int, shape: tuple[int, int, int], part: slice) -> tuple[tuple[Tensor, ...], ...]:
-        """Return the parameters of each augmentation, for a slice of a batch of n images of shape (C, H, W)."""
-        drawn = tuple(step.draw(generator, n, shape) for step in self.steps)
+    def draw(
+        self, generator: Generator, n: int, shape: tuple[int, int, int], part: slice, large: Generator | None = None
+    ) -> Parameters:
+        """Return the parameters of each augmentation, for a slice of a batch of n images of shape (C, H, W).
+
+        Args:
+            generator: Seeded for this batch and view.
+            n: Images of the whole batch.
+            shape: Of an image.
+            part: The slice.
+            large: Likewise, for augmentations whose parameters are many; None: the same for all.
+        """
+        drawn = tuple(step.draw(large if large and step.large else generator, n, shape) for step in self.steps)
         return drawn if part in (slice(None), slice(0, n)) else tuple(tuple(one[part] for one in of) for of in drawn)
 
-    def apply(self, images: Tensor, which: Tensor, parameters: Sequence[tuple[Tensor, ...]]) -> Tensor:
+    def apply(self, images: Tensor, which: Tensor, parameters: Parameters) -> Tensor:
         """Return net inputs made with given parameters; images, which and what is returned are as in a call.
 
         Args:
@@ -183,7 +200,22 @@ class View:
         return (lines - mean).div_(std).view(len(values), values.shape[2], width, len(self.mean)).permute(0, 3, 1, 2)
 
 
+def moved(parameters: Parameters, device: torch.device) -> Parameters:
+    """Return them on a device."""
+    return tuple(tuple(one.to(device, non_blocking=True) for one in of) for of in parameters)
+
+
+def unit(pixels: Tensor) -> Tensor:
+    """Divide floats by 255, in place. By a number of Python's a GPU multiplies by its reciprocal, which rounds twice."""
+    return pixels.div_(_whole(pixels.device))
+
+
+@functools.cache
+def _whole(device: torch.device) -> Tensor:
+    return torch.full((), 255.0, device=device)
+
+
 def _planes(images: Tensor) -> Tensor:
     """(m, H, W, C) -> (m, C, H, W) float32: bytes as pixels in [0, 1], floats as they are, in the same memory."""
     planes = images.permute(0, 3, 1, 2)
-    return planes if planes.is_floating_point() else planes.float().div_(255)
+    return planes if planes.is_floating_point() else unit(planes.float())

@@ -13,14 +13,12 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.batch import Batch, Facts
-from ssl_zoo.data.augment import View
+from ssl_zoo.data.augment import Parameters, View, moved
 from ssl_zoo.data.walks import BalancedWalk, Walk, walks_of
 from ssl_zoo.errors import InputError
 from ssl_zoo.seeds import mix
 
-SMALL = 1 << 22  # values of views that are made in one go
-
-Parameters = tuple[tuple[Tensor, ...], ...]  # of a view: those of each of its augmentations
+SMALL = 1 << 22  # values of views of one name that are made in one go: with few, what costs is the number of calls
 
 
 class Wanted(NamedTuple):
@@ -38,7 +36,7 @@ class Drawn(NamedTuple):
     y: Tensor  # (B,) int64, classes
     u_index: Tensor  # (U,) int64, rows
     fetched: tuple[Tensor, ...]  # images of both streams, (n, H, W, C) as stored, where they stay on the host
-    parameters: tuple[Parameters, ...]  # of each view, the labelled ones first
+    parameters: tuple[Parameters, ...]  # of each group of views that are made in one go
 
 
 class Host:
@@ -164,7 +162,9 @@ class Pipeline:
         self.facts = facts._replace(**{name: getattr(facts, name).to(self.device) for name in ("labeled", "labels", "unlabeled")})
         rows = {"labeled": facts.labeled, "unlabeled": facts.unlabeled}
         self._walks, walks = (walks_of(facts, self.sizes, seed, labeled_classes == "balanced") for _ in "ab")
-        self._generator = torch.Generator(self.device)
+        self._groups = [group for name in {w.view: None for w in self._wanted} for group in self._grouped(name)]
+        # on the CPU, so that what is drawn does not depend on the device, but for what is large
+        self._generator, self._large = torch.Generator(), torch.Generator(self.device) if self.device.type != "cpu" else None
         self._host: Host | None = None
         if fetch or images.device.type != self.device.type:
             self._host = Host(images, self.device, walks, {stream: of.cpu() for stream, of in rows.items()}, self.parts)
@@ -179,26 +179,21 @@ class Pipeline:
         x_index, y = (part.index_select(0, chosen) for part in (self.facts.labeled, self.facts.labels))
         u_index = self.facts.unlabeled.index_select(0, self._places("unlabeled", step))
         fetched = () if self._host is None else tuple(self._host(step)[stream] for stream in self.names)
-        return Drawn(x_index, y, u_index, fetched, tuple(self._parameters(stream, step, k) for stream, k, _ in self._wanted))
+        return Drawn(x_index, y, u_index, fetched, tuple(self._parameters(step, group) for group in self._groups))
 
     def make(self, drawn: Drawn) -> Batch:
-        """The batch itself: a function of what was drawn, and of the images.
-
-        Views of one name are made in one go where they are small, when what costs is the number of calls.
-        """
+        """The batch itself: a function of what was drawn, and of the images."""
         rows = {"labeled": drawn.x_index, "unlabeled": drawn.u_index}
         sources = {stream: (self.images, of) for stream, of in rows.items()}
         for stream, images in zip(self.names, drawn.fetched, strict=False):
             sources[stream] = images, torch.arange(len(images), device=self.device)
-        given = dict(zip(self._wanted, drawn.parameters, strict=True))
         made: dict[Wanted, Tensor] = {}
-        for name in dict.fromkeys(wanted.view for wanted in self._wanted):
-            for group in self._groups([wanted for wanted in self._wanted if wanted.view == name], sources):
-                images, which = _together([sources[wanted.stream] for wanted in group])
-                values = self.views[name].apply(images, which, _joined([given[wanted] for wanted in group]))
-                sizes = [len(sources[wanted.stream][1]) for wanted in group]
-                # a net may write into its input: so none is a view of another's memory to autograd
-                made |= dict(zip(group, values.unsafe_split_with_sizes(sizes), strict=True))
+        for group, parameters in zip(self._groups, drawn.parameters, strict=True):
+            images, which = _together([sources[wanted.stream] for wanted in group])
+            values = self.views[group[0].view].apply(images, which, parameters)
+            sizes = [len(sources[wanted.stream][1]) for wanted in group]
+            # a net may write into its input: so none is a view of another's memory to autograd
+            made |= dict(zip(group, values.unsafe_split_with_sizes(sizes), strict=True))
         x, *x_more = (made[wanted] for wanted in self._wanted if wanted.stream == "labeled")
         u = tuple(made[wanted] for wanted in self._wanted if wanted.stream == "unlabeled")
         return Batch(x, drawn.y, drawn.x_index, u, drawn.u_index, tuple(x_more))
@@ -206,16 +201,20 @@ class Pipeline:
     def _places(self, stream: str, step: int) -> Tensor:
         return self._walks[stream].places(step)[self.parts[stream]].to(self.device, non_blocking=True)
 
-    def _parameters(self, stream: str, step: int, k: int) -> Parameters:
-        """Of a stream's view number k."""
-        self._generator.manual_seed(mix(self.seed, step, stream, k))
+    def _parameters(self, step: int, group: list[Wanted]) -> Parameters:
         _, height, width, channels = self.images.shape
-        view = self.views[self.names[stream][k]]
-        return view.draw(self._generator, self.sizes[stream], (channels, height, width), self.parts[stream])
+        parts = []
+        for stream, k, name in group:
+            for generator in filter(None, (self._generator, self._large)):
+                generator.manual_seed(mix(self.seed, step, stream, k))
+            shape = channels, height, width
+            parts.append(self.views[name].draw(self._generator, self.sizes[stream], shape, self.parts[stream], self._large))
+        return moved(_joined(parts), self.device)
 
-    def _groups(self, same: list[Wanted], sources: Mapping[str, tuple[Tensor, Tensor]]) -> list[list[Wanted]]:
-        """Views of one name: all as one group, or each alone."""
-        count = sum(len(sources[wanted.stream][1]) for wanted in same) * self.images[0].numel()
+    def _grouped(self, name: str) -> list[list[Wanted]]:
+        """The views of one name: all as one group, or each alone."""
+        same = [wanted for wanted in self._wanted if wanted.view == name]
+        count = sum(len(range(self.sizes[w.stream])[self.parts[w.stream]]) for w in same) * self.images[0].numel()
         return [same] if count <= SMALL else [[wanted] for wanted in same]
 
 

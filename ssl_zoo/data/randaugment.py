@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from ssl_zoo.data.augment import Augmentation, uniform
+from ssl_zoo.data.augment import Augmentation, uniform, unit
 from ssl_zoo.errors import InputError, between
 from ssl_zoo.registry import AUGMENTATIONS
 
@@ -192,7 +192,7 @@ class RandAugment(Augmentation):
         stored = (images.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).contiguous()
         for turn in range(self.operations):
             stored = apply_operations(stored, which[:, turn], strength[:, turn])
-        return stored.permute(0, 3, 1, 2).to(images.dtype).div_(255)
+        return unit(stored.permute(0, 3, 1, 2).to(images.dtype))
 
 
 def apply_operations(images: Tensor, which: Tensor, strength: Tensor, grouped: bool | None = None) -> Tensor:

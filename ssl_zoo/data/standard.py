@@ -193,7 +193,7 @@ class Noise(Augmentation):
         std: Its standard deviation, in units of the normalised image. Laine & Aila (arXiv:1610.02242): 0.15.
     """
 
-    normalized = True
+    normalized = large = True
 
     def __init__(self, *, std: float = 0.15):
         self.std = between("noise.std", std, 0)
