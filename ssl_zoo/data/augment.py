@@ -206,7 +206,7 @@ def moved(parameters: Parameters, device: torch.device) -> Parameters:
 
 
 def unit(pixels: Tensor) -> Tensor:
-    """Divide floats by 255, in place. By a number of Python's a GPU multiplies by its reciprocal, which rounds twice."""
+    """Divide floats by 255, in place. By a plain number a GPU would multiply by its reciprocal, and round twice."""
     return pixels.div_(_whole(pixels.device))
 
 
