@@ -6,7 +6,7 @@ One run, in which all take turns, so that whatever else the machine does meets a
 - bare: the same nets' forward and backward passes on tensors that were made before; no eager mode can be faster with
 these.
   The overhead is ours over bare, in pairs that follow each other;
-- compiled: the same steps with `--compile`;
+- compiled: the same steps with `--compile`, and the same passes as one compiled graph;
 - all methods: each one's step over the passes that it needs itself, in fewer rounds;
 - plain: Mean Teacher as a tutorial writes it (`plain.py`), with the same net, batch and threads.
 
@@ -77,8 +77,10 @@ def measure(w: timing.Workload, rounds: int, steps: int, device: str, compile_to
             asked.wait()  # to compile needs the processor
         fast = {alg: timing.Ours(w, alg, data, device, compile=True) for alg in compile_too}
         for alg, mine in fast.items():
-            mine.step()  # and compile
-            contenders |= {f"compiled {alg}": mine.step}
+            graph = timing.BareGraph(timing.Ours(w, alg, data, device))
+            for step in (mine.step, mine.step, graph.step):  # and compile
+                step()
+            contenders |= {f"compiled {alg}": mine.step, f"bare compiled {alg}": graph.step}
         peaks = dict(zip(ours, asked.get(), strict=True))
     if w.plain:  # with workers first, so that these fill their queues in the other's turn
         contenders |= {f"plain {n}": timing.plain(w, data, n, where).step for n in (cores, 0)}
@@ -138,9 +140,13 @@ def figures_of(
         "precision": mine.trainer.machine.precision,
     }
     if fast is not None:
+        steps_, passes = [second + logging for second in found[f"compiled {alg}"]], found[f"bare compiled {alg}"]
         method["compiled"] = {
-            "step": timing.spread([second + logging for second in found[f"compiled {alg}"]]),
+            "step": timing.spread(steps_),
+            "bare": timing.spread(passes),
+            "overhead": timing.spread([own / bare - 1 for own, bare in zip(steps_, passes, strict=True)]),
             "seconds": fast.trainer.seconds_compiling,
+            "whole": fast.trainer.graph is not None and fast.trainer.graph.loss is None,
         }
     return method
 

@@ -1,6 +1,6 @@
 """The parts of `speed.py`: workloads, contenders, turns, parts of a step, and the tables."""
 
-from .contenders import Bare, Ours, peak, plain
+from .contenders import Bare, BareGraph, Ours, peak, plain
 from .decoding import measure_decoding
 from .parts import LOG_EVERY, PARTS, breakdown
 from .starting import default_run, starts
@@ -14,6 +14,7 @@ __all__ = [
     "PARTS",
     "PHOTO",
     "Bare",
+    "BareGraph",
     "Ours",
     "Workload",
     "breakdown",

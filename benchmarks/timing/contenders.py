@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.device import keep_freed_memory, machine, peak_memory
 from ssl_zoo.runs.assembly import build
 from ssl_zoo.runs.execute import trainer_of
 from ssl_zoo.runs.inputs import choose_labels
+from ssl_zoo.train.compile import compiled
 
 from .workloads import Workload, random_data, settings_of
 
@@ -72,6 +74,34 @@ class Bare:
                 logits.backward(torch.ones_like(logits))
         for p in self._parameters:
             p.grad = None
+
+
+class BareGraph(Bare):
+    """The same passes as one compiled graph, as `--compile` makes a step: no compiled step can be faster."""
+
+    def __init__(self, ours: Ours):
+        super().__init__(ours)
+        self._run: Callable[..., list[Tensor]] | None = None
+
+    def step(self) -> None:
+        if self._run is None:
+            super().step()  # what is made once
+            self._run = compiled(make_fx(self._passes)(*self._inputs), self.trainer.device, fixed=True)
+        with torch.no_grad():
+            self._run(*self._inputs)
+
+    def _passes(self, *inputs: Tensor) -> list[Tensor]:
+        found = []  # the gradients, or a compiler would leave out what they need
+        for one, x in zip(self.passes, inputs, strict=True):
+            with torch.set_grad_enabled(one.grad), self.trainer.machine.autocast():
+                logits = one.net(x)
+            if one.grad:
+                used = [p for p in self._parameters if p.requires_grad]
+                gradients = torch.autograd.grad(logits, used, torch.ones_like(logits), allow_unused=True)
+                found += [gradient for gradient in gradients if gradient is not None]
+            else:
+                found.append(logits)
+        return found
 
 
 def passes_of(ours: Ours) -> list[Pass]:

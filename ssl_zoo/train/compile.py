@@ -20,7 +20,7 @@ def needs_compiler(device: torch.device) -> None:
         raise InputError("`compile=True` needs a C++ compiler on the CPU, and none was found; install g++, or go on without it")
 
 
-def compiled(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], device: torch.device, fixed: bool = False) -> Callable[..., Any]:
     """The same function, compiled when it is first called, which takes up to a minute.
 
     On a GPU it is replayed as CUDA graphs.
@@ -31,9 +31,20 @@ def compiled(function: Callable[..., Any], device: torch.device) -> Callable[...
 
     One graph or an error: a function that falls apart into several would be slower than it looks. Inputs must not
     change in shape.
+
+    Args:
+        function: On tensors.
+        device: Where they are.
+        fixed: Whether it is a graph, which depends on nothing else: then nothing is looked at before each call, which
+            takes as long as a small net's layer.
     """
     cuda = device.type == "cuda"
-    options = {"fallback_random": True, "triton.cudagraphs": cuda}  # the former: draws as without, but for dropout's
+    options: dict[str, Any] = {
+        "fallback_random": True,
+        "triton.cudagraphs": cuda,
+    }  # the former: draws as without, but for dropout's
+    if fixed:
+        options["guard_filter_fn"] = lambda guards: [False for _ in guards]
     inner = torch.compile(function, fullgraph=True, dynamic=False, options=options)
     if not cuda:
         return inner

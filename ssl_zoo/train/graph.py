@@ -39,7 +39,8 @@ class StepGraph:
         self.seconds: float | None = None  # that recording and compiling took, with the step
         self._run: Callable[..., Sequence[Tensor]] | None = None  # once it has made a step
         self._names: list[str] = []  # of what it returns
-        self._views = True  # whether they are in the graph
+        # whether views are in the graph: of a bilinear warp the compiler makes slower code on a CPU than torch has
+        self.views = steps.device.type == "cuda"
         self._started = False  # the optimiser makes its tensors in its first step
         self._why_not = ""  # less than a whole step, known before
         if steps.settings.on_nan == "skip":
@@ -78,7 +79,7 @@ class StepGraph:
 
     def _inputs(self, step: int, rates: Sequence[float]) -> Any:
         steps = self.steps
-        drawn: Any = steps.batches.draw(step) if self._views else steps.batches.batch(step)
+        drawn: Any = steps.batches.draw(step) if self.views else steps.batches.batch(step)
         moving = torch.tensor(rates, dtype=torch.float32).to(steps.device, non_blocking=True)
         return drawn, steps.progress(step), moving
 
@@ -92,7 +93,7 @@ class StepGraph:
 
         def body(*flat: Tensor) -> list[Tensor]:
             given, progress, rates = _like(inputs, iter(flat))
-            batch = self.steps.batches.make(given) if self._views else given
+            batch = self.steps.batches.make(given) if self.views else given
             terms = self.steps.plain_step(batch, progress, rates.unbind())
             self._names = [*terms]
             return [value.detach().clone() for value in terms.values()]  # an input that is returned would be none of ours
@@ -109,11 +110,11 @@ class StepGraph:
             raise _Fixed(f"a step sets {changed}, which a graph cannot do; write in place into a buffer")
         if found := [str(node.target) for node in graph.graph.nodes if _depends_on_values(node)]:
             raise _Fixed(f"what it does depends on the values in tensors ({found[0]})")
-        return compiled(graph, self.steps.device)
+        return compiled(graph, self.steps.device, fixed=True)
 
     def _less(self, why: str) -> None:
-        if self._views:
-            self._views = False
+        if self.views:
+            self.views = False
             self.steps.tell(f"the views are not part of the compiled step: {why}")
         else:
             self._alone(why)

@@ -41,12 +41,12 @@ def metrics(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def assert_parity(name, tmp_path, settings=SETTINGS, net=TinyNet):
-    """Returns what the compiled run said, and whether its steps were whole."""
+def assert_parity(name, tmp_path, settings=SETTINGS, net=TinyNet, views=True):
+    """Returns what the compiled run said, and whether its steps were whole: with the views, as on a GPU, or without."""
     said = []
     eager = make(tmp_path / "eager", name, settings, net=net)
     fast = make(tmp_path / "fast", name, dataclasses.replace(settings, compile=True), net=net)
-    fast.warn = said.append
+    fast.warn, fast.graph.views = said.append, views
     eager.run(), fast.run()
     assert eager.seconds_compiling is None and fast.seconds_compiling > 0
     for a, b in zip(metrics(tmp_path / "eager"), metrics(tmp_path / "fast"), strict=True):
@@ -79,7 +79,10 @@ def test_all_that_a_step_does_is_in_the_graph(more, tmp_path, recorded):
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
 def test_compiled_code_trains_alike(tmp_path):
-    assert assert_parity("ict", tmp_path) == ([], True)  # with random draws of its own
+    """Two of one kind in one process: each with tensors of its own."""
+    for seed in (0, 1):
+        settings = dataclasses.replace(SETTINGS, seed=seed)
+        assert assert_parity("ict", tmp_path / str(seed), settings, views=False) == ([], True)  # with random draws of its own
 
 
 def test_an_eager_run_goes_on_compiled(tmp_path, traced):
@@ -207,7 +210,7 @@ def test_views_that_look_at_values_are_made_outside(tmp_path, recorded):
         return made
 
     eager, fast, said = trainer(tmp_path / "eager", False), trainer(tmp_path / "fast", True), []
-    fast.warn = said.append
+    fast.warn, fast.graph.views = said.append, True
     eager.run(), fast.run()
     (line,) = said
     why = "what it does depends on the values in tensors (aten.nonzero.default)"
