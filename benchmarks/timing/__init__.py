@@ -2,6 +2,7 @@
 
 from .contenders import Bare, Ours, peak, plain
 from .parts import LOG_EVERY, PARTS, breakdown
+from .peers import peers_of
 from .starting import default_run, starts
 from .tables import brief, markdown
 from .turns import interleaved, spread, timed
@@ -22,6 +23,7 @@ __all__ = [
     "markdown",
     "measure_use",
     "peak",
+    "peers_of",
     "plain",
     "random_data",
     "spread",

@@ -3,12 +3,14 @@
 from typing import Any
 
 from .parts import PARTS
+from .peers import lines_of
 
 
 def markdown(found: dict[str, Any]) -> str:
     """All of them, for a document."""
     lines = [line for work in found["workloads"].values() for line in _tables(work)]
     lines += _zoo(found["zoo"]) if found.get("zoo") else []
+    lines += lines_of(found["peers"]) if found.get("peers") else []
     lines += _predicting(found.get("predict") or [])
     lines += _sentences(found)
     turns = [work["rounds"] for work in (*found["workloads"].values(), *(found.get("predict") or []))]
