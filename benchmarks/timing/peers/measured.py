@@ -7,6 +7,7 @@ import importlib.util
 import multiprocessing
 import statistics
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import torch
@@ -123,8 +124,11 @@ def _row(seconds: Sequence[float], ours: Sequence[float], w: Workload) -> dict[s
 
 def peaks_of(asked: Sequence[tuple[Any, ...]]) -> list[int | None]:
     """Bytes at most of each, in a process of its own, one after the other."""
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        return pool.starmap(peak, asked, chunksize=1)
+    found = []
+    for one in asked:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # whose processes may have workers
+            found.append(pool.submit(peak, *one).result())
+    return found
 
 
 def peak(toolkit: str | None, w: Workload, alg: str, device: str, how: dict[str, Any]) -> int | None:
