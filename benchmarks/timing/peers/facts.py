@@ -47,7 +47,7 @@ def updates(net: nn.Module) -> int:
 
 
 def gradient(make: Callable[..., Peer], weight: float) -> Tensor:
-    """The gradient that the optimiser is given in one step, with such a weight of the unlabelled term, (parameters,)."""
+    """Return what the optimiser is given in one step, (parameters,), with such a weight of the unlabelled term."""
     random.seed(0), np.random.seed(0), torch.manual_seed(0)
     peer, found = make(weight=weight, probe=True), []
 
@@ -62,7 +62,7 @@ def gradient(make: Callable[..., Peer], weight: float) -> Tensor:
 
 
 def facts_of(make: Callable[..., Peer], decay: float = 0.999) -> dict[str, Any]:
-    """What one step does.
+    """Return what one step does.
 
     Args:
         make: Returns the toolkit's method; takes its `weight` and `probe`.

@@ -3,11 +3,11 @@
 import functools
 import importlib
 import importlib.metadata
-import importlib.util
 import multiprocessing
 import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -58,7 +58,7 @@ def installed() -> tuple[dict[str, str], list[str]]:
     """Toolkits that can be measured with their versions, and of the others why not."""
     there, skipped = {}, []
     for name, (version, _) in TOOLKITS.items():
-        if importlib.util.find_spec(name) is None:
+        if find_spec(name) is None:
             skipped.append(f"{name} is skipped: it is not installed (pip install {name}=={version})")
             continue
         try:

@@ -132,6 +132,8 @@ class Modssc(Peer):
         return not torch.allclose(*sums)
 
     def notes(self) -> list[str]:
+        from modssc.inductive.methods.mean_teacher import MeanTeacherSpec
+
         weak, strong = self.views(256)
         alike = (weak == strong).float().mean().item()
         return [
@@ -139,6 +141,7 @@ class Modssc(Peer):
             "it has no RandAugment; its strong view is the weak one with Cutout, as in its own settings for CIFAR-10",
             f"the two views of an image have {100 * alike:.0f} % of their values in common: they share their shift and flip",
             f"a call of `fit` takes {1000 * self._beginning():.1f} ms before its first pass, which are in each turn's time",
+            f"its Mean Teacher {'freezes' if MeanTeacherSpec().freeze_bn else 'does not freeze'} batch norm by default",
             "its Mean Teacher has one batch size for both kinds; here as many images are labelled as a step takes",
         ]
 
