@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from ssl_zoo.data.dataset import Dataset
-from ssl_zoo.device import peak_memory, pick_device, pick_precision
+from ssl_zoo.device import keep_freed_memory, peak_memory, pick_device, pick_precision
 
 from ..contenders import Ours, passes_of
 from ..parts import breakdown
@@ -134,11 +134,12 @@ def peaks_of(asked: Sequence[tuple[Any, ...]]) -> list[int | None]:
 def peak(toolkit: str | None, w: Workload, alg: str, device: str, how: dict[str, Any]) -> int | None:
     """Bytes at most of this process, once it has made a few steps; toolkit None: ours."""
     data, where = random_data(w), pick_device(device)
-    step = (
-        Ours(w, alg, data, device, **how).step
-        if toolkit is None
-        else functools.partial(TOOLKITS[toolkit][1](w, alg, data, where, whole=True, **how).turn, 1)  # type: ignore[call-arg]
-    )
+    if toolkit is None:
+        keep_freed_memory()  # as a run of ours does
+        step: Callable[[], None] = Ours(w, alg, data, device, **how).step
+    else:
+        peer = TOOLKITS[toolkit][1](w, alg, data, where, whole=True, **how)  # type: ignore[call-arg]
+        step = functools.partial(peer.turn, 1)
     _repeat(step, 3)
     return peak_memory(where)
 
