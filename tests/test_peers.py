@@ -13,7 +13,7 @@ from torch import nn
 from benchmarks import speed, timing
 from benchmarks.timing.peers import lines_of, measured
 from benchmarks.timing.peers.contender import Peer, net_of
-from benchmarks.timing.peers.facts import facts_of, gradient, in_words
+from benchmarks.timing.peers.facts import facts_of, gradient, in_words, share
 from benchmarks.timing.peers.with_modssc import Modssc
 from benchmarks.timing.peers.with_semilearn import Semilearn
 
@@ -73,12 +73,25 @@ def made(fault=""):
 def test_a_whole_step_is_found_whole():
     facts = facts_of(made())
     assert facts["passes"] == [[4, True, True], [8, True, True], [8, False, True]]
-    assert facts["consistency"] > 1e-6 and facts["statistics"] == 2 and facts["average"] is True and facts["fresh"] is False
+    assert (
+        facts["consistency"] > 1e-6
+        and facts["statistics"] == 2
+        and facts["average"] == pytest.approx(0.001, rel=0.01)
+        and facts["fresh"] is False
+    )
     words = in_words(facts)
     assert words[0] == "a step passes 4 + 8 images with a gradient and 8 without"
     assert words[1] == f"the gradient of its unlabelled term is {facts['consistency']:.2g} of the labelled one's"
     assert words[2] == "batch norm takes each batch's statistics, and a step moves the running ones twice"
-    assert words[3:] == ["each step moves the running average as it should", "an image has the same views in every epoch"]
+    assert words[3:] == [
+        "a step moves the running average 0.001 of its way to the net",
+        "an image has the same views in every epoch",
+    ]
+
+
+def test_the_share_of_the_way_to_the_net():
+    before, net = [torch.zeros(2)], [torch.tensor([4.0, 0.0])]
+    assert share(before, net, [torch.tensor([1.0, 0.0])]) == 0.25 and share(before, net, before) == 0
 
 
 def test_the_gradient_of_the_unlabelled_term_is_what_the_difference_of_weights_gives():
@@ -96,7 +109,7 @@ def test_the_gradient_of_the_unlabelled_term_is_what_the_difference_of_weights_g
     [
         ("detached", 1, "its unlabelled term has no gradient: it trains on the labelled images alone"),
         ("frozen", 2, "batch norm takes its running statistics in every pass, which no step ever moves: they stay 0 and 1"),
-        ("still", 3, "each step DOES NOT move the running average as it should"),
+        ("still", 3, "a step moves the running average 0 of its way to the net"),
     ],
 )
 def test_a_fault_is_found_and_said(fault, place, said):
@@ -224,7 +237,11 @@ def test_a_step_of_semilearn(alg):
     assert peer.algorithm.it == 2 and peer.fresh()
     facts = facts_of(functools.partial(Semilearn, w, alg, timing.random_data(w), CPU))
     images = [4, 8, 8] if alg == "meanteacher" else [20]
-    assert [one[0] for one in facts["passes"]] == images and facts["average"] and facts["consistency"] > 1e-6
+    assert (
+        [one[0] for one in facts["passes"]] == images
+        and facts["average"] == pytest.approx(0.001, rel=0.01)
+        and facts["consistency"] > 1e-6
+    )
 
 
 @pytest.mark.parametrize("alg", measured.METHODS)
@@ -237,5 +254,6 @@ def test_a_step_of_modssc(alg):
     assert [one.images for one in found] == [4, 8, 8] * 3 and not peer.fresh()
     with pytest.raises(ValueError, match="120 images are not enough for 16 steps of 8"):
         peer.turn(16)
+    assert "their values in common: they share their shift and flip" in peer.notes()[2]
     facts = facts_of(functools.partial(Modssc, w, alg, timing.random_data(w), CPU))
-    assert facts["consistency"] > 1e-6 and facts["average"] is (True if alg == "meanteacher" else None)
+    assert facts["consistency"] > 1e-6 and facts["average"] == (pytest.approx(0.001, rel=0.01) if alg == "meanteacher" else None)

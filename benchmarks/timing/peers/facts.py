@@ -61,38 +61,38 @@ def gradient(make: Callable[..., Peer], weight: float) -> Tensor:
     return found[0]
 
 
-def facts_of(make: Callable[..., Peer], decay: float = 0.999) -> dict[str, Any]:
+def facts_of(make: Callable[..., Peer]) -> dict[str, Any]:
     """Return what one step does.
 
     Args:
         make: Returns the toolkit's method; takes its `weight` and `probe`.
-        decay: Of its running average.
 
     Returns:
         passes: The passes of a step. consistency: the norm of the gradient of its unlabelled term, with weight 1, over
-        that of the labelled one. statistics: how often a step moves the running statistics of batch norm. average:
-        whether a step moves the running average by the share that it should; None: there is none. fresh: whether an
-        image has another view when it is met again.
+        that of the labelled one. statistics: how often a step moves the running statistics of batch norm. average: how
+        much of its way to the net a step moves the running average, which begins where the net does; None: there is
+        none. fresh: whether an image has another view when it is met again.
     """
     peer = make()
     before, moved = [p.detach().clone() for p in peer.net.parameters()], updates(peer.net)
     with passes(peer.nets()) as found:
         peer.turn(1)
-    wanted = [decay * old + (1 - decay) * p for old, p in zip(before, peer.net.parameters(), strict=True)]
-    average = peer.average()
     labeled = gradient(make, 0.0)
     unlabeled = (gradient(make, LARGE) - labeled) / LARGE
     return {
         "passes": [list(one) for one in found],
         "consistency": (unlabeled.norm() / labeled.norm()).item(),
         "statistics": updates(peer.net) - moved,
-        "average": _same(average, wanted) and not _same(average, before) if average else None,
+        "average": share(before, list(peer.net.parameters()), peer.average()) if peer.average() else None,
         "fresh": peer.fresh(),
     }
 
 
-def _same(ones: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
-    return all(torch.allclose(a, b, rtol=0, atol=1e-7) for a, b in zip(ones, others, strict=True))
+def share(before: Sequence[Tensor], net: Sequence[Tensor], average: Sequence[Tensor]) -> float:
+    """Return how much of the way from the parameters before a step to the net's after it the average has gone."""
+    start, end, there = (torch.cat([p.detach().double().flatten() for p in one]) for one in (before, net, average))
+    way = end - start
+    return ((there - start) @ way / (way @ way)).item()
 
 
 def in_words(facts: dict[str, Any]) -> list[str]:
@@ -117,7 +117,7 @@ def in_words(facts: dict[str, Any]) -> list[str]:
             + (f", which a step moves {_times(moved)}" if moved else ", which no step ever moves: they stay 0 and 1")
         )
     if facts["average"] is not None:
-        lines.append(f"each step {'moves' if facts['average'] else 'DOES NOT move'} the running average as it should")
+        lines.append(f"a step moves the running average {facts['average']:.2g} of its way to the net")
     lines.append(
         "an image has another view whenever it is met" if facts["fresh"] else "an image has the same views in every epoch"
     )

@@ -27,6 +27,7 @@ class Modssc(Peer):
         weight: Of the unlabelled term.
         probe: Count that term as late in a run, and every image as sure.
         whole: Make the views of all images at once. Otherwise of those that a turn needs.
+        rate: Of SGD, which a user brings along; as in its own settings for CIFAR-10.
     """
 
     rows = {"views made once, before training": {}}
@@ -40,11 +41,12 @@ class Modssc(Peer):
         weight: float = 1.0,
         probe: bool = False,
         whole: bool = False,
+        rate: float = 1e-4,
     ):
-        self.w, self.device, self._images = w, device, data.images
+        self.w, self.device, self._data = w, device, data
         self.net = net_of(w, data, device)
         self.teacher = copy.deepcopy(self.net) if alg == "meanteacher" else None
-        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.03, momentum=0.9, nesterov=True, weight_decay=5e-4)
+        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
         self._method, self._sizes = self._made(alg, weight, probe)
         self._labeled = self._tensor(slice(0, min(4000, w.rows // 10 * 5)))
         self._labels = torch.from_numpy(data.labels[: len(self._labeled)]).to(device)
@@ -69,7 +71,7 @@ class Modssc(Peer):
 
     def _tensor(self, rows: slice) -> Tensor:
         """Images as a net takes them, (N, C, H, W)."""
-        images = torch.from_numpy(self._images[rows]).to(self.device)
+        images = torch.from_numpy(self._data.images[rows]).to(self.device)
         return images.permute(0, 3, 1, 2).float().div(255).sub(0.5).div(0.25).contiguous()
 
     def views(self, count: int) -> tuple[Tensor, Tensor]:
@@ -136,14 +138,23 @@ class Modssc(Peer):
 
         weak, strong = self.views(256)
         alike = (weak == strong).float().mean().item()
+        frozen = "freezes" if MeanTeacherSpec().freeze_bn else "does not freeze"
         return [
             "`fit` takes tensors of views; an image keeps its two, and the labelled images have none",
             "it has no RandAugment; its strong view is the weak one with Cutout, as in its own settings for CIFAR-10",
             f"the two views of an image have {100 * alike:.0f} % of their values in common: they share their shift and flip",
             f"a call of `fit` takes {1000 * self._beginning():.1f} ms before its first pass, which are in each turn's time",
-            f"its Mean Teacher {'freezes' if MeanTeacherSpec().freeze_bn else 'does not freeze'} batch norm by default",
             "its Mean Teacher has one batch size for both kinds; here as many images are labelled as a step takes",
+            f"its Mean Teacher {frozen} batch norm by default; {self._at_a_common_rate()}",
         ]
+
+    def _at_a_common_rate(self, rate: float = 0.03, steps: int = 4) -> str:
+        """What becomes of the weights with the rate of the other toolkit."""
+        peer = Modssc(self.w, "meanteacher", self._data, self.device, rate=rate)
+        for _ in range(steps):
+            peer.turn(1)
+        finite = all(p.isfinite().all() for p in peer.net.parameters())
+        return f"with a learning rate of {rate} its weights are {'finite' if finite else 'not finite'} after {steps} steps"
 
     def _beginning(self) -> float:
         """Seconds of a call of `fit` before its first pass."""

@@ -114,7 +114,7 @@ class Semilearn(Peer):
         import semilearn
 
         own = semilearn.get_net_builder("wrn_28_2", False)(num_classes=10)
-        found = [f"its own wrn_28_2 has {sum(p.numel() for p in own.parameters()):,} parameters"]
+        found = [f"its own wrn_28_2, which is not used here, has {sum(p.numel() for p in own.parameters()):,} parameters"]
         if self.device.type != "cuda":
             found.append(
                 "it trains on a GPU alone as it stands; here its TimerHook and its move of each batch there are left out"
