@@ -256,4 +256,4 @@ def test_a_step_of_modssc(alg):
         peer.turn(16)
     assert "their values in common: they share their shift and flip" in peer.notes()[2]
     facts = facts_of(functools.partial(Modssc, w, alg, timing.random_data(w), CPU))
-    assert facts["consistency"] > 1e-6 and facts["average"] == (pytest.approx(0.001, rel=0.01) if alg == "meanteacher" else None)
+    assert facts["consistency"] > 1e-6 and facts["average"] == (pytest.approx(0.001, rel=0.05) if alg == "meanteacher" else None)

@@ -117,7 +117,7 @@ def in_words(facts: dict[str, Any]) -> list[str]:
             + (f", which a step moves {_times(moved)}" if moved else ", which no step ever moves: they stay 0 and 1")
         )
     if facts["average"] is not None:
-        lines.append(f"a step moves the running average {facts['average']:.2g} of its way to the net")
+        lines.append(f"a step moves the running average {facts['average']:.1g} of its way to the net")
     lines.append(
         "an image has another view whenever it is met" if facts["fresh"] else "an image has the same views in every epoch"
     )
