@@ -12,7 +12,8 @@ these.
 
 Besides: where the time goes; what a view costs, beside PIL's of one image after the other; whether a step's cost
 depends on the size of the data set; what predicting costs beyond the net's pass and beyond decoding; what a folder of
-files costs beyond Pillow's decoding; what a default run takes, and a start.
+files costs beyond Pillow's decoding; what a default run takes, and a start. With --peers: the same methods of other
+toolkits.
 """
 
 import argparse
@@ -205,13 +206,14 @@ def decoding_of(short: bool, rounds: int) -> list[dict[str, Any]]:
     return timing.measure_decoding(*((40, 6, (60, 80), 8) if short else (20_000, 100, timing.PHOTO, 96)), rounds)
 
 
-PIECES = ("cifar", "digits", "zoo", "views", "rows", "predict", "decode", "run", "starts")  # of all figures
+USUAL = ("cifar", "digits", "zoo", "views", "rows", "predict", "decode", "run", "starts")
+PIECES = (*USUAL, "peers")  # of all figures; the last only where it is asked for
 
 
 def everything(
     device: str,
     short: bool,
-    parts: Sequence[str] = PIECES,
+    parts: Sequence[str] = USUAL,
     compile_too: Sequence[str] = METHODS,
     rounds: int = 11,
     keep: Callable[[figures.Figures], None] = lambda found: None,
@@ -234,7 +236,7 @@ def everything(
     cifar = CIFAR._replace(net="smallnet", rows=200) if short else CIFAR
     known = {"device": device_name(where), "cores": os.cpu_count(), "versions": provenance.versions()}
     found: figures.Figures = {**known, "commit": provenance.commit(), "workloads": {}}
-    found |= dict.fromkeys(("zoo", "views", "rows", "predict", "decode", "default_run", "starts"))
+    found |= dict.fromkeys(("zoo", "views", "rows", "predict", "decode", "default_run", "starts", "peers"))
     ways: dict[str, Callable[[], Any]] = {
         "cifar": lambda: measure(cifar, rounds, steps, device, compile_too),
         "digits": lambda: measure(DIGITS, rounds, steps if short else 20, device, compile_too),
@@ -245,6 +247,7 @@ def everything(
         "decode": lambda: decoding_of(short, rounds),
         "run": lambda: None if short else timing.default_run(device),
         "starts": lambda: timing.starts(1 if short else 5),
+        "peers": lambda: timing.peers_of(cifar, rounds, steps, device, bool(compile_too)),
     }
     for part in parts:
         (found["workloads"] if part in ("cifar", "digits") else found)[{"run": "default_run"}.get(part, part)] = ways[part]()
@@ -259,8 +262,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--short", action="store_true", help="a minute with small nets, to see that it works; no figures to keep")
 
     p.add_argument(
-        "--parts", default=",".join(PIECES), metavar="P,...", help=f"some of it alone, in this order: {', '.join(PIECES)}"
+        "--parts", default=",".join(USUAL), metavar="P,...", help=f"some of it alone, in this order: {', '.join(PIECES)}"
     )
+    p.add_argument("--peers", action="store_true", help="other toolkits too, those of semilearn and modssc that are installed")
     p.add_argument("--compiled", default=",".join(METHODS), metavar="A,...", help="which methods are measured compiled too")
     p.add_argument("--rounds", type=int, default=11, metavar="N", help="in which all take turns (11)")
 
@@ -269,6 +273,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, words, known in (("parts", parts, PIECES), ("compiled", fast, METHODS)):
             if unknown := [word for word in words if word not in known]:
                 raise InputError(f"--{name} has '{unknown[0]}'; there are {', '.join(known)}")
+        parts += ["peers"] if flags.peers and "peers" not in parts else []
         if flags.rounds < 1:
             raise InputError(f"--rounds is {flags.rounds}; it must be at least 1")
 

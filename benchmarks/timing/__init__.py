@@ -3,6 +3,7 @@
 from .contenders import Bare, BareGraph, Ours, peak, plain
 from .decoding import measure_decoding
 from .parts import LOG_EVERY, PARTS, breakdown
+from .peers import peers_of
 from .starting import default_run, starts
 from .tables import brief, markdown
 from .turns import interleaved, spread, timed
@@ -25,6 +26,7 @@ __all__ = [
     "measure_decoding",
     "measure_use",
     "peak",
+    "peers_of",
     "plain",
     "random_data",
     "spread",

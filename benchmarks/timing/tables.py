@@ -4,12 +4,14 @@ from typing import Any
 
 from .decoding import decoding_table
 from .parts import PARTS
+from .peers import lines_of
 
 
 def markdown(found: dict[str, Any]) -> str:
     """All of them, for a document."""
     lines = [line for work in found["workloads"].values() for line in _tables(work)]
     lines += _zoo(found["zoo"]) if found.get("zoo") else []
+    lines += lines_of(found["peers"]) if found.get("peers") else []
     lines += _predicting(found.get("predict") or [])
     lines += decoding_table(found["decode"]) if found.get("decode") else []
     lines += _sentences(found)
@@ -50,8 +52,8 @@ def _tables(work: dict[str, Any]) -> list[str]:
     lines = [
         f"**{work['title']}**, {next(iter(work['methods'].values()))['precision']}:",
         "",
-        "| | ms a step | images a second | bare net, ms | overhead | peak memory, MB | compiled, ms a step | bare net | overhead | "
-        "after |",
+        "| | ms a step | images a second | bare net, ms | overhead | peak memory, MB | compiled, ms a step | bare net, compiled "
+        "| overhead | after |",
         "| - | -: | -: | -: | -: | -: | -: | -: | -: | -: |",
     ]
     for alg, f in work["methods"].items():

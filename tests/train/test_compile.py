@@ -44,6 +44,7 @@ def metrics(folder):
 def assert_parity(name, tmp_path, settings=SETTINGS, net=TinyNet, views=True):
     """Returns what the compiled run said, and whether its steps were whole: with the views, as on a GPU, or without."""
     said = []
+    tmp_path.mkdir(exist_ok=True)
     eager = make(tmp_path / "eager", name, settings, net=net)
     fast = make(tmp_path / "fast", name, dataclasses.replace(settings, compile=True), net=net)
     fast.warn, fast.graph.views = said.append, views
