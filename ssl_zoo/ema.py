@@ -4,7 +4,7 @@ import contextlib
 import copy
 import weakref
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -109,3 +109,7 @@ class Teacher(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_known": None}  # a copy has tensors of its own
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Self:
+        self._known = None  # what is moved to a device may be another tensor there
+        return super()._apply(*args, **kwargs)

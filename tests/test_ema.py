@@ -117,3 +117,24 @@ def test_bad_options(net):
         Teacher(net, 0.5, bn="none")
     with pytest.raises(InputError, match="count_initial = false needs the true average"):
         Teacher(net, 0.5, warmup=False, count_initial=False)
+
+
+def test_an_average_that_was_copied_or_moved_goes_on_with_its_own_tensors(net):
+    teacher = Teacher(net, 0.5, warmup=False)
+    teacher.update(net)  # and it knows what to average
+    with torch.no_grad():
+        net.head.bias.add_(1)
+    before = teacher.net.head.bias.clone()
+    other = copy.deepcopy(teacher)
+    other.update(net)
+    assert torch.equal(teacher.net.head.bias, before)
+    assert torch.equal(other.net.head.bias, (before + net.head.bias) / 2)
+    both = torch.nn.ModuleList([net, teacher]).double()
+    teacher.update(both[0])
+    assert torch.equal(teacher.net.head.bias, (before.double() + net.head.bias) / 2)
+    another = copy.deepcopy(net)
+    with torch.no_grad():
+        another.head.bias.add_(1)
+    mean = (teacher.net.head.bias + another.head.bias) / 2
+    teacher.update(another)
+    assert torch.equal(teacher.net.head.bias, mean)

@@ -100,7 +100,8 @@ class StepGraph:
 
         seed_global(seed)
         try:
-            graph = make_fx(body)(*_flat(inputs))
+            with torch.autograd.set_multithreading_enabled(False):  # else a GPU's gradients are made where nobody records
+                graph = make_fx(body, decompositions())(*_flat(inputs))
         finally:
             for p in self.steps.algorithm.parameters():
                 p.grad = None
@@ -122,6 +123,13 @@ class StepGraph:
     def _alone(self, why: str) -> None:
         self.loss = compiled(self.steps.algorithm.loss, self.steps.device)
         self.steps.tell(f"of each step the loss alone is compiled: {why}")
+
+
+def decompositions() -> dict[Any, Callable[..., Any]]:
+    """Return how cuDNN's batch norm is recorded: as torch's own, which says that it writes running statistics."""
+    from torch._decomp import get_decompositions
+
+    return dict(get_decompositions([torch.ops.aten.cudnn_batch_norm, torch.ops.aten.cudnn_batch_norm_backward]))
 
 
 class _Fixed(Exception):

@@ -37,6 +37,21 @@ def test_every_registered_augmentation_is_tested_here():
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_what_is_drawn_on_the_cpu_is_little(name):
+    """What is as much as the pixels is drawn where it is needed."""
+    step = AUGMENTATIONS.create(name, **ALL[name])
+    drawn = sum(parameter[0].numel() for parameter in step.draw(generator(), 2, (3, 32, 32)))
+    assert drawn == 3 * 32 * 32 if step.large else drawn < 32
+
+
+def test_what_is_large_is_drawn_by_a_generator_of_its_own():
+    view = View([AUGMENTATIONS.create("affine", rotate=9), AUGMENTATIONS.create("noise")], torch.zeros(3), torch.ones(3))
+    (turn, *_), (noise,) = view.draw(generator(1), 4, SHAPE, slice(None), generator(2))
+    assert torch.equal(turn, view.steps[0].draw(generator(1), 4, SHAPE)[0])
+    assert torch.equal(noise, view.steps[1].draw(generator(2), 4, SHAPE)[0])
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_draws_are_per_image(name):
     """One image, many times in a batch: the results must differ as much within the batch as one draw from another."""
     one = images(1).expand(256, -1, -1, -1)

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, InputError
 from ssl_zoo.algorithms.meanteacher import MeanTeacher
@@ -218,6 +219,22 @@ def test_views_that_look_at_values_are_made_outside(tmp_path, recorded):
     assert line == f"the views are not part of the compiled step: {why}"
     for a, b in zip(eager.algorithm.state_dict().values(), fast.algorithm.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_a_gpus_batch_norm_is_recorded_with_what_it_writes():
+    """cuDNN's writes running statistics and does not say so, and a compiler may leave out what nobody says."""
+    mean, x = torch.zeros(3), torch.randn(8, 3, 2, 2)
+
+    def normalised(x):
+        ones = torch.ones(3)
+        return torch.ops.aten.cudnn_batch_norm(x, ones, torch.zeros(3), mean, ones, True, 0.5, 1e-5)[0]
+
+    recorded = make_fx(normalised, graph.decompositions())(x)
+    assert torch.ops.aten.native_batch_norm.default in [node.target for node in recorded.graph.nodes]
+    mean.zero_()
+    made = torch.compile(recorded, backend="aot_eager", fullgraph=True)(x)
+    torch.testing.assert_close(mean, x.mean(dim=(0, 2, 3)) / 2)
+    torch.testing.assert_close(made.mean(dim=(0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-6)
 
 
 def test_with_skipped_steps_the_loss_alone_is_compiled(tmp_path, traced):
