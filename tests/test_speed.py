@@ -209,7 +209,7 @@ def test_the_tables(tmp_path, capsys):
     assert speed.main(["--read", str(tmp_path / "speed.json")]) == 0
     said = capsys.readouterr().out
     for part in (
-        "| supervised | 500 (400 to 600) | 91 | 250 (200 to 300) | +2.1 % (-1.0 to +5.0) | 3 | 125 (100 to 150) | "
+        "| supervised | 500 (400 to 600) | 91 | 250 (200 to 300) | +2.1 % (-1.0 to +5.0) | 3 | 125 (100 to 150) | -50.0 % | "
         "100.0 (80.0 to 120.0) | +25.0 % (+20.0 to +30.0) | 41 s |",
         "PIL in the training process, fp32 | 50.0 (40.0 to 60.0) | 50 | | 2.50 times meanteacher (2.00 to 3.00) | | | |",
         "A view of 9 images of 32x32 pixels: weak 1.00 (1.00 to 1.00) ms, with PIL 20.0 (20.0 to 20.0); "
@@ -336,6 +336,23 @@ def test_the_tables_of_the_documents_are_made_from_the_results_file(monkeypatch)
     whole, few = Path("docs/speed.md").read_text(), Path("README.md").read_text()
     assert insert(whole, name, timing.markdown(figures)) == whole and not figures["commit"].endswith("-dirty")
     assert insert(few, f"{name} in brief", timing.brief(figures)) == few
+
+
+def test_what_the_page_says_of_its_figures():
+    page, figures = (ROOT / "docs/speed.md").read_text(), json.loads((ROOT / "benchmarks/results/speed.json").read_text())
+    small, large = (figures["workloads"][name]["methods"] for name in ("digits", "cifar"))
+    assert "takes 40 to 60 % more than its passes" in page
+    assert all(0.40 <= f["overhead"]["median"] <= 0.60 for f in small.values())
+    fast = [f for f in small.values() if "compiled" in f]
+    assert "takes 4 to 12 % more than these passes" in page
+    assert [round(100 * (f["compiled"]["step"]["median"] / f["bare"]["median"] - 1)) for f in fast] == [12, 4]
+    saved = [f["step"]["median"] - f["compiled"]["step"]["median"] for f in fast]
+    assert "it saves a quarter of each step" in page
+    assert all(0.2 < less / f["step"]["median"] < 0.3 for less, f in zip(saved, fast, strict=True))
+    assert "it pays from some ten thousand such" in page
+    assert all(8_000 < f["compiled"]["seconds"] / less < 20_000 for less, f in zip(saved, fast, strict=True))
+    assert "hardly any overhead" in page and all(large[name]["overhead"]["median"] < 0.05 for name in large)
+    assert f"The default run takes {figures['default_run']['wall']:.0f} s here" in page
 
 
 def test_few_numbers_for_a_readme(tmp_path, capsys):

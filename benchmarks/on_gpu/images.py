@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from ssl_zoo import DATASETS
@@ -36,9 +37,10 @@ class Images:
         if self.child is None:
             self.session.wait(what, "left out: there is no archive of CIFAR-10 here; gpu.py --prepare ARCHIVE takes it along")
             return False
-        for child in children.together(self.session, [children.Task("images", 0, lambda seconds: self.child)], 1, 0):
-            if child.status != 0:
-                self.session.failed(what, f"its images are not there: {child.says()}")
+        while self.child.look() is None:
+            time.sleep(children.PAUSE)
+        if self.child.status != 0:
+            self.session.failed(what, f"its images are not there: {self.child.says()}")
         return self.child.status == 0
 
 

@@ -24,12 +24,13 @@ class Augmentation:
 
     normalized: ClassVar[bool] = False
     scale_free: ClassVar[bool] = False  # whether it does the same to values of any range, as what moves pixels does
-    large: ClassVar[bool] = False  # whether `draw` makes as many numbers as there are pixels, on the device that they are for
+    large: ClassVar[bool] = False  # whether `draw` makes a number for each pixel
 
     def draw(self, generator: Generator, n: int, shape: tuple[int, int, int]) -> tuple[Tensor, ...]:
         """Parameters for n images of shape (C, H, W), on the generator's device, each with first axis n.
 
-        That is the CPU, so that they are the same whatever a run is made on; of what is `large`, the run's device.
+        A run gives it a generator of the CPU, so that all devices see the same. Where `large` is set, it gives one of the
+        run's device.
         """
         raise NotImplementedError
 

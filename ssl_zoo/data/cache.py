@@ -1,7 +1,7 @@
 """Decoded images kept on disk: one file for each root and set of options, made anew when its source changes.
 
-Beside the images it holds their hashes. All of it is trusted while the file's time of change is the one that it was
-given when it was written, which is earlier than that of any later write. Otherwise it is read whole and its CRCs tell.
+Beside the images it holds their hashes. When the file is written, its time of change is set to a few seconds ago; any
+later write sets another. While it has that time, all of it is trusted. Otherwise it is read whole and its CRCs tell.
 """
 
 import contextlib
@@ -127,9 +127,9 @@ def save(file: Path, stamp: str, dataset: Dataset) -> Dataset:
         then = 10**9 * (int(time.time()) // 2 * 2 - 2)  # a time that any file system can keep, before that of a later write
         try:
             _write(written, stamp, dataset, then)
-            with written.open("r+b") as whole:  # all of it is on the disk before it has the time and the name to be trusted by
-                os.fsync(whole.fileno())
-            with contextlib.suppress(OSError):  # where it cannot be, the file is read each time
+            with contextlib.suppress(OSError):  # where either cannot be, the file is read each time
+                with written.open("r+b") as whole:  # all of it is on the disk before it has the time to be trusted by
+                    os.fsync(whole.fileno())
                 os.utime(written, ns=(then, then))
             os.replace(written, file)
         finally:

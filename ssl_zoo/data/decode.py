@@ -182,9 +182,11 @@ class _Decoding:
                     bar.update(len(chunk))
         finally:  # Ctrl-C waits for the images that are in hand, and for no other
             self.stop.set()
-            pool.shutdown(cancel_futures=True)
-            if self.workers is not None:
-                self.workers.close()
+            try:
+                pool.shutdown(cancel_futures=True)
+            finally:  # a second Ctrl-C too
+                if self.workers is not None:
+                    self.workers.close()
 
     def _weight(self) -> int:
         """Bytes of the first file, by which the others are judged."""
@@ -207,11 +209,12 @@ class _Decoding:
 
     def _by_workers(self, workers: Workers, places: list[int]) -> dict[int, Decoded]:
         """The images that need nothing but to be decoded: no large ones, none with an error or a warning."""
-        contents = {}
+        small = {}
         for place in places:
             with contextlib.suppress(OSError, ValueError):
-                contents[place] = self.source.read(self.paths[place])
-        small = {place: content for place, content in contents.items() if len(content) <= TINY}
+                content = self.source.read(self.paths[place])
+                if len(content) <= TINY:
+                    small[place] = content
         found = workers.decode([*small.values()])
         return {place: image for place, image in zip(small, found, strict=True) if image is not None}
 

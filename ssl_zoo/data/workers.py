@@ -48,15 +48,17 @@ class Workers:
 
     def decode(self, contents: list[bytes]) -> list[Decoded | None]:
         """Return the images of files' contents; None: for the caller to decode, who sees the error or warning."""
-        worker = self._free.get()
+        worker, found = self._free.get(), [None] * len(contents)
         try:
-            if worker is None:
-                return [None] * len(contents)
-            pickle.dump((contents, self._how), worker.stdin, pickle.HIGHEST_PROTOCOL)  # type: ignore[arg-type]
-            worker.stdin.flush()  # type: ignore[union-attr]
-            found = pickle.load(worker.stdout)  # type: ignore[arg-type]
-        except (OSError, EOFError, pickle.UnpicklingError):  # it was killed, or has no memory
-            worker, found = None, [None] * len(contents)
+            if worker is not None:
+                pickle.dump((contents, self._how), worker.stdin, pickle.HIGHEST_PROTOCOL)  # type: ignore[arg-type]
+                worker.stdin.flush()  # type: ignore[union-attr]
+                found = pickle.load(worker.stdout)  # type: ignore[arg-type]
+        except BaseException as error:  # it was killed, or has no memory: what it still answers is nobody's
+            worker.kill()  # type: ignore[union-attr]
+            worker = None
+            if not isinstance(error, Exception):
+                raise
         finally:
             self._free.put(worker)
         return [one and Decoded(np.frombuffer(one[0], np.uint8).reshape(one[1]), *one[2:]) for one in found]

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ssl_zoo.errors import one_line
 from ssl_zoo.ranks import ranks
 from ssl_zoo.seeds import seed_global
 from ssl_zoo.train.compile import compiled, needs_compiler
+from ssl_zoo.train.optimizer import has_state
 
 if TYPE_CHECKING:  # they make it
     from ssl_zoo.train.steps import Steps
 
+READS = {"item", "tolist", "numpy", "__array__", "__bool__", "__int__", "__float__", "__index__", "__contains__"}
 PLAIN = (bool, int, float, str, type(None))  # values of attributes that are put into a graph as they are
 
 
@@ -22,8 +25,9 @@ class StepGraph:
     """Makes whole steps by a graph that is recorded from one of them, and compiled. On a GPU it is replayed.
 
     What is recorded is every operation on tensors, so what Python does between them is done once: a number that it
-    changes from step to step would stay as it was. Where that is seen, where an operation cannot be recorded, or the
-    graph cannot be compiled, less goes into the graph, and a line says why: without the views, then the loss alone.
+    changes from step to step would stay as it was. So a step is recorded twice and compared, and Python may not read a
+    tensor. Where the two differ, an operation cannot be recorded, or the graph cannot be compiled, less goes into the
+    graph, and a line says why: without the views, then the loss alone.
 
     Args:
         steps: Of a run.
@@ -37,12 +41,12 @@ class StepGraph:
         self.steps = steps
         self.loss: Callable[..., Any] | None = None  # compiled alone, where no graph is made
         self.seconds: float | None = None  # that recording and compiling took, with the step
-        self._run: Callable[..., Sequence[Tensor]] | None = None  # once it has made a step
+        self._run: Callable[..., Sequence[Tensor]] | None = None
+        self._trials = 3 if steps.device.type == "cuda" else 1  # steps until it is known to work: as a CUDA graph from the second
         self._names: list[str] = []  # of what it returns
         # whether views are in the graph: of a bilinear warp the compiler makes slower code on a CPU than torch has
         self.views = steps.device.type == "cuda"
-        self._started = False  # the optimiser makes its tensors in its first step
-        self._why_not = ""  # less than a whole step, known before
+        self._why_not = ""  # why the loss alone is compiled, where that is known from the start
         if steps.settings.on_nan == "skip":
             self._why_not = "with `on_nan=skip` a step looks at its gradient before it goes on"
         elif ranks() > 1:
@@ -56,25 +60,33 @@ class StepGraph:
             seed: Of torch's global generators.
             rates: The learning rates of the optimiser's groups.
         """
-        if not self._started:
-            self._started = True
-            if self._why_not:
-                self._alone(self._why_not)
-        elif self._run is not None:
+        if self._run is not None and not self._trials:
             return self._made(self._run, self._inputs(step, rates), seed)
-        else:
-            began = time.perf_counter()
-            while self.loss is None:
+        if self._why_not and self.loss is None:
+            self._alone(self._why_not)
+        # by the optimiser's state alone: a run that resumes makes the same steps so as one that was never ended
+        if self.loss is not None or not has_state(self.steps.optimizer):
+            return None
+        return self._tried(step, seed, rates)
+
+    def _tried(self, step: int, seed: int, rates: Sequence[float]) -> dict[str, Tensor] | None:
+        """Make a step by a graph that may not work, or leave all as it was."""
+        began = time.perf_counter()
+        while self.loss is None:
+            kept = None
+            try:
                 inputs, kept = self._inputs(step, rates), _Kept(self.steps)
-                try:
-                    run = self._recorded(inputs, seed, kept)
-                    terms = self._made(run, inputs, seed)
-                except Exception as error:  # whatever tracing, a compiler or a device may raise
+                self._run = self._run or self._recorded(inputs, seed, kept)
+                terms = self._made(self._run, inputs, seed)
+            except Exception as error:  # whatever tracing, a compiler or a device may raise
+                if kept is not None:
                     kept.put_back()
-                    self._less(one_line(error)[:300] or type(error).__name__)
-                else:
-                    self._run, self.seconds = run, time.perf_counter() - began
-                    return terms
+                self._run = None
+                self._less(one_line(error)[:300] or type(error).__name__)
+            else:
+                self._trials -= 1
+                self.seconds = (self.seconds or 0.0) + time.perf_counter() - began
+                return terms
         return None
 
     def _inputs(self, step: int, rates: Sequence[float]) -> Any:
@@ -98,18 +110,25 @@ class StepGraph:
             self._names = [*terms]
             return [value.detach().clone() for value in terms.values()]  # an input that is returned would be none of ours
 
-        seed_global(seed)
-        try:
-            with torch.autograd.set_multithreading_enabled(False):  # else a GPU's gradients are made where nobody records
-                graph = make_fx(body, decompositions())(*_flat(inputs))
-        finally:
-            for p in self.steps.algorithm.parameters():
-                p.grad = None
-        changed = kept.changed()
+        def record() -> Any:
+            seed_global(seed)
+            try:
+                # else a GPU's gradients are made in a thread where nobody records
+                with torch.autograd.set_multithreading_enabled(False), _NoReads():
+                    return make_fx(body, decompositions())(*_flat(inputs))
+            finally:
+                for p in self.steps.algorithm.parameters():
+                    p.grad = None
+
+        graph, changed = record(), kept.changed()
         kept.put_back()  # to record is to make the step
         if changed:
             raise _Fixed(f"a step sets {changed}, which a graph cannot do; write in place into a buffer")
-        if found := [str(node.target) for node in graph.graph.nodes if _depends_on_values(node)]:
+        again = record()
+        kept.put_back()
+        if again.code != graph.code:
+            raise _Fixed("two steps do not do the same, but by numbers that Python has; keep them in buffers")
+        if found := [str(node.target) for node in graph.graph.nodes if _depends_on_values(node, graph)]:
             raise _Fixed(f"what it does depends on the values in tensors ({found[0]})")
         return compiled(graph, self.steps.device, fixed=True)
 
@@ -136,12 +155,23 @@ class _Fixed(Exception):
     """A graph would do at every step what it did at the one that it was recorded from."""
 
 
-def _depends_on_values(node: Any) -> bool:
+def _depends_on_values(node: Any, graph: nn.Module) -> bool:
     """Whether an operation's result has a shape, or is a number of Python's, that the values of its inputs decide."""
     decided = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output} & {*getattr(node.target, "tags", ())}
-    if decided and node.target is torch.ops.aten.index.Tensor:  # by places, or by a mask
-        return any(place is not None and place.meta["val"].dtype in (torch.bool, torch.uint8) for place in node.args[1])
-    return bool(decided)
+    if not decided or node.target is not torch.ops.aten.index.Tensor:  # by places, or by a mask
+        return bool(decided)
+    places = [place for place in node.args[1] if place is not None]
+    tensors = [getattr(graph, place.target) if place.op == "get_attr" else place.meta["val"] for place in places]
+    return any(tensor.dtype in (torch.bool, torch.uint8) for tensor in tensors)
+
+
+class _NoReads(TorchFunctionMode):
+    """Within it Python may not read a tensor: what it reads of a buffer would be in the graph as it was."""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in READS:
+            raise _Fixed(f"Python reads what is in a tensor (`{func.__name__}`)")
+        return func(*args, **(kwargs or {}))
 
 
 class _Kept:
@@ -150,9 +180,9 @@ class _Kept:
     def __init__(self, steps: "Steps"):
         owners = [steps.algorithm] if steps.average is None else [steps.algorithm, steps.average]
         self._modules = {f"{n}{name}": m for n, owner in enumerate(owners) for name, m in owner.named_modules()}
-        found = [tensor for owner in owners for tensor in (*owner.parameters(), *owner.buffers())]
+        found = [tensor for module in self._modules.values() for tensor in _seen(module).values() if isinstance(tensor, Tensor)]
         found += [part for state in steps.optimizer.state.values() for part in state.values() if isinstance(part, Tensor)]
-        self._tensors = [(tensor, tensor.detach().clone()) for tensor in found]
+        self._tensors = [(tensor, tensor.detach().to("cpu", copy=True)) for tensor in found]  # a GPU may have no room for both
         self._attributes = {name: _seen(module) for name, module in self._modules.items()}
 
     def changed(self) -> str:

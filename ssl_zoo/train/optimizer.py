@@ -73,8 +73,8 @@ def _by_layer(net: nn.Module, decay: float) -> dict[nn.Parameter, float]:
 def _keep_compiler_out() -> None:
     """Let optimisers be made without torch's compiler, whose import takes seconds.
 
-    Torch keeps it from looking into methods of optimisers, and imports it to say so as they are called. We compile
-    losses alone, so there is nothing to be kept from. Where torch is made otherwise, nothing happens.
+    Torch keeps it from looking into methods of optimisers, and imports it to say so as they are called. We compile none
+    of these methods, so there is nothing to be kept from. Where torch is made otherwise, nothing happens.
     """
     for name in ("add_param_group", "load_state_dict", "state_dict"):
         inner = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
@@ -91,12 +91,18 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float, schedule: ScheduleSettin
     return lr * factor
 
 
+def has_state(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether it has made the tensors that it keeps, which it does in its first step, if it keeps any."""
+    kept = any(group.get("momentum", True) for group in optimizer.param_groups)
+    return bool(optimizer.state) or not kept
+
+
 @torch.no_grad()
 def update_(optimizer: torch.optim.Optimizer, rates: Sequence[Tensor]) -> None:
     """Do what `optimizer.step()` does, to rounding, in operations of which a compiler makes one.
 
     Args:
-        optimizer: Of `make_optimizer`, whose first step is done.
+        optimizer: Of `make_optimizer`, which `has_state`.
         rates: 0-dim, the learning rate of each of its groups.
     """
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -104,7 +110,7 @@ def update_(optimizer: torch.optim.Optimizer, rates: Sequence[Tensor]) -> None:
         if not parameters:
             continue
         gradients = [p.grad for p in parameters]
-        states = [optimizer.state[p] for p in parameters]
+        states = [optimizer.state.get(p, {}) for p in parameters]  # to ask for one that is not there would make it
         way = _sgd if isinstance(optimizer, torch.optim.SGD) else _adamw
         torch._foreach_add_(parameters, torch._foreach_mul(way(group, rate, parameters, gradients, states), -rate))
 

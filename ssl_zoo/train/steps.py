@@ -25,7 +25,7 @@ from ssl_zoo.train.skip import Skips
 
 
 class Steps:
-    """Makes the steps of a run, in whatever order of logs and evaluations.
+    """Makes the steps of a run. When to log and to evaluate, the trainer decides.
 
     Args:
         algorithm: On the machine's device.

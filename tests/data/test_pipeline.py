@@ -3,6 +3,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, Facts, InputError
+from ssl_zoo.data import pipeline
 from ssl_zoo.data.augment import View, channel_statistics
 from ssl_zoo.data.pipeline import Pipeline
 from ssl_zoo.data.walks import BalancedWalk, Walk
@@ -200,3 +201,18 @@ def test_a_batch_does_not_change_when_the_next_are_fetched():
     for step in range(1, 6):
         pipeline.batch(step)
     assert all(torch.equal(a, b) for a, b in zip(tree_leaves(first), before, strict=True))
+
+
+def test_views_made_in_one_go_are_those_made_each_alone(monkeypatch):
+    """Of every augmentation, on both streams, whole and as a slice."""
+    each = {name: {} for name in ("translate", "flip", "affine", "resized_crop", "color", "randaugment", "cutout", "noise")}
+    chain = [AUGMENTATIONS.create(name, **options) for name, options in each.items()]
+    views = {"weak": View(chain, *channel_statistics(IMAGES)), "strong": VIEWS["strong"]}
+    options = {"unlabeled": ("weak", "weak", "strong"), "labeled": ("weak", "strong"), "seed": 0}
+    for more in ({}, {"rank": 1, "ranks": 2}):
+        made = []
+        for small in (0, pipeline.SMALL):
+            monkeypatch.setattr(pipeline, "SMALL", small)
+            made.append(Pipeline(IMAGES, FACTS, views, **options, batch_labeled=4, batch_unlabeled=6, **more).batch(3))
+        one, other = ([b.x, *b.x_more, *b.u] for b in made)
+        assert len(one) == 5 and all(map(torch.equal, one, other))

@@ -69,9 +69,10 @@ def test_every_method_is_one_graph_and_trains_alike(name, tmp_path, traced):
     [
         {"optimizer": OptimizerSettings(name="adamw", lr=0.001, weight_decay=0.1)},
         {"optimizer": OptimizerSettings(lr=0.1, clip=0.1)},
-        {"eval_ema": 0.9},
+        {"optimizer": OptimizerSettings(lr=0.1, clip=0.1, head_lr=0.3), "eval_ema": 0.9},
+        {"optimizer": OptimizerSettings(lr=0.1, freeze="body")},
     ],
-    ids=["adamw", "clip", "average"],
+    ids=["adamw", "clip", "average", "frozen"],
 )
 def test_all_that_a_step_does_is_in_the_graph(more, tmp_path, recorded):
     settings = dataclasses.replace(SETTINGS, **more)
@@ -178,6 +179,47 @@ class Asking(MeanTeacher):
             super().after_step(seen, progress)
 
 
+class Reading(MeanTeacher):
+    """Reads a buffer, of which nothing is recorded."""
+
+    def after_step(self, seen, progress):
+        if int(self.teacher.updates) < 5:
+            super().after_step(seen, progress)
+
+
+class Listing(MeanTeacher):
+    """Reads without any operation."""
+
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        return out._replace(total=out.total * (1 + sum(batch.u_index.tolist())))
+
+
+class Hiding(MeanTeacher):
+    """Counts where no attribute tells."""
+
+    def __init__(self, net, facts, **options):
+        super().__init__(net, facts, **options)
+        self.kept = {"loss": 0}
+
+    def loss(self, batch, progress):
+        self.kept["loss"] += 1
+        out = super().loss(batch, progress)
+        return out._replace(terms={**out.terms, "count": progress * 0 + self.kept["loss"]})
+
+
+class Ordering(MeanTeacher):
+    """Takes rows in an order that is a buffer, which may be in a graph."""
+
+    def __init__(self, net, facts, **options):
+        super().__init__(net, facts, **options)
+        self.register_buffer("order", torch.arange(facts.classes - 1, -1, -1))
+
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        return out._replace(total=out.total + 0 * self.order[batch.y].sum())
+
+
 class Masking(MeanTeacher):
     """Has a tensor whose shape depends on values."""
 
@@ -192,7 +234,9 @@ class Masking(MeanTeacher):
     [
         (Counting, "a step sets Counting.count, which a graph cannot do"),
         (Binding, "a step sets Teacher.updates, which a graph cannot do; write in place into a buffer"),
-        (Asking, "_local_scalar_dense"),
+        (Asking, "Python reads what is in a tensor (`item`)"),
+        (Reading, "Python reads what is in a tensor (`__int__`)"),
+        (Listing, "Python reads what is in a tensor (`tolist`)"),
         (Masking, "depends on the values in tensors (aten."),
     ],
 )
@@ -202,6 +246,72 @@ def test_a_step_that_cannot_be_one_graph_is_made_as_far_as_it_can(broken, why, t
     assert not whole and len(said) == 2 and all(why in line for line in said)
     assert said[0].startswith("the views are not part of the compiled step: ")
     assert said[1].startswith("of each step the loss alone is compiled: ")
+
+
+def test_a_number_that_only_python_knows_is_seen(tmp_path, recorded):
+    ALGORITHMS.register("broken")(Hiding)
+    made, said = make(tmp_path / "run", "broken", COMPILED, net=TinyNet), []
+    made.warn = said.append
+    made.run()
+    assert made.graph.loss is not None
+    why = "two steps do not do the same, but by numbers that Python has; keep them in buffers"
+    assert said == [f"of each step the loss alone is compiled: {why}"]
+
+
+def test_a_buffer_may_be_an_index(tmp_path, recorded):
+    ALGORITHMS.register("ordering")(Ordering)
+    assert assert_parity("ordering", tmp_path) == ([], True)
+
+
+@pytest.mark.parametrize("stop", [3, 6])
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_a_compiled_run_that_was_killed_ends_with_the_same_bits(stop, momentum, tmp_path, traced):
+    """So what is compiled of a step depends on what is in a checkpoint, not on how long a process has run."""
+    evaluation = EvaluationSettings(every=3, log_every=12)
+    optimizer = OptimizerSettings(lr=0.1, momentum=momentum, nesterov=momentum > 0)
+    settings = dataclasses.replace(COMPILED, evaluation=evaluation, optimizer=optimizer)
+    whole = make(tmp_path / "whole", settings=settings)
+    whole.run()
+    first = make(tmp_path / "run", settings=settings)
+    inner = first.step
+
+    def step(number, *args):
+        if number == stop + 1:
+            raise KeyboardInterrupt
+        return inner(number, *args)
+
+    first.step = step
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    again = make(tmp_path / "run", settings=settings)
+    assert again.start == stop
+    again.run()
+    for (name, one), other in zip(whole.algorithm.state_dict().items(), again.algorithm.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "run")
+
+
+def test_a_graph_that_fails_after_its_first_step_leaves_all_as_it_was(tmp_path, monkeypatch):
+    """As a GPU's, which is captured at its second step."""
+    calls = []
+
+    def compile_for_a_while(of, fullgraph, dynamic, options):
+        def run(*args):
+            calls.append(of)
+            if len(calls) == 2:
+                of(*args)  # and it has changed everything
+                raise RuntimeError("it cannot be captured")
+            return of(*args)
+
+        return run if isinstance(of, torch.fx.GraphModule) else of
+
+    monkeypatch.setattr(torch, "compile", compile_for_a_while)
+    eager, fast = make(tmp_path / "eager", "comatch"), make(tmp_path / "fast", "comatch", COMPILED)
+    fast.warn, fast.graph._trials = calls.append, 3
+    eager.run(), fast.run()
+    assert "of each step the loss alone is compiled: it cannot be captured" in calls
+    for one, other in zip(eager.algorithm.state_dict().values(), fast.algorithm.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_views_that_look_at_values_are_made_outside(tmp_path, recorded):
