@@ -29,8 +29,8 @@ class Augmentation:
     def draw(self, generator: Generator, n: int, shape: tuple[int, int, int]) -> tuple[Tensor, ...]:
         """Parameters for n images of shape (C, H, W), on the generator's device, each with first axis n.
 
-        A run gives it a generator of the CPU, so that all devices see the same. Where `large` is set, it gives one of the
-        run's device.
+        A run gives it a generator of the CPU, so that all devices see the same. Where `large` is set, it gives one of
+        the run's device.
         """
         raise NotImplementedError
 

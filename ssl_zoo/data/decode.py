@@ -168,9 +168,8 @@ class _Decoding:
         size = max(1, min(CHUNK, READ // weight, len(self.paths) // (4 * threads)))  # few images are work for all
         chunks = (range(start, min(start + size, len(self.paths))) for start in range(0, len(self.paths), size))
         pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between redraws; a log file wants few
-        progress = tqdm(
-            total=len(self.paths), desc="decoding", unit=" images", delay=1, mininterval=pause, bar_format=BAR, dynamic_ncols=True
-        )
+        look = {"desc": "decoding", "unit": " images", "bar_format": BAR, "dynamic_ncols": True}
+        progress = tqdm(total=len(self.paths), delay=1, mininterval=pause, **look)
         pool = ThreadPoolExecutor(threads)
         try:
             with progress as bar:  # in order, so it is always the same broken images that are named
