@@ -155,8 +155,10 @@ class Method:
         return f"apart from the CPU's loss by {said}"
 
     def compiled(self) -> str:
-        """A compiled run, and how far it comes from the plain one."""
+        """A compiled run, of whole steps, and how far it comes from the plain one."""
         row = self.run("compiled", "--compile")
+        if less := [line for line in self.warnings if "compiled" in line]:
+            raise WrongError(f"not all of a step is compiled: {less[-1]}")
         plain = self._totals("plain") if (self.folder / "plain/metrics.jsonl").exists() else {}
         beside = f"; apart from the plain loss by {self._apart(self._totals('compiled'), plain)}" if plain else ""
         return f"{self._shown(row)}, first step {row['seconds_compiling'] or 0:.1f} s{beside}"
