@@ -76,8 +76,14 @@ def settle(device: str) -> None:
     os.chdir(ROOT)  # a row names its images by a path from here
 
 
+def gpu_is_there() -> bool:
+    import torch  # now that its environment is set
+
+    return torch.cuda.is_available()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit status: 0; 1: something failed. What there was no time for is no failure."""
+    """The command. Returns the exit status: 0; 1: something failed; 2: bad input. What there was no time for is no failure."""
     began = time.monotonic()
     flags = parse(argv)
     flags.began, flags.out = began, flags.out.resolve()
@@ -90,6 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.setitimer(signal.ITIMER_REAL, max(0.85 * 60 * flags.minutes, 60 * flags.minutes - 2))  # whatever holds it up
     try:
         settle(flags.device)
+        if flags.device != "cpu" and not gpu_is_there():
+            print("gpu.py: there is no GPU; to try it here: --device cpu --small", file=sys.stderr, flush=True)
+            return 2
         from benchmarks import on_gpu
 
         return on_gpu.work(flags, carried(), WORK)

@@ -73,7 +73,6 @@ class Teacher(nn.Module):
             )
         self.bn = one_of("teacher_bn", bn, "own", "copy", "ema")
         self.net = copy.deepcopy(net).requires_grad_(False)
-        self._known: tuple[weakref.ref[nn.Module], list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]] | None = None
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64, device=next(net.parameters()).device))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,7 +94,8 @@ class Teacher(nn.Module):
 
     def _pairs(self, student: nn.Module) -> tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]]:
         """What is averaged, with what, and what is copied. To list a net's tensors costs as much as to average them."""
-        if self._known is None or self._known[0]() is not student:
+        known = _PAIRS.get(self)
+        if known is None or known[0]() is not student:
             averages, values = list(self.net.parameters()), list(student.parameters())
             buffers = list(zip(self.net.buffers(), student.buffers(), strict=True))
             for mine, theirs in buffers if self.bn == "ema" else ():
@@ -104,12 +104,15 @@ class Teacher(nn.Module):
                     values.append(theirs)
             counters = [pair for pair in buffers if not pair[0].is_floating_point()]  # which have no average
             copies = {"own": [], "copy": buffers, "ema": counters}[self.bn]
-            self._known = weakref.ref(student), averages, values, copies
-        return self._known[1:]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_known": None}  # a copy has tensors of its own
+            known = _PAIRS[self] = weakref.ref(student), averages, values, copies
+        return known[1:]
 
     def _apply(self, *args: Any, **kwargs: Any) -> Self:
-        self._known = None  # what is moved to a device may be another tensor there
+        _PAIRS.pop(self, None)  # what is moved to a device may be another tensor there
         return super()._apply(*args, **kwargs)
+
+
+# Of each teacher: its student, and their tensors. Not its own attribute, as it is no state: a copy has none.
+_PAIRS: weakref.WeakKeyDictionary[
+    Teacher, tuple[weakref.ref[nn.Module], list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]]
+] = weakref.WeakKeyDictionary()

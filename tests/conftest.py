@@ -44,6 +44,7 @@ FEWER = {
     "sweeps/test_slurm.py::test_ctrl_c_cancels_its_jobs_and_the_same_command_goes_on": 0,  # of a sweep without SLURM it is asked
     "sweeps/test_slurm.py::test_a_job_whose_time_is_up_is_put_in_again_and_goes_on": 0,
     "test_packaging.py::test_a_run_a_sweep_a_table_and_a_method_without_the_checkout": 0,  # as .ci/run does
+    "test_gpu.py::test_all_of_it_on_the_cpu_and_nothing_twice": 0,  # as .ci/run does
     "using/test_export.py::test_every_net": 4,
 }
 

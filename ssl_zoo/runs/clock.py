@@ -28,6 +28,7 @@ class Costs(NamedTuple):
 
     step: float
     evaluation: float  # of all images that are scored
+    once: float = 0.0  # to compile, in a run that does
 
 
 def costs(settings: RunSettings, inputs: Inputs, make: Make) -> Costs:
@@ -46,14 +47,17 @@ def costs(settings: RunSettings, inputs: Inputs, make: Make) -> Costs:
         rarely = dataclasses.replace(settings.evaluation, every=steps, unlabeled=64)
         short = dataclasses.replace(settings.with_length(steps), evaluation=rarely, logger="none")
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
-            outcome = make(short, inputs._replace(data=few), Path(folder)).run()
+            trainer = make(short, inputs._replace(data=few), Path(folder))
+            outcome = trainer.run()
+    once = trainer.seconds_compiling or 0.0  # with a step, so that there is one fewer without
+    step = (outcome.seconds_training - once) / (steps - bool(once))
     scored = (len(data.test_images) + settings.evaluation.unlabeled) / (len(few.test_images) + 64)
-    return Costs(outcome.seconds_training / steps, (outcome.seconds - outcome.seconds_training) * scored)
+    return Costs(step, (outcome.seconds - outcome.seconds_training) * scored, once)
 
 
 def seconds_per_step(settings: RunSettings, inputs: Inputs, make: Make) -> float:
     """Return what a step costs on this machine now, with its share of the evaluations. Arguments as of `costs`."""
-    step, evaluation = costs(settings, inputs, make)
+    step, evaluation, _ = costs(settings, inputs, make)
     return step + evaluation * settings.evaluations / settings.length
 
 
@@ -71,8 +75,8 @@ def fitted(settings: RunSettings, inputs: Inputs, seconds: float, make: Make) ->
     """
     if ranks() > 1:
         raise InputError("`minutes` are measured by a single process; give `steps` for a run that several processes share")
-    step, evaluation = costs(settings, inputs, make)
-    room, before = USED * max(seconds, 0), settings.evaluations
+    step, evaluation, once = costs(settings, inputs, make)
+    room, before = USED * max(seconds - once, 0), settings.evaluations
     count = before if before * evaluation <= SCORING * room else max(1, int(SCORING * room / evaluation))
     steps = min(int((room - count * evaluation) / step), MOST_STEPS)
     if steps < FEWEST:

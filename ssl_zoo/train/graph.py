@@ -127,8 +127,9 @@ class StepGraph:
             raise _Fixed(f"a step sets {changed}, which a graph cannot do; write in place into a buffer")
         again = record()
         kept.put_back()
-        if again.code != graph.code:
-            raise _Fixed("two steps do not do the same, but by numbers that Python has; keep them in buffers")
+        if again.code != graph.code or _others(graph) != _others(again):
+            name = type(self.steps.algorithm).__name__
+            raise _Fixed(f"{name} changes what Python holds, such as a list; use register_buffer and write in place")
         if found := [str(node.target) for node in graph.graph.nodes if _depends_on_values(node, graph)]:
             raise _Fixed(f"what it does depends on the values in tensors ({found[0]})")
         return compiled(graph, self.steps.device, fixed=True)
@@ -145,11 +146,11 @@ class StepGraph:
 
         def tried(batch: Batch, progress: Tensor) -> Step:
             try:
-                self.loss, out = fast, fast(batch, progress)
-            except Exception as error:  # of the method itself too, which it raises again
+                return fast(batch, progress)
+            except Exception as error:  # of a loss that was compiled too often too, or of the method, which raises it again
+                self.loss = plain
                 self.steps.tell(f"nothing of a step is compiled: {_short(error)}")
-                self.loss, out = plain, plain(batch, progress)
-            return out
+                return plain(batch, progress)
 
         self.loss = tried
         self.steps.tell(f"of each step the loss alone is compiled: {why}")
@@ -178,6 +179,13 @@ def _depends_on_values(node: Any, graph: nn.Module) -> bool:
     places = [place for place in node.args[1] if place is not None]
     tensors = [getattr(graph, place.target) if place.op == "get_attr" else place.meta["val"] for place in places]
     return any(tensor.dtype in (torch.bool, torch.uint8) for tensor in tensors)
+
+
+def _others(graph: Any) -> list[int]:
+    """Return which tensors a graph has, other than those that each recording makes anew."""
+    constants = [node for node in graph.graph.nodes if node.op == "get_attr"]
+    own = [node for node in constants if any(user.target is not torch.ops.aten.lift_fresh_copy.default for user in node.users)]
+    return [id(getattr(graph, node.target)) for node in own]
 
 
 class _NoReads(TorchFunctionMode):

@@ -141,7 +141,8 @@ class Trainer(Steps):
                 if self.skips.in_a_row == MOST:
                     raise self._diverged(f"no gradient was finite in the {MOST} steps up to {done}: `on_nan=skip` cannot help")
                 bar.update()
-                estimate.look(self.tell, done - self.start, self.seconds_training + time.perf_counter() - self._mark)
+                spent = self.seconds_training + time.perf_counter() - self._mark - (self.seconds_compiling or 0.0)
+                estimate.look(self.tell, done - self.start, spent)
                 if logs:
                     self.log(log, bar, done, terms, watched)
                 if ranks() == 1 or logs:  # several processes agree at log points: on a signal, and that all losses are finite

@@ -177,11 +177,15 @@ def test_what_a_step_costs_in_exact_numbers():
     def make(short, inputs, folder):
         asked.append((short.steps, len(inputs.data.test_images)))
         outcome = types.SimpleNamespace(seconds=3.0 + 100 * (short.steps == 1), seconds_training=1.5)
-        return types.SimpleNamespace(run=lambda: outcome)
+        return types.SimpleNamespace(run=lambda: outcome, seconds_compiling=compiling[0])
 
+    compiling = [None]
     given = settings()  # 40 steps, four evaluations of 500 test images and 500 others
     cost = clock.seconds_per_step(given, choose_labels(given, load_data(given)), make)
     assert asked == [(1, 64), (3, 64)]
     assert cost == pytest.approx(1.5 / 3 + 1.5 * (500 + 500) / (64 + 64) * 4 / 40)
     found = clock.costs(given, choose_labels(given, load_data(given)), make)
-    assert found == pytest.approx((1.5 / 3, 1.5 * (500 + 500) / (64 + 64)))
+    assert found == pytest.approx((1.5 / 3, 1.5 * (500 + 500) / (64 + 64), 0))
+    compiling = [0.5]  # with one of the three steps
+    found = clock.costs(given, choose_labels(given, load_data(given)), make)
+    assert found == pytest.approx((1.0 / 2, 1.5 * (500 + 500) / (64 + 64), 0.5))

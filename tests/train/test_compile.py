@@ -208,6 +208,22 @@ class Hiding(MeanTeacher):
         return out._replace(terms={**out.terms, "count": progress * 0 + self.kept["loss"]})
 
 
+class Listed(MeanTeacher):
+    """Keeps tensors in a list."""
+
+    def __init__(self, net, facts, **options):
+        super().__init__(net, facts, **options)
+        self.history = [torch.ones(())]
+
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        return out._replace(total=out.total * self.history[-1], seen={"p": batch.u_index * 0.01})
+
+    def after_step(self, seen, progress):
+        self.history.append(0.5 * self.history[-1] + seen["p"].mean())
+        super().after_step(seen, progress)
+
+
 class Ordering(MeanTeacher):
     """Takes rows in an order that is a buffer, which may be in a graph."""
 
@@ -254,8 +270,18 @@ def test_a_number_that_only_python_knows_is_seen(tmp_path, recorded):
     made.warn = said.append
     made.run()
     assert made.graph.loss is not None
-    why = "two steps do not do the same, but by numbers that Python has; keep them in buffers"
+    why = "Hiding changes what Python holds, such as a list; use register_buffer and write in place"
     assert said == [f"of each step the loss alone is compiled: {why}"]
+
+
+def test_tensors_in_a_list_are_seen(tmp_path, traced):
+    ALGORITHMS.register("broken")(Listed)
+    said = []
+    made = make(tmp_path / "run", "broken", COMPILED, net=TinyNet)
+    made.warn = said.append
+    made.run()
+    why = "Listed changes what Python holds, such as a list; use register_buffer and write in place"
+    assert said[0] == f"of each step the loss alone is compiled: {why}"
 
 
 def test_a_buffer_may_be_an_index(tmp_path, recorded):
