@@ -83,7 +83,10 @@ def gpu_is_there() -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit status: 0; 1: something failed; 2: bad input. What there was no time for is no failure."""
+    """The command. Returns the exit status: 0; 1: something failed; 2: bad input.
+
+    What there was no time for is no failure.
+    """
     began = time.monotonic()
     flags = parse(argv)
     flags.began, flags.out = began, flags.out.resolve()

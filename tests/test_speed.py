@@ -210,7 +210,7 @@ def test_the_tables(tmp_path, capsys):
     said = capsys.readouterr().out
     for part in (
         "| supervised | 500 (400 to 600) | 91 | 250 (200 to 300) | +2.1 % (-1.0 to +5.0) | 3 | 125 (100 to 150) | -50.0 % | "
-        "100.0 (80.0 to 120.0) | +25.0 % (+20.0 to +30.0) | 41 s |",
+        "100.0 (80.0 to 120.0) | +25.0 % (+20.0 to +30.0) | 41 |",
         "PIL in the training process, fp32 | 50.0 (40.0 to 60.0) | 50 | | 2.50 times meanteacher (2.00 to 3.00) | | | |",
         "A view of 9 images of 32x32 pixels: weak 1.00 (1.00 to 1.00) ms, with PIL 20.0 (20.0 to 20.0); "
         "strong (RandAugment and Cutout too) 4.00 (4.00 to 4.00) ms, with PIL 50.0 (50.0 to 50.0).",

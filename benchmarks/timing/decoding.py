@@ -118,7 +118,7 @@ def decoding_table(measured: list[dict[str, Any]]) -> list[str]:
     """Images a second, and our time over that of Pillow's faster way in each round."""
     lines = [
         "",
-        "| images a second | files | Pillow, one thread | Pillow, threads | ssl_zoo | its time, of the faster's |",
+        "| images a second | files | Pillow, one thread | Pillow, threads | ssl_zoo | its time over the faster Pillow's |",
         "| - | -: | -: | -: | -: | -: |",
     ]
     for f in measured:

@@ -1,5 +1,6 @@
 """The figures as tables and in words."""
 
+import re
 from typing import Any
 
 from .decoding import decoding_table
@@ -24,7 +25,7 @@ def markdown(found: dict[str, Any]) -> str:
         f"{found['cores']} cores; ssl_zoo {versions['ssl_zoo']}, torch {versions['torch']}, python {versions['python']}; "
         f"commit {(found['commit'] or 'none')[:10]}.",
     ]
-    return "\n".join(lines).lstrip()
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).lstrip()
 
 
 def brief(found: dict[str, Any]) -> str:
@@ -52,8 +53,8 @@ def _tables(work: dict[str, Any]) -> list[str]:
     lines = [
         f"**{work['title']}**, {next(iter(work['methods'].values()))['precision']}:",
         "",
-        "| | ms a step | images a second | bare net, ms | overhead | peak memory, MB | compiled, ms a step | over bare net "
-        "| bare net, compiled | overhead | after |",
+        "| | ms a step | images a second | bare net, ms | overhead | peak memory, MB | compiled, ms a step "
+        "| compiled, over bare net | bare net compiled, ms | compiled, over that | seconds to compile |",
         "| - | -: | -: | -: | -: | -: | -: | -: | -: | -: | -: |",
     ]
     for alg, f in work["methods"].items():
@@ -62,7 +63,7 @@ def _tables(work: dict[str, Any]) -> list[str]:
             c = f["compiled"]
             over = f"{100 * (c['step']['median'] / f['bare']['median'] - 1):+.1f} %"
             bare = f"{_ms(c['bare'])} | {_percent(c['overhead'])}" if "bare" in c else " | "  # as it was measured at first
-            fast = f"{_ms(c['step'])} | {over} | {bare} | {c['seconds']:.0f} s"
+            fast = f"{_ms(c['step'])} | {over} | {bare} | {c['seconds']:.0f}"
         peak = "" if f["peak_memory"] is None else f"{f['peak_memory'] / 2**20:.0f}"
         lines.append(
             f"| {alg} | {_ms(f['step'])} | {f['images_per_second']:.0f} | {_ms(f['bare'])} | "
