@@ -11,6 +11,7 @@ import ssl_zoo
 from ssl_zoo import InputError
 from ssl_zoo.__main__ import main
 from ssl_zoo.cli import run, sweep, table
+from ssl_zoo.runs import clock
 from ssl_zoo.runs.confusion import images_in, sizes
 from ssl_zoo.runs.folds import execute_folds
 
@@ -131,7 +132,7 @@ def test_a_class_that_is_nearly_another_is_named(photos, capsys):
 
 
 def test_folds_from_python_have_the_steps_of_the_first(photos, monkeypatch):
-    monkeypatch.setattr("ssl_zoo.runs.clock.costs", lambda *args: (0.5, 0.0))
+    monkeypatch.setattr("ssl_zoo.runs.clock.costs", lambda *args: clock.Costs(0.5, 0.0))
     small = {"batch": {"labeled": 4, "unlabeled": 4}, "datasets.folder.image_size": 8, "device": "cpu"}
     given = ssl_zoo.recipe("photos", data_root="photos", net="smallnet", minutes=0.6, folds=2, **small)
     rows = execute_folds(given, Path("f"), quiet=True)
