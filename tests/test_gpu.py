@@ -66,8 +66,8 @@ def test_all_of_it_on_the_cpu_and_nothing_twice(tmp_path):
 def test_a_limit_is_held_and_what_is_left_out_is_said(tmp_path):
     status, said = ask(tmp_path / "out", tmp_path / "work", "--minutes", "0.2")
     assert status == 0
-    if "nothing had begun" in said:  # a start may take longer
-        assert "left out: checks, speed, rungs, table" in said
+    if "the time is over" in said:  # on a busy machine the start alone may take it
+        assert "left out: checks, speed, rungs, table" in said or "checks: cut short: the time is over" in said
         return
     took, of = re.search(r"after (\d+) s of (\d+): there \(0\): nothing", said).groups()
     assert int(took) <= int(of) == 12
