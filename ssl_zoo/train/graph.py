@@ -13,13 +13,13 @@ from ssl_zoo.errors import one_line
 from ssl_zoo.ranks import ranks
 from ssl_zoo.seeds import seed_global
 from ssl_zoo.train.compile import compiled, needs_compiler
+from ssl_zoo.train.kept import Kept
 from ssl_zoo.train.optimizer import has_state
 
 if TYPE_CHECKING:  # they make it
     from ssl_zoo.train.steps import Steps
 
 READS = {"item", "tolist", "numpy", "__array__", "__bool__", "__int__", "__float__", "__index__", "__contains__"}
-PLAIN = (bool, int, float, str, type(None))  # values of attributes that are put into a graph as they are
 
 
 class StepGraph:
@@ -76,7 +76,7 @@ class StepGraph:
         while self.loss is None:
             kept = None
             try:
-                inputs, kept = self._inputs(step, rates), _Kept(self.steps)
+                inputs, kept = self._inputs(step, rates), Kept(self.steps)
                 self._run = self._run or self._recorded(inputs, seed, kept)
                 terms = self._made(self._run, inputs, seed)
             except Exception as error:  # whatever tracing, a compiler or a device may raise
@@ -101,7 +101,7 @@ class StepGraph:
         seed_global(seed)
         return dict(zip(self._names, run(*_flat(inputs)), strict=True))
 
-    def _recorded(self, inputs: Any, seed: int, kept: "_Kept") -> Callable[..., Sequence[Tensor]]:
+    def _recorded(self, inputs: Any, seed: int, kept: Kept) -> Callable[..., Sequence[Tensor]]:
         from torch.fx.experimental.proxy_tensor import make_fx  # takes seconds to import
 
         def body(*flat: Tensor) -> list[Tensor]:
@@ -195,45 +195,6 @@ class _NoReads(TorchFunctionMode):
         if getattr(func, "__name__", "") in READS:
             raise _Fixed(f"Python reads what is in a tensor (`{func.__name__}`)")
         return func(*args, **(kwargs or {}))
-
-
-class _Kept:
-    """All that a step may change, as it is now."""
-
-    def __init__(self, steps: "Steps"):
-        owners = [steps.algorithm] if steps.average is None else [steps.algorithm, steps.average]
-        self._modules = {f"{n}{name}": m for n, owner in enumerate(owners) for name, m in owner.named_modules()}
-        found = [tensor for module in self._modules.values() for tensor in _seen(module).values() if isinstance(tensor, Tensor)]
-        found += [part for state in steps.optimizer.state.values() for part in state.values() if isinstance(part, Tensor)]
-        self._tensors = [(tensor, tensor.detach().to("cpu", copy=True)) for tensor in found]  # a GPU may have no room for both
-        self._attributes = {name: _seen(module) for name, module in self._modules.items()}
-
-    def changed(self) -> str:
-        """Return the names of what is no longer the same object or number."""
-        found = []
-        for name, module in self._modules.items():
-            before, now = self._attributes[name], _seen(module)
-            found += [f"{type(module).__name__}.{a}" for a in {**before, **now} if not _same(before.get(a), now.get(a))]
-        return ", ".join(dict.fromkeys(found))
-
-    @torch.no_grad()
-    def put_back(self) -> None:
-        for name, module in self._modules.items():
-            for attribute, value in self._attributes[name].items():
-                if not _same(value, _seen(module).get(attribute)):
-                    setattr(module, attribute, value)
-        for tensor, before in self._tensors:
-            tensor.copy_(before)
-
-
-def _seen(module: nn.Module) -> dict[str, Any]:
-    """Return attributes of a module that a graph would not change: numbers, and which tensors it has."""
-    plain = {name: value for name, value in vars(module).items() if isinstance(value, (*PLAIN, Tensor))}
-    return {**plain, **module._buffers, **module._parameters}
-
-
-def _same(one: Any, other: Any) -> bool:
-    return one is other or (not isinstance(one, Tensor) and not isinstance(other, Tensor) and one == other)
 
 
 def _flat(value: Any) -> list[Tensor]:

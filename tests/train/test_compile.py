@@ -224,6 +224,52 @@ class Listed(MeanTeacher):
         super().after_step(seen, progress)
 
 
+class InList(MeanTeacher):
+    """Writes in place into a tensor that a list holds."""
+
+    def __init__(self, net, facts, **options):
+        super().__init__(net, facts, **options)
+        self.counts = self.held = [torch.zeros(())]
+
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        return out._replace(terms={**out.terms, "count": self.held[0].clone()})
+
+    def after_step(self, seen, progress):
+        self.held[0].add_(1)
+        super().after_step(seen, progress)
+
+
+class Holder:
+    def __init__(self):
+        self.n, self.tensors = 0, (torch.zeros(()),)
+
+
+class InObject(InList):
+    """Likewise, of a tuple that an object holds."""
+
+    def __init__(self, net, facts, **options):
+        super().__init__(net, facts, **options)
+        self.holder = Holder()
+        self.held = self.holder.tensors
+
+
+class Holding(MeanTeacher):
+    """Counts in an object, and looks at the count late in the run."""
+
+    def __init__(self, net, facts, **options):
+        super().__init__(net, facts, **options)
+        self.holder = Holder()
+
+    def loss(self, batch, progress):
+        out = super().loss(batch, progress)
+        return out._replace(total=out.total * (1 if self.holder.n < 8 else 0.5))
+
+    def after_step(self, seen, progress):
+        self.holder.n += 1
+        super().after_step(seen, progress)
+
+
 class Ordering(MeanTeacher):
     """Takes rows in an order that is a buffer, which may be in a graph."""
 
@@ -270,7 +316,7 @@ def test_a_number_that_only_python_knows_is_seen(tmp_path, recorded):
     made.warn = said.append
     made.run()
     assert made.graph.loss is not None
-    why = "Hiding changes what Python holds, such as a list; use register_buffer and write in place"
+    why = "a step sets Hiding.kept.loss, which a graph cannot do; write in place into a buffer"
     assert said == [f"of each step the loss alone is compiled: {why}"]
 
 
@@ -280,8 +326,22 @@ def test_tensors_in_a_list_are_seen(tmp_path, traced):
     made = make(tmp_path / "run", "broken", COMPILED, net=TinyNet)
     made.warn = said.append
     made.run()
-    why = "Listed changes what Python holds, such as a list; use register_buffer and write in place"
+    why = "a step sets Listed.history, which a graph cannot do; write in place into a buffer"
     assert said[0] == f"of each step the loss alone is compiled: {why}"
+
+
+@pytest.mark.parametrize("broken", [InList, InObject])
+def test_a_tensor_that_python_holds_is_written_once_in_a_step(broken, tmp_path, recorded):
+    """To record a step makes it, so what it writes is put back, wherever a method holds it."""
+    ALGORITHMS.register("holding")(broken)
+    assert assert_parity("holding", tmp_path) == ([], True)
+
+
+def test_a_number_of_an_object_that_changes_is_seen_before_it_matters(tmp_path, recorded):
+    ALGORITHMS.register("broken")(Holding)
+    said, whole = assert_parity("broken", tmp_path)
+    why = "a step sets Holder.n, which a graph cannot do; write in place into a buffer"
+    assert not whole and said[-1] == f"of each step the loss alone is compiled: {why}"
 
 
 def test_a_buffer_may_be_an_index(tmp_path, recorded):
