@@ -61,11 +61,20 @@ def machine(device: str, precision: str) -> Machine:
 @functools.cache
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return (told_by(cpuinfo.read_text()) if cpuinfo.exists() else "") or platform.processor() or platform.machine()
+
+
+def told_by(cpuinfo: str) -> str:
+    """Return the processor's name in a text like /proc/cpuinfo; empty where there is none.
+
+    Virtual machines often hide which of a family it is, as in `AMD EPYC`. Then its numbers say it, as two that round
+    differently must not have one name.
+    """
+    about = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(cpuinfo.splitlines()))}
+    name = about.get("model name", "")
+    numbers = [f"{label} {about[key]}" for label, key in (("family", "cpu family"), ("model", "model")) if key in about]
+    hidden = name and not re.search(r"\d", name.partition("@")[0])  # but for its clock
+    return f"{name} ({', '.join(numbers)})" if hidden and numbers else name
 
 
 def device_name(device: torch.device) -> str:

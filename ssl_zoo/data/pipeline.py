@@ -147,6 +147,8 @@ class Pipeline:
             )
         if unlabeled and not len(facts.unlabeled):
             raise InputError("the unlabelled stream is empty; add images without labels, or set batch.labeled_in_unlabeled: true")
+        if not len(facts.labeled):
+            raise InputError("no image is labelled; label some of each class")
         if batch_labeled < 1 or (unlabeled and batch_unlabeled < 1):
             raise InputError(f"batch sizes must be at least 1, not labeled {batch_labeled} and unlabeled {batch_unlabeled}")
         if batch_labeled % ranks or batch_unlabeled % ranks:

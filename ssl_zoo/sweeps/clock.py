@@ -48,7 +48,7 @@ class Clock:
                 self._seconds[key] = [0.0]
                 self.unknown[f"{cell.settings.alg} with {cell.settings.net}"] = one_line(error)
         known = sorted(self._seconds[key])
-        return known[len(known) // 2] * max(0, cell.settings.length - cell.steps_done) + START
+        return known[len(known) // 2] * max(0, _steps(cell.settings) - cell.steps_done) + START
 
     def _measure(self, settings: RunSettings) -> float:
         """Seconds of a step, with its share of the evaluations."""

@@ -184,6 +184,14 @@ def test_an_empty_unlabelled_stream():
     Pipeline(IMAGES, facts, VIEWS, unlabeled=(), batch_labeled=2, batch_unlabeled=2, seed=0).batch(0)
 
 
+@pytest.mark.parametrize("labeled_classes", ["uniform", "balanced"])
+def test_no_labelled_image_is_refused(labeled_classes):
+    facts = FACTS._replace(labeled=torch.empty(0, dtype=torch.int64), labels=torch.empty(0, dtype=torch.int64))
+    more = {"batch_labeled": 2, "batch_unlabeled": 2, "labeled_classes": labeled_classes, "seed": 0}
+    with pytest.raises(InputError, match="no image is labelled"):
+        Pipeline(IMAGES, facts, VIEWS, unlabeled=("weak",), **more)
+
+
 @pytest.mark.parametrize("part", [{}, {"rank": 1, "ranks": 2}])
 @pytest.mark.parametrize("unlabeled", [("weak", "strong"), ()])
 def test_rows_that_are_fetched_ahead_are_the_same_rows(part, unlabeled):

@@ -229,7 +229,7 @@ class InList(MeanTeacher):
 
     def __init__(self, net, facts, **options):
         super().__init__(net, facts, **options)
-        self.counts = self.held = [torch.zeros(())]
+        self.held = [torch.zeros(())]
 
     def loss(self, batch, progress):
         out = super().loss(batch, progress)
