@@ -1,5 +1,6 @@
 """Whether a JSON value is of a type: numbers with bounds, lists, mappings, typed dictionaries."""
 
+import functools
 import math
 import types
 import typing
@@ -47,7 +48,8 @@ def fits(value: Any, kind: Any) -> bool:
     return kind is Any or (value is None if kind in (None, types.NoneType) else isinstance(value, kind))
 
 
-def declared(kind: Any) -> dict[str, Any]:
+@functools.cache  # as a table may be of thousands of rows
+def declared(kind: Any) -> Mapping[str, Any]:
     """Return the keys of a TypedDict, those of its bases included, with their types."""
     return {name: _bare(hint) for name, hint in typing.get_type_hints(kind, include_extras=True).items()}
 

@@ -136,7 +136,6 @@ class Found(NamedTuple):
 
 
 _ASIDE = re.compile(rf"{re.escape(OLD)}\d+$")
-_HINTS = {kind: declared(kind) for kind in (Row, LostRow)}  # read once: a table may be of a thousand rows
 
 
 def write_json(path: Path, row: Mapping[str, Any]) -> None:
@@ -184,7 +183,7 @@ def read_sound_rows(paths: Sequence[Path]) -> Found:
         found.remarks.append(f"{aside[0]}{more}: moved aside, and so left out; to read one, name it")
     for name, places in sorted(unknown.items()):
         more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-        near = near_miss(name, [*_HINTS[Row]])
+        near = near_miss(name, [*declared(Row)])
         found.remarks.append(f"{places[0]}{more}: the field '{name}' is unknown; {near}it is not used")
     if not found.rows:
         raise InputError(_why_none(found))
@@ -199,7 +198,7 @@ def _sort(text: str, where: str, found: Found, unknown: dict[str, list[str]]) ->
         found.problems.append(str(error))
         return
     (found.lost if is_lost(row) else found.rows).append(row)  # type: ignore[arg-type]
-    for name in row.keys() - _HINTS[Row].keys() - _HINTS[LostRow].keys():
+    for name in row.keys() - declared(Row).keys() - declared(LostRow).keys():
         unknown.setdefault(name, []).append(where)
 
 
@@ -260,7 +259,7 @@ def _problem(row: Any) -> str | None:
     missing = missing_fields(row if isinstance(row, dict) else {}, kind)
     if missing:
         return f"it lacks {', '.join(missing)}"
-    wrong = next((name for name, hint in _HINTS[kind].items() if name in row and not fits(row[name], hint)), None)
+    wrong = next((name for name, hint in declared(kind).items() if name in row and not fits(row[name], hint)), None)
     wrong = wrong or next((name for name in ODD if name in row and not ODD[name](row[name])), None)
     if wrong is not None:
         shown = json.dumps(row[wrong])
