@@ -31,7 +31,7 @@ EXECUTED = (
     *("runs/layers", "runs/scores", "runs/threads", "runs/weights"),
     *("train/checkpoint", "train/compile", "train/evaluate", "train/fitting", "train/guard", "train/guesses", "train/mechanism"),
     *("train/optimizer", "train/parallel", "train/resume", "train/signals", "train/skip", "train/trainer"),
-    *("train/graph", "train/steps"),
+    *("train/graph", "train/kept", "train/steps"),
 )
 # What methods and nets are made of, and so part of the `code` of each.
 FORMULAS = (

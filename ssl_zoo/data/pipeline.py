@@ -92,6 +92,33 @@ class Host:
         return found
 
 
+def _check_views(unlabeled: tuple[str, ...], labeled: tuple[str, ...], views: Mapping[str, View]) -> None:
+    if unlabeled[:1] not in ((), ("weak",)) or not labeled:  # else no two methods would see the same images
+        raise InputError(
+            f"the method asks for the unlabelled views {unlabeled} and the labelled views {labeled}; the first of `views` "
+            "must be 'weak' and `labeled_views` must not be empty"
+        )
+    for name in {*unlabeled, *labeled} - {*views}:
+        raise InputError(
+            f"the method asks for a view called '{name}', which the recipe does not define; add it under views: "
+            f"(there are {', '.join(views)})"
+        )
+
+
+def _check_streams(facts: Facts, wanted: bool, batch_labeled: int, batch_unlabeled: int, ranks: int) -> None:
+    """`wanted`: whether there is an unlabelled stream."""
+    if wanted and not len(facts.unlabeled):
+        raise InputError("the unlabelled stream is empty; add images without labels, or set batch.labeled_in_unlabeled: true")
+    if not len(facts.labeled):
+        raise InputError("no image is labelled; label some of each class")
+    if batch_labeled < 1 or (wanted and batch_unlabeled < 1):
+        raise InputError(f"batch sizes must be at least 1, not labeled {batch_labeled} and unlabeled {batch_unlabeled}")
+    if batch_labeled % ranks or batch_unlabeled % ranks:
+        raise InputError(
+            f"{ranks} ranks do not divide the batch of {batch_labeled} labelled and {batch_unlabeled} unlabelled images"
+        )
+
+
 class Pipeline:
     """Batches of one training set for one method's declared views.
 
@@ -135,26 +162,8 @@ class Pipeline:
         device: torch.device | None = None,
         fetch: bool = False,
     ):
-        if unlabeled[:1] not in ((), ("weak",)) or not labeled:  # else no two methods would see the same images
-            raise InputError(
-                f"the method asks for the unlabelled views {unlabeled} and the labelled views {labeled}; the first of `views` "
-                "must be 'weak' and `labeled_views` must not be empty"
-            )
-        for name in {*unlabeled, *labeled} - {*views}:
-            raise InputError(
-                f"the method asks for a view called '{name}', which the recipe does not define; add it under views: "
-                f"(there are {', '.join(views)})"
-            )
-        if unlabeled and not len(facts.unlabeled):
-            raise InputError("the unlabelled stream is empty; add images without labels, or set batch.labeled_in_unlabeled: true")
-        if not len(facts.labeled):
-            raise InputError("no image is labelled; label some of each class")
-        if batch_labeled < 1 or (unlabeled and batch_unlabeled < 1):
-            raise InputError(f"batch sizes must be at least 1, not labeled {batch_labeled} and unlabeled {batch_unlabeled}")
-        if batch_labeled % ranks or batch_unlabeled % ranks:
-            raise InputError(
-                f"{ranks} ranks do not divide the batch of {batch_labeled} labelled and {batch_unlabeled} unlabelled images"
-            )
+        _check_views(unlabeled, labeled, views)
+        _check_streams(facts, bool(unlabeled), batch_labeled, batch_unlabeled, ranks)
         self.images, self.views, self.seed = images, views, seed
         self.names = {"labeled": labeled, "unlabeled": unlabeled}
         self._wanted = [Wanted(stream, k, name) for stream, names in self.names.items() for k, name in enumerate(names)]
