@@ -99,7 +99,7 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
         )
     if initial is not None and trainer.start == 0 and net_of(settings)[0] == settings.net:
         yield from beginning_from(settings, initial, data)
-    yield from beginning_with(settings, data)
+    yield from beginning_with(settings, data, initial)
     if facts.class_weights is not None:
         by_weight = sorted(zip(facts.class_weights.tolist(), map(one_line, inputs.data.classes), strict=True))
         (low, least), (high, most) = by_weight[0], by_weight[-1]
