@@ -107,7 +107,7 @@ def load_body(body: nn.Module, last: str, path: str, name: str) -> None:
     wanted = {key: value for key, value in own.items() if not key.startswith(f"{last}.")}
     why = other_names(state, wanted)
     if not why:
-        shapes = [key for key in state if state[key].shape != wanted[key].shape]
+        shapes = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
         why = f"of another shape: {_some(shapes)}" if shapes else ""
     if why:
         raise other_net(name, path, why)

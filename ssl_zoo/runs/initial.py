@@ -108,8 +108,8 @@ def put_weights(net: nn.Module, model: Model, classes: Sequence[str], make: Call
     except (RuntimeError, ValueError, LookupError) as error:
         options = ", ".join(f"{key}={value}" for key, value in model.about["net"]["options"].items() if key != "pretrained")
         raise InputError(
-            f"a run cannot begin from '{name}': its weights do not fit ({one_line(error)[:300]}); give the net the options that "
-            f"it had: {options or 'none'}"
+            f"a run cannot begin from '{name}': its weights do not fit ({one_line(error)[:300]}); give the net what it had: "
+            f"images of {model.about['net']['height']}x{model.about['net']['width']}, and the options {options or 'none'}"
         ) from error
 
 

@@ -129,7 +129,8 @@ def test_labelspreading_is_scikit_learns(options):
     reached = np.isfinite(known).all(axis=1)  # of an image that no label reaches, theirs are not numbers
     assert reached.sum() >= 25
     np.testing.assert_allclose(probabilities(method, t)[reached], known[reached], atol=1e-6)
-    assert found == {"rounds": theirs.n_iter_}
+    unreached = (theirs.label_distributions_.sum(axis=1) == 0).sum()
+    assert found == {"rounds": theirs.n_iter_, "unreached": unreached} and (unreached > 0) == bool(options)
 
 
 def test_what_no_label_reaches_is_as_likely_one_as_another():
