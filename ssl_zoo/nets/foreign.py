@@ -4,7 +4,7 @@ import contextlib
 import os
 import pickle
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +27,7 @@ class Weights(NamedTuple):
     std: tuple[float, ...]
     size: tuple[int, int]  # height and width
     interpolation: str  # bilinear or bicubic, as Pillow means them
+    like: str = ""  # of a file, which says nothing of its images: whose they are taken to be
 
 
 def is_path(pretrained: bool | str) -> bool:
@@ -53,9 +54,11 @@ def read_state(path: str, name: str) -> dict[str, Tensor]:
         name: Of the net, for messages.
 
     Raises:
-        InputError: There is none, it cannot be read, or it is a trained net of ours.
+        InputError: There is none, it cannot be read, a weight is not finite, or it is a trained net of ours.
     """
     file = Path(os.path.expanduser(path))
+    if file.is_dir():
+        raise InputError(f"{name}: '{path}' is a folder; give the file in it, or begin from a run's net: `initial={path}`")
     if not file.is_file():
         raise InputError(f"{name}: there is no file '{path}' with weights; give the path of one, or pretrained=true")
     try:
@@ -76,13 +79,14 @@ def read_state(path: str, name: str) -> dict[str, Tensor]:
         what = "weights, which are tensors and no whole module"
         raise InputError(f"{name}: '{path}' cannot be read as {what}; save its `state_dict()` there") from error
     except Exception as error:  # what is no such file makes either of them raise nearly anything
-        raise InputError(
-            f"{name}: '{path}' cannot be read as weights ({one_line(error)[:200]}); save a state_dict there"
-        ) from error
+        why = one_line(error)[:200] or type(error).__name__
+        raise InputError(f"{name}: '{path}' cannot be read as weights ({why}); save a state_dict there") from error
     for key in ("state_dict", "model"):  # as training codes wrap it
         state = state[key] if isinstance(state, Mapping) and isinstance(state.get(key), Mapping) else state
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()) or not state:
         raise InputError(f"{name}: '{path}' holds no state_dict, names with tensors; save `net.state_dict()` there")
+    if odd := next((key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()), None):
+        raise InputError(f"{name}: {odd} in '{path}' is not finite; give other weights")
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
@@ -101,11 +105,32 @@ def load_body(body: nn.Module, last: str, path: str, name: str) -> None:
     state, own = read_state(path, name), body.state_dict()
     state = {key: value for key, value in state.items() if not key.startswith(f"{last}.")}
     wanted = {key: value for key, value in own.items() if not key.startswith(f"{last}.")}
-    odd = sorted({*state} ^ {*wanted}) or sorted(key for key in wanted if wanted[key].shape != state[key].shape)
-    if odd:
-        what = f"{odd[0]}{f' and {len(odd) - 1} more' if len(odd) > 1 else ''}"
-        raise InputError(f"{name}: the weights in '{path}' are of another net (they differ in {what}); give those of {name}")
+    why = other_names(state, wanted)
+    if not why:
+        shapes = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
+        why = f"of another shape: {_some(shapes)}" if shapes else ""
+    if why:
+        raise other_net(name, path, why)
     body.load_state_dict(own | state)
+
+
+def other_names(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Return in words how the names in a file differ from those that a net wants; empty: they do not.
+
+    Old files lack the counts of batches, which torch does not ask for either.
+    """
+    own, given = ({key for key in names if not key.endswith(".num_batches_tracked")} for names in (wanted, state))
+    both = (("the net has", own - given), ("the file has", given - own))
+    return ", ".join(f"{who} {_some(sorted(names))}" for who, names in both if names)
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}"
+
+
+def other_net(name: str, path: str, why: str) -> InputError:
+    """Return in a line that the weights in a file are not a net's."""
+    return InputError(f"{name}: the weights in '{path}' are of another net ({why}); give those of {name}, under its names")
 
 
 def set_all(body: nn.Module, name: str, option: str, value: float | None, kind: type[nn.Module], attribute: str) -> None:

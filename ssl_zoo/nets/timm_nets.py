@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from torch import nn
 
 from ssl_zoo.errors import InputError, between, one_line
-from ssl_zoo.nets.foreign import Weights, is_path, patience, read_state, set_all, try_shapes, unfit
+from ssl_zoo.nets.foreign import Weights, is_path, other_names, other_net, patience, read_state, set_all, try_shapes, unfit
 from ssl_zoo.registry import NETS, is_ours, near_miss
 
 ADAPTED = ("qkv", "proj", "fc1", "fc2")  # linear layers of a transformer's block, as timm names them
@@ -105,8 +105,9 @@ def _from_file(net: nn.Module, name: str, path: str, config: Mapping[str, Any], 
     except Exception as error:  # of a filter, of a shape, of a name
         if is_ours(error):  # memory, which is not the file's fault
             raise
-        why = one_line(error)[:200]
-        raise InputError(f"{name}: the weights in '{path}' are of another net ({why}); give those of {name}") from error
+        wanted = {key: value for key, value in net.state_dict().items() if key not in own}
+        alike = {*state} & {*wanted}  # where there are some, timm names what does not fit
+        raise other_net(name, path, one_line(error)[:200] if alike else other_names(state, wanted)) from error
 
 
 def _timm() -> Any:
@@ -186,9 +187,11 @@ def weights(options: Mapping[str, Any], *, name: str) -> Weights | None:
         return None
     config = _config(name)
     source = config.get("hf_hub_id") or config.get("url") or f"timm {name}"
-    source, license = (str(path), "not known") if is_path(path) else (source, config.get("license") or "not stated by timm")
     _, *size = config["input_size"]
-    return Weights(source, license, tuple(config["mean"]), tuple(config["std"]), tuple(size), config["interpolation"])
+    images = (tuple(config["mean"]), tuple(config["std"]), tuple(size), config["interpolation"])
+    if is_path(path):
+        return Weights(str(path), "not known", *images, like=source)
+    return Weights(source, config.get("license") or "not stated by timm", *images)
 
 
 def _adapted(net: nn.Module, name: str, rank: int, alpha: float) -> nn.Module:

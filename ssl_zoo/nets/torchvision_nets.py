@@ -163,9 +163,11 @@ def weights(options: Mapping[str, Any], *, name: str = "", depth: int = 0) -> We
     found = torchvision.models.get_model_weights(name).DEFAULT
     made, path = found.transforms(), options["pretrained"]
     license = LICENSE if "license" not in found.meta else str(found.meta["license"])
-    source, license = (str(path), "not known") if is_path(path) else (f"torchvision {found}", license)
     size = tuple((made.crop_size * 2)[:2])  # a side, or two of them
-    return Weights(source, license, tuple(made.mean), tuple(made.std), size, made.interpolation.value)
+    images = (tuple(made.mean), tuple(made.std), size, made.interpolation.value)
+    if is_path(path):
+        return Weights(str(path), "not known", *images, like=f"torchvision {found}")
+    return Weights(f"torchvision {found}", license, *images)
 
 
 for target in (torchvision_net, resnet):

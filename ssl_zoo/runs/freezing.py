@@ -39,9 +39,9 @@ def freeze(net: nn.Module, name: str, what: str) -> None:
         return
     norms = [module for module in net.modules() if isinstance(module, Norm)]
     if what == "bn" and not norms:
-        raise InputError(f"{name} has no batch norm to freeze; leave out `optimizer.freeze`")
+        raise InputError(f"{name} has no batch norm to freeze; give `optimizer.freeze=none`")
     if what == "body" and any("lora_" in path for path, _ in net.named_parameters()):
-        raise InputError(f"{name} trains its adapters, which are in the body; leave out `optimizer.freeze`, or lora")
+        raise InputError(f"{name} trains its adapters, which are in the body; give `optimizer.freeze=none`, or leave lora out")
     for norm in norms:
         norm.requires_grad_(False)
         norm.__class__ = _frozen(type(norm))

@@ -4,6 +4,7 @@ The run keeps a copy of it in its folder: what becomes of the original then is n
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -32,13 +33,24 @@ def initial_of(settings: RunSettings, folder: RunFolder | None = None) -> Model 
     check_weights(settings)
     if settings.initial is None:
         return None
+    kept = folder is not None and folder.initial.exists()
     try:
-        kept = folder is not None and folder.initial.exists()
-        model = read_model(folder.initial if kept else model_file(settings.initial))  # type: ignore[union-attr]
+        model = _read(folder.initial if kept else model_file(settings.initial), settings)  # type: ignore[union-attr]
         _check(model, settings)
     except InputError as error:
         raise InputError(f"a run cannot begin from '{settings.initial}': {error}") from error
     return model
+
+
+def _read(path: Path, settings: RunSettings) -> Model:
+    """The model in a file; where it is none, say where weights of another program are given."""
+    try:
+        return read_model(path)
+    except InputError as error:
+        if "pretrained" not in settings.nets[settings.net]:
+            raise
+        other = f"`nets.{settings.net}.pretrained={settings.initial}`"
+        raise InputError(f"{error}; weights that another program saved are given as {other}") from error
 
 
 def _check(model: Model, settings: RunSettings) -> None:
@@ -96,8 +108,8 @@ def put_weights(net: nn.Module, model: Model, classes: Sequence[str], make: Call
     except (RuntimeError, ValueError, LookupError) as error:
         options = ", ".join(f"{key}={value}" for key, value in model.about["net"]["options"].items() if key != "pretrained")
         raise InputError(
-            f"a run cannot begin from '{name}': its weights do not fit ({one_line(error)[:300]}); give the net the options that "
-            f"it had: {options or 'none'}"
+            f"a run cannot begin from '{name}': its weights do not fit ({one_line(error)[:300]}); give the net what it had: "
+            f"images of {model.about['net']['height']}x{model.about['net']['width']}, and the options {options or 'none'}"
         ) from error
 
 

@@ -99,7 +99,7 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
         )
     if initial is not None and trainer.start == 0 and net_of(settings)[0] == settings.net:
         yield from beginning_from(settings, initial, data)
-    yield from beginning_with(settings, data)
+    yield from beginning_with(settings, data, initial)
     if facts.class_weights is not None:
         by_weight = sorted(zip(facts.class_weights.tolist(), map(one_line, inputs.data.classes), strict=True))
         (low, least), (high, most) = by_weight[0], by_weight[-1]
@@ -149,10 +149,13 @@ def of_no_effect(settings: RunSettings) -> Iterator[str]:
             f"stream.order = {settings.stream.order} is of no effect without a long tail of the unlabelled images; give "
             f"`stream.imbalance={settings.imbalance:g}`"
         )
-    net = settings.nets[settings.net]
-    frozen = settings.optimizer.freeze == "body" or net.get("lora")
-    if frozen and settings.initial is None and not net.get("pretrained") and not is_baseline(settings.alg):
+    net, freeze = settings.nets[settings.net], settings.optimizer.freeze
+    if settings.initial is not None or net.get("pretrained") or is_baseline(settings.alg):
+        return
+    if freeze == "body" or net.get("lora"):
         yield f"the body of {settings.net} has random weights and is not trained; begin from trained ones: `initial=MODEL`"
+    elif freeze == "bn":
+        yield f"batch norms of {settings.net} have seen no image and stay so; begin from trained weights: `initial=MODEL`"
 
 
 def evened_twice(settings: RunSettings) -> Iterator[str]:

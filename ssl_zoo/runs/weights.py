@@ -22,7 +22,8 @@ AUTO, WEIGHTS, CHANNEL = "auto", "weights", "channel"  # values of the setting `
 def weights_of(settings: RunSettings) -> Any:
     """Return what is known of the pretrained weights of a run's net; None: it has none.
 
-    It has a source, a license, the mean and std of each channel, the size (height, width) and the interpolation.
+    It has a source, a license, the mean and std of each channel, the size (height, width) and the interpolation;
+    of a file also whose weights its images are taken to be like.
     """
     options, entry = settings.nets[settings.net], NETS.resolve(settings.net)
     tell = getattr(entry.target, "weights", None)
@@ -91,13 +92,20 @@ def normalisation_of(settings: RunSettings, channels: int, initial: Model | None
     return Normalisation(WEIGHTS, shift, scale)
 
 
-def beginning_with(settings: RunSettings, data: Dataset) -> Iterator[str]:
+def beginning_with(settings: RunSettings, data: Dataset, initial: Model | None = None) -> Iterator[str]:
     """Yield lines about pretrained weights: whose they are, and what is otherwise than when they were trained."""
-    found = weights_of(settings) if net_of(settings)[0] == settings.net else None
-    if found is None:
+    known, kind = known_of(settings, initial), input_kind(settings, initial)
+    if not known:
         return
-    yield f"pretrained weights: {found.source}; license: {found.license}"
-    if (kind := input_kind(settings)) != WEIGHTS:
+    yield f"pretrained weights: {known['source']}; license: {known['license']}"
+    if initial is not None:  # of which more is said, as how images were for that
+        return
+    found = weights_of(settings)
+    if like := getattr(found, "like", ""):  # which a net of a plug-in need not say
+        normalised = f": they are normalised as for {like}" if kind == WEIGHTS else ""
+        yield f"how images were for these weights is not known{normalised}"
+        return
+    if kind != WEIGHTS:
         yield (
             f"input = {kind} gives the net other values than its weights were trained on; `input=weights` normalises images as "
             "they were then"

@@ -8,6 +8,7 @@ from typing import Any
 from ssl_zoo.runs.confusion import images_in, in_a_tail, majority, sizes, unequal, wilson
 from ssl_zoo.settings import OWN_BATCH, OWN_STEPS
 from ssl_zoo.tables.cells import ALONE, MANY, difference, reference_of
+from ssl_zoo.tables.origins import begun_from, from_plugins
 from ssl_zoo.tables.rows import Row, by_cell, data_of, grouped, machines_of, recipe_name
 from ssl_zoo.tables.variants import OPTIONS, called, differing, listed_names, shared_of, variant_of
 
@@ -36,7 +37,8 @@ def caption(
         flattered(rows[0]),
         _of_classes(rows, each_class),
         _own_numbers(rows),
-        _plugins(rows),
+        begun_from(rows),
+        from_plugins(rows),
         _unpaired(rows) if compared else "",
         _moved(rows),
         _warned(rows),
@@ -169,12 +171,6 @@ def _finite(rows: Sequence[Row]) -> str:
     )
 
 
-def _plugins(rows: Sequence[Row]) -> str:
-    """Name what came from plug-ins, each with a hash of its source."""
-    parts = dict.fromkeys(part for row in rows for part in row.get("plugins", "").split("; ") if part)
-    return f"From plug-ins: {'; '.join(parts)}." if parts else ""
-
-
 def images_scored(row: Row) -> str:
     """Say which images a row is of."""
     folds = row["config"].get("folds")
@@ -281,7 +277,8 @@ def _warned(rows: Sequence[Row]) -> str:
     of: dict[str, set[str]] = {}  # what was wrong -> runs
     for row in rows:
         for line in row.get("warnings") or ():
-            what = "nearly all pseudo-labels were of one class" if COLLAPSED in line else "a loss term trained nothing"
+            other = "a loss term trained nothing" if row["steps"] else "scikit-learn's fit may not have converged"
+            what = "nearly all pseudo-labels were of one class" if COLLAPSED in line else other
             of.setdefault(what, set()).add(f"{called(row)} with seed {row['seed']}")
     said = (f"that {what} (see their result.json): {listed_names(sorted(runs))}" for what, runs in sorted(of.items()))
     return " ".join(f"Warned while they ran {one}." for one in said)

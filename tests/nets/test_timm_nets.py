@@ -99,10 +99,36 @@ def test_torchvisions_take_files_too(tmp_path):
         assert torch.equal(net.body.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])
     grey = NETS.create("resnet18", 4, 1, (32, 32), pretrained=str(tmp_path / "w.pth"))
     torch.testing.assert_close(grey.body.conv1.weight, state["conv1.weight"].sum(dim=1, keepdim=True))
-    with pytest.raises(InputError, match=r"resnet34: the weights in .* are of another net \(they differ in "):
+    names = r"\(the net has layer1.2.bn1.bias and \d+ more\); give those of resnet34"
+    with pytest.raises(InputError, match=f"resnet34: the weights in .* are of another net {names}"):
         NETS.create("resnet34", 4, 3, (32, 32), pretrained=str(tmp_path / "w.pth"))
-    with pytest.raises(InputError, match=r"of another net \(they differ in conv1.weight\)"):
+    with pytest.raises(InputError, match=r"of another net \(of another shape: conv1.weight\)"):
         NETS.create("resnet18", 4, 3, (32, 32), stem="small", pretrained=str(tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize("net", ["resnet18", "torchvision:resnet18", "timm:resnet18"])
+def test_names_of_another_program_are_told_beside_the_nets_own(net, file):
+    state = {f"backbone.{key}": value for key, value in torch.load(file).items() if not key.startswith("fc.")}
+    torch.save({"state_dict": state}, file)
+    said = r"\(the net has bn1.bias and 99 more, the file has backbone.bn1.bias and 99 more\); give those of resnet18, under"
+    with pytest.raises(InputError, match=said):
+        NETS.create(net, 4, 3, (32, 32), pretrained=str(file))
+
+
+@pytest.mark.parametrize("net", ["resnet18", "timm:resnet18"])
+def test_counts_of_batches_need_not_be_in_a_file(net, file):
+    state = {key: value for key, value in torch.load(file).items() if not key.endswith("num_batches_tracked")}
+    torch.save(state, file)
+    own = NETS.create(net, 4, 3, (32, 32), pretrained=str(file)).state_dict()
+    assert torch.equal(own.get("bn1.weight", own.get("body.bn1.weight")), state["bn1.weight"])
+    torch.save({key: value for key, value in state.items() if key != "bn1.running_mean"}, file)
+    with pytest.raises(InputError, match=r"bn1\.running_mean"):
+        NETS.create(net, 4, 3, (32, 32), pretrained=str(file))
+
+
+def test_a_folder_is_no_file_and_may_be_a_runs(tmp_path):
+    with pytest.raises(InputError, match=r"is a folder; give the file in it, or begin from a run's net: `initial=.*`"):
+        NETS.create("resnet18", 4, 3, (32, 32), pretrained=str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +136,8 @@ def test_torchvisions_take_files_too(tmp_path):
     [
         (None, "there is no file"),
         (b"nothing", "cannot be read as weights"),
+        (b"", r"cannot be read as weights \(\w+"),
+        ({"conv1.weight": torch.tensor([1.0, float("inf")])}, "conv1.weight in '.*' is not finite; give other weights"),
         ({"a": 1}, "holds no state_dict"),
         ({}, "holds no state_dict"),
         ({"conv1.weight": torch.zeros(1)}, "are of another net"),
@@ -194,6 +222,7 @@ def test_what_is_known_of_weights(name, mean, interpolation, license):
     assert entry.target.weights({"pretrained": False}, **entry.fixed) is None
     own = entry.target.weights({"pretrained": "w.pth"}, **entry.fixed)
     assert (own.source, own.license, own.mean) == ("w.pth", "not known", mean)
+    assert (own.like, found.like) == (found.source, "")  # of a file nothing is known, and it is said whose images it is given
 
 
 def test_adapters_and_the_last_layer_are_all_that_is_trained():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
+from sklearn.semi_supervised import LabelSpreading
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import ssl_zoo
@@ -57,6 +58,23 @@ def test_a_run_leaves_what_others_leave(name, capsys):
     assert trained.features(data.test_images[:2]).shape == (2, 64)
     status, out, _ = call(capsys, run, *on_pixels(name))
     assert status == 0 and "this run is finished already" in out
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")  # scikit-learn's, of its own numbers
+def test_labelspreading_of_the_digits_is_scikit_learns_by_hand():
+    """LabelSpreading(kernel="knn"), as it comes, on raw pixels of the same five label splits."""
+    data, errors = DATASETS.create("digits", None), []
+    pixels, asked = (part.reshape(len(part), -1).astype(float) for part in (data.images, data.test_images))
+    for seed in range(5):
+        settings = ssl_zoo.recipe("digits", alg="labelspreading", net="smallnet", split_seed=seed, device="cpu")
+        row = ssl_zoo.run(settings, f"s{seed}", quiet=True)
+        rows = json.loads(Path(f"s{seed}/split.json").read_text())["rows"]
+        known = np.full(len(pixels), -1)
+        known[rows] = data.labels[rows]
+        right = LabelSpreading(kernel="knn").fit(pixels, known).score(asked, data.test_labels)
+        assert abs(row["accuracy"] - right) < 1.5 / 500  # an image whose seventh neighbour is one of two as near
+        errors.append(100 * (1 - right))
+    assert (round(np.mean(errors), 1), round(np.std(errors, ddof=1), 1)) == (9.2, 1.2)
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -139,6 +157,9 @@ def test_a_lone_line_where_the_fit_did_not_converge(capsys):
     status, out, _ = call(capsys, run, *words)
     assert status == 0 and "WARNING: max_iter=1 was reached without convergence." in out
     assert json.loads(Path("a/result.json").read_text())["warnings"] == ["max_iter=1 was reached without convergence."]
+    status, out, _ = call(capsys, table, "a")
+    assert status == 0 and "a loss term" not in out
+    assert "Warned while they ran that scikit-learn's fit may not have converged (see their result.json): labelspreading" in out
 
 
 def test_class_weights_that_a_method_cannot_use_are_refused(capsys):

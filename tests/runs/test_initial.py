@@ -207,7 +207,7 @@ def test_runs_without_one_are_what_they_were():
         (["--from", "a", "--out", "a"], "a holds a run with other settings (initial None there and a here)"),
         (["--from", "a", "--dataset", "moons"], "it takes images of 8 x 8 x 1, and these are 1 x 1 x 2"),
         (["--finetune", "a"], "did you mean --from a?"),
-        (["--from", "wide", "--net", "wrn28_2"], "give the net the options that it had: "),
+        (["--from", "wide", "--net", "wrn28_2"], "give the net what it had: images of 8x8, and the options "),
     ],
 )
 def test_bad_input(words, message, capsys):

@@ -8,10 +8,11 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from safetensors.torch import save_file
 
 import ssl_zoo
 from ssl_zoo import NETS, config
-from ssl_zoo.cli import run
+from ssl_zoo.cli import export, report, run
 from ssl_zoo.data.arrays import as_dataset
 from ssl_zoo.groups import OptimizerSettings, ScheduleSettings
 from ssl_zoo.runs.execute import trainer_of
@@ -92,8 +93,9 @@ def test_what_a_run_says_and_keeps(capsys):
     status, out, error = call(capsys, *words, "--image-size", 32, "--out", "a")
     assert status == 0, error
     assert "pretrained weights: w.pth; license: not known\n" in out
-    assert "the weights were trained on images of 224x224, and these are 32x32 (height x width)\n" in out
-    assert "input = " not in out and "interpolation" not in out
+    like = "torchvision ResNet18_Weights.IMAGENET1K_V1"
+    assert f"how images were for these weights is not known: they are normalised as for {like}\n" in out
+    assert "were trained on" not in out and "input = " not in out and "interpolation" not in out
     row = json.loads(Path("a/result.json").read_text())
     assert row["weights"]["source"] == "w.pth" and len(row["weights_hash"]) == 12 and row["config"]["input"] == "weights"
     about = read_model(Path("a/model.safetensors")).about
@@ -105,18 +107,52 @@ def test_what_a_run_says_and_keeps(capsys):
     words = ["--data-root", "photos", "--net", "resnet18", *QUICK, "--image-size", 32, "--from", "a", "--out", "b"]
     status, out, error = call(capsys, *words)  # a licence goes with the weights
     assert status == 0 and json.loads(Path("b/result.json").read_text())["weights"] == row["weights"], error
+    assert out.count("pretrained weights: w.pth; license: not known\n") == 1 and "how images were" not in out
+    for folder, net in (("a", ""), ("b", "the trained net a; ")):
+        assert report.main([folder]) == 0
+        assert f"{net}pretrained weights: w.pth; license: not known<" in Path(folder, "report.html").read_text(encoding="utf-8")
+    assert export.main(["b", "--out", "b.safetensors"]) == 0
+    assert read_model(Path("b.safetensors")).about["row"]["weights"] == row["weights"]
 
 
-def test_other_values_than_the_weights_had_are_said(capsys):
-    words = ["--data-root", photos(), "--net", "resnet18", "--set", "nets.resnet18.pretrained=w.pth", *QUICK]
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """torchvision's own weights of a resnet18, as its client keeps them."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    place = tmp_path / "torch/hub/checkpoints" / Path(torchvision.models.ResNet18_Weights.DEFAULT.url).name
+    place.parent.mkdir(parents=True)
+    torch.save(torchvision.models.resnet18().state_dict(), place)
+
+
+def test_what_is_otherwise_than_for_the_weights_is_said(cached, capsys):
+    words = ["--data-root", photos(), "--net", "resnet18", "--set", "nets.resnet18.pretrained=true", *QUICK]
     status, out, error = call(capsys, *words, "--set", "input=channel", "--image-size", 32, "--out", "a")
     assert status == 0, error
+    source = "torchvision ResNet18_Weights.IMAGENET1K_V1"
+    assert f"pretrained weights: {source}; license: BSD-3-Clause, torchvision's own: it states none for these weights\n" in out
+    assert json.loads(Path("a/result.json").read_text())["weights"]["source"] == source
+    assert "the weights were trained on images of 224x224, and these are 32x32 (height x width)\n" in out
     assert "input = channel gives the net other values than its weights were trained on; --set input=weights normalises" in out
     cubic = ["--set", "datasets.folder.interpolation=bicubic", "--image-size", 32, "--out", "b"]
     status, out, error = call(capsys, *words, *cubic)
     assert status == 0, error
     assert "images were resized bilinear when the weights were trained, and these bicubic" in out
     assert "datasets.folder.interpolation=bilinear does as they did" in out
+
+
+def test_of_a_file_it_is_not_said_how_images_were(capsys):
+    words = ["--data-root", photos(), "--net", "resnet18", "--set", "nets.resnet18.pretrained=w.pth", *QUICK]
+    status, out, error = call(capsys, *words, "--set", "input=channel", "--image-size", 32, "--out", "a")
+    assert status == 0 and "how images were for these weights is not known\n" in out and "gives the net other" not in out, error
+
+
+@pytest.mark.parametrize("file", ["w.pth", "other.safetensors"])
+def test_weights_of_another_program_are_no_net_to_begin_from(file, capsys):
+    save_file(torch.load("w.pth"), "other.safetensors")
+    status, _, error = call(capsys, "--data-root", photos(), "--net", "resnet18", "--from", file, *QUICK)
+    assert status == 2 and f"another program saved are given as --set nets.resnet18.pretrained={file}" in error
+    status, _, error = call(capsys, "--net", "smallnet", "--from", file, *QUICK)
+    assert status == 2 and "another program" not in error
 
 
 def test_weights_as_input_need_weights(capsys):
@@ -271,6 +307,10 @@ def test_a_net_with_a_tag_is_given_its_weights(capsys):
         (
             "optimizer.freeze=body",
             "has random weights and is not trained; begin from trained ones: --from MODEL",
+        ),
+        (
+            "optimizer.freeze=bn",
+            "batch norms of smallnet have seen no image and stay so; begin from trained weights: --from MODEL",
         ),
     ],
 )

@@ -32,6 +32,40 @@ def test_the_caption_says_of_what_a_run_warned():
     )
 
 
+def begun(alg="supervised", seed=0, initial=None, license="mit", source="theirs", **more):
+    made = row(alg, seed, **more)
+    made |= {"weights": {"source": source, "license": license}} if source else {}
+    made["config"] = {**made["config"], "initial": initial}
+    return made | ({"initial": "abc"} if initial else {})
+
+
+def test_what_nets_began_from():
+    assert "Begun" not in said(row(), row("x"))
+    assert "Begun from the pretrained weights theirs (license: mit)." in said(begun(), begun("x"))
+    assert "(license: gpl)." in said(begun(license="gpl"))
+    assert "Begun from the trained net runs/a, which began from theirs (license: mit)." in said(begun(initial="runs/a"))
+    assert "Begun from the trained net runs/a." in said(begun(initial="runs/a", source=""))
+    both = "Begun from the pretrained weights theirs (license: mit): x; from random weights: supervised."
+    assert both in said(begun("x"), row())
+
+
+def test_what_makes_no_use_of_a_net_began_from_none():
+    pixels = row("probe", steps=0)
+    pixels["config"]["algorithms"]["probe"]["features"] = "pixels"
+    assert "Begun from the pretrained weights theirs (license: mit)." in said(begun(), pixels)
+
+
+def test_what_a_name_says_of_a_beginning_is_not_said_twice():
+    rows = [begun("x", initial=initial, source="", axes=["initial"]) for initial in (None, "runs/a")]
+    (told,) = told_apart(rows)
+    assert [one["called"] for one in told] == ["x, initial null", "x, initial runs/a"] and "Begun" not in said(*told)
+
+
+def test_what_is_fitted_at_once_warns_of_its_fit():
+    text = said(row("probe", 2, steps=0, warnings=["lbfgs failed to converge"]))
+    assert "Warned while they ran that scikit-learn's fit may not have converged (see their result.json): probe" in text
+
+
 def test_which_labels_there_were():
     some, more = [row(seed=s) for s in (0, 1)], [row(seed=s, labels=40, split_hash=f"m{s}") for s in (0, 1)]
     every = [row(seed=s, labels="all", split_hash="all") for s in (0, 1)]

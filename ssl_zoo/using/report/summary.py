@@ -142,11 +142,12 @@ def _steps(row: Row) -> str:
 
 def _began_from(row: Row) -> str:
     """Which weights it began from, where there was a choice."""
+    weights = "pretrained weights: {source}; license: {license}".format(**row["weights"]) if "weights" in row else ""
     if row["config"].get("initial") is not None:
-        return f"the trained net {row['config']['initial']}"
+        return "; ".join(part for part in (f"the trained net {row['config']['initial']}", weights) if part)
     options = row["config"].get("nets", {}).get(row["net"], {})
-    if "weights" in row:
-        return f"pretrained weights: {row['weights']['source']}; license: {row['weights']['license']}"
+    if weights:
+        return weights
     if _on_pixels(row) or "pretrained" not in options:
         return ""
     return "pretrained weights" if options["pretrained"] else "random weights"
