@@ -87,6 +87,8 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
     )
     if weight is not None:
         yield weight
+    if settings.compile and not isinstance(trainer, Fitter):
+        yield "steps are compiled, which takes up to a minute: the bar stands still meanwhile"
     if layers := in_fp32(trainer.algorithm.net):
         yield (
             f"in fp32 all the same: {', '.join(layers[:3])}{f' and {len(layers) - 3} more' if len(layers) > 3 else ''} of the "
