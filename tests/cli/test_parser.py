@@ -4,9 +4,12 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
+from pathlib import Path
 
 import pytest
 
+from ssl_zoo import registry
 from ssl_zoo.cli.parser import FLAGS, Parser, command, description, flag, in_words
 from ssl_zoo.errors import BusyError, DivergedError, InputError, Interrupted, RunError
 
@@ -34,6 +37,21 @@ def test_an_error_is_one_line_and_a_status(error, status, capsys):
 def test_the_status_of_the_work_is_that_of_the_command(capsys):
     assert command("x.py", lambda: 0) == 0 and command("x.py", lambda: 1) == 1
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_warning_of_python_is_one_line_too(capsys, monkeypatch):
+    def work(file):
+        warnings.warn_explicit("damaged\nby `steps=5`", UserWarning, file, 7)
+        return 0
+
+    ours = str(Path(registry.__file__).parent / "data/cache.py")
+    assert command("x.py", lambda: work(ours)) == 0
+    assert capsys.readouterr() == ("", "WARNING: damaged by --steps 5\n")
+    assert command("x.py", lambda: work("/usr/lib/pil/ImageFile.py")) == 0
+    assert capsys.readouterr().err == "WARNING: damaged by --steps 5 (UserWarning of pil/ImageFile.py)\n"
+    monkeypatch.setenv("SSL_ZOO_TRACEBACK", "1")
+    with pytest.warns(UserWarning, match="damaged"):
+        command("x.py", lambda: work(ours))
 
 
 def test_a_second_key_while_python_cleans_up_leaves_no_traceback():

@@ -656,3 +656,14 @@ def test_a_run_says_that_it_compiles_and_a_fit_at_once_has_nothing_to_compile(ca
     for more, said in (["--compile"], True), ([], False), (["--compile", "--alg", "probe"], False):
         status, out, _ = call(capsys, *QUICK, *more, "--set", "logger=none", "--fresh", "--out", "run")
         assert status == 0 and (line in out.splitlines()) == said
+
+
+def test_a_damaged_cache_is_said_in_one_line(images, capsys, tmp_path):
+    folder = ["--dataset", "folder", "--data-root", images, "--labels", "6", *QUICK]
+    assert call(capsys, *folder, "--out", "first")[0] == 0
+    (kept,) = (tmp_path / "cache").glob("*.npz")
+    kept.write_bytes(b"garbage")
+    status, _, error = call(capsys, *folder, "--out", "second")
+    (said,) = [line for line in error.splitlines() if "cache" in line]
+    assert status == 0 and said.startswith(f"WARNING: cache file {kept} cannot be used and is made anew (")
+    assert "UserWarning" not in said
