@@ -146,7 +146,7 @@ def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted"
         return exit_status(error)
     except KeyboardInterrupt as stopped:
         number = getattr(stopped, "number", signal.SIGINT)  # of a command that makes one of its own of other signals
-        say(prog, [interrupted.format(signal=number.name)])
+        say(prog, [in_words(str(stopped), flags) or interrupted.format(signal=number.name)])
         return 128 + number
 
 

@@ -77,6 +77,14 @@ def test_a_signal_ends_it(number, capsys):
     assert command("x.py", stop) == 128 + number and capsys.readouterr().err == "x.py: interrupted\n"
 
 
+def test_what_is_interrupted_may_say_what_is_kept(capsys):
+    def stop():
+        raise KeyboardInterrupt("5 are kept, and the same call goes on")
+
+    assert command("x.py", stop, "ended by {signal}") == 130
+    assert capsys.readouterr().err == "x.py: 5 are kept, and the same command goes on\n"
+
+
 def test_a_fault_of_ours_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         command("x.py", lambda: 1 // 0)
