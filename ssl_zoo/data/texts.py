@@ -16,8 +16,8 @@ BLOCK = 1 << 24  # bytes looked through at a time
 class Texts(Sequence[str]):
     """A sequence of texts that cannot be changed. It costs their bytes in UTF-8 and nine more for each.
 
-    It is equal to any sequence of the same texts. What a slice, an array of places or a mask takes of it is `Texts` too.
-    Where strings in a list or a tuple are needed, as for JSON, give `list(texts)`.
+    It is equal to any sequence of the same texts. What a slice, an array of places or a mask takes of it is `Texts`
+    too. Where a list of strings is needed, as for JSON, give `list(texts)`.
 
     Args:
         characters: (bytes,) uint8, UTF-8, each text ended by NUL, which no file's name contains. May be mapped from a
