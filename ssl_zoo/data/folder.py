@@ -202,11 +202,16 @@ class _Folder(_Files):
             if name.endswith("/") and (not train or part_of(name[:-1]) is not None):
                 yield from walk(self.shown, name)
 
+    def _noted(self) -> Iterator[Listed]:
+        """The listing, whose states are kept on the way."""
+        for name, size, time in self._listing():
+            self._states[name] = (size, time)
+            yield name, size, time
+
     def layout(self) -> Layout:
         """Return which images are of which part and class. They are listed again, and all is kept that was seen."""
-        found = list(self._listing())
-        self.stamp = self._stamp(found)
-        self._states = {name: (size, time) for name, size, time in found}
+        self._states = {}
+        self.stamp = self._stamp(self._noted())
         return lay_out(self.root, self.top, self._states)
 
 
