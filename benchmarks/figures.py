@@ -51,7 +51,7 @@ def command(
         if flags.out:
             files.replace_text(flags.out, json.dumps(figures, indent=1) + "\n")
         if flags.into:
-            text = flags.into.read_text(encoding="utf-8")
+            text = _into(flags.into)
             files.replace_text(flags.into, insert(text, place, shown(figures)))
         else:
             print(shown(figures))
@@ -62,9 +62,19 @@ def command(
 
 
 def _read(path: Path, prog: str, markdown: Callable[[Figures], str]) -> Figures:
+    way_out = f"{prog} --out FILE.json writes them"
     try:
         figures = json.loads(path.read_text(encoding="utf-8"))
         markdown(figures)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} holds no figures of {prog} ({type(error).__name__}: {error})") from error
+    except OSError as error:
+        raise InputError(f"--read {path} cannot be read ({error.strerror or error}); {way_out}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path} holds no figures of {prog} ({type(error).__name__}: {error}); {way_out}") from error
     return figures
+
+
+def _into(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(f"--into {path} cannot be used ({getattr(error, 'strerror', error)}); give a Markdown file") from error

@@ -1,8 +1,16 @@
-"""What is to be known of a GPU, in the minutes that there are: python benchmarks/gpu.py --minutes 9 --out results
+"""Check this project on a GPU and measure it there, within a given time: python benchmarks/gpu.py --minutes 9
 
-The most important comes first: checks, that every method runs, compiled too, gives the same bits twice and after a
-kill, and the CPU's numbers; speed; rungs of the ladder; the table. What there is time for is measured, and each result
-is written as soon as it is there. What benchmarks/results/gpu or --out has already of this device is left out.
+There are four parts, the most important first. Each begins when the one before has ended, as long as time is left.
+
+  checks   the tests that are for a GPU; then each method trains, once plainly, once compiled, twice for the same bits,
+           once killed and resumed, and its loss is compared with the CPU's
+  speed    benchmarks/speed.py: what a step costs
+  rungs    from the recipe of one paper to that of another, one change at a time (docs/riddle.md), on CIFAR-10
+  table    the accuracy of the methods on CIFAR-10
+
+Each result is written as soon as it is there, so that an early end loses little. The same command goes on with what is
+missing: results of this GPU that are in benchmarks/results/gpu or in --out already are not made again. Rungs and table
+need the images that --prepare puts beside this checkout.
 """
 
 import argparse
@@ -24,18 +32,39 @@ PIECES = ("checks", "speed", "rungs", "table")
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return what is asked for."""
     p = argparse.ArgumentParser(prog="gpu.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--minutes", type=float, metavar="M", help="never over these")
-    p.add_argument("--only", default=",".join(PIECES), metavar="P,...", help=f"some of it: {', '.join(PIECES)}")
-    p.add_argument("--device", default="auto", choices=("auto", "cuda", "cpu"))
-    p.add_argument("--small", action="store_true", help="a minute or two of the smallest, to see that it works; nothing to keep")
-    p.add_argument("--again", action="store_true", help="also what is there already")
-    p.add_argument("--seed", type=int, default=0, metavar="S", help="of rungs and table, also of the label split; 0 as now")
-    p.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/gpu", metavar="DIR", help="where results go")
+    p.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="how long it may take in all; it ends before, whatever is left (needed, but for --prepare)",
+    )
+    p.add_argument(
+        "--only",
+        default=",".join(PIECES),
+        metavar="P,...",
+        help=f"some of the parts: {', '.join(PIECES)}; all unless said otherwise",
+    )
+    p.add_argument("--device", default="auto", choices=("auto", "cuda", "cpu"), help="cpu: with --small, to try it without a GPU")
+    p.add_argument(
+        "--small", action="store_true", help="tiny nets and data, a minute or two: to see that it works; no figures to keep"
+    )
+    p.add_argument("--again", action="store_true", help="make results anew that are there already")
+    p.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="seed of the runs of rungs and table, and of their labelled images (0)"
+    )
+    p.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "benchmarks/results/gpu",
+        metavar="DIR",
+        help="where results are written (benchmarks/results/gpu)",
+    )
     p.add_argument(
         "--prepare",
         type=Path,
         metavar="ARCHIVE",
-        help="do nothing of that here, but put a clone, wheels and this archive of CIFAR-10 in class folders into .gpu/",
+        help="measure nothing; put all that a machine without a network needs into .gpu/: a clone of this checkout, "
+        "Python packages, and this archive of CIFAR-10's images in class folders. Copy .gpu/ there, and start it from the clone",
     )
     flags = p.parse_args(argv)
     flags.only = [word for word in flags.only.split(",") if word]

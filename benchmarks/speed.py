@@ -63,6 +63,11 @@ DIGITS = timing.Workload(
 )
 
 
+def tiny(w: timing.Workload) -> timing.Workload:
+    """The workload of --short in place of a large one. Its title, which heads tables, says so."""
+    return w._replace(title=w.title.replace("WRN-28-2", "smallnet (--short)"), net="smallnet", rows=200)
+
+
 def measure(w: timing.Workload, rounds: int, steps: int, device: str, compile_too: Sequence[str]) -> dict[str, Any]:
     """All methods on a workload, some of them compiled too."""
     data, where = timing.random_data(w), pick_device(device)
@@ -103,7 +108,7 @@ def measure(w: timing.Workload, rounds: int, steps: int, device: str, compile_to
 
 def zoo_of(rounds: int, steps: int, device: str, short: bool) -> dict[str, Any]:
     """Every method's step against the passes that it needs, and what its views take of it."""
-    w = CIFAR._replace(net="smallnet", rows=200) if short else CIFAR
+    w = tiny(CIFAR) if short else CIFAR
     data, where = timing.random_data(w), pick_device(device)
     ours = {alg: timing.Ours(w, alg, data, device) for alg in ALL}
     contenders: dict[str, Callable[[], None]] = {}
@@ -233,7 +238,7 @@ def everything(
     rounds, steps = (1, 1) if short else (rounds, 5 if where.type == "cuda" else 2)
     compile_too = () if short else compile_too
     sizes = (1000, 2000) if short else (1000, 30_000, 1_000_000)
-    cifar = CIFAR._replace(net="smallnet", rows=200) if short else CIFAR
+    cifar = tiny(CIFAR) if short else CIFAR
     known = {"device": device_name(where), "cores": os.cpu_count(), "versions": provenance.versions()}
     found: figures.Figures = {**known, "commit": provenance.commit(), "workloads": {}}
     found |= dict.fromkeys(("zoo", "views", "rows", "predict", "decode", "default_run", "starts", "peers"))
@@ -249,7 +254,8 @@ def everything(
         "starts": lambda: timing.starts(1 if short else 5),
         "peers": lambda: timing.peers_of(cifar, rounds, steps, device, bool(compile_too)),
     }
-    for part in parts:
+    for number, part in enumerate(parts, start=1):
+        print(f"speed.py measures {part}, {number} of {len(parts)}", file=sys.stderr, flush=True)
         (found["workloads"] if part in ("cifar", "digits") else found)[{"run": "default_run"}.get(part, part)] = ways[part]()
         keep(found)
     return found

@@ -74,10 +74,13 @@ def run(
 
     from ssl_zoo.data.arrays import NAME, as_dataset
     from ssl_zoo.data.dataset import Dataset
+    from ssl_zoo.data.form import complaint
     from ssl_zoo.runs.execute import execute
 
     if not isinstance(settings, RunSettings):
         raise InputError(f"settings are a {type(settings).__name__}; give ssl_zoo.recipe(...)")
+    if isinstance(data, Dataset) and (wrong := complaint(data)):
+        raise InputError(f"the Dataset is not as it must be: {wrong}")
     if data is not None:
         data = data if isinstance(data, Dataset) else as_dataset(*_arrays(data))
         settings = dataclasses.replace(settings, dataset=NAME, datasets={NAME: {}})

@@ -232,6 +232,19 @@ def test_a_data_set_object_may_be_passed_too():
     assert images_in(row["confusion"]) == 400
 
 
+def test_a_data_set_object_that_is_not_in_its_form_is_refused():
+    data = ssl_zoo.DATASETS.create("digits", None, test_size=400)
+    for change, said in (
+        ({"names": ("a",)}, "the Dataset is not as it must be: `names` has 1 entries for 1797 images"),
+        ({"names": np.array(["a"] * 1797)}, "`names` is not a tuple of texts; give tuple(map(str, names))"),
+        ({"classes": tuple("01234567")}, "`labels` go from 0 to 9; with 8 classes they go from 0 to 7"),
+        ({"validation": (0, 5000)}, "`validation` is (0, 5000)"),
+    ):
+        with pytest.raises(InputError, match=re.escape(said)):
+            ssl_zoo.run(quick(alg="supervised"), "o", data=data._replace(**change), quiet=True)
+    assert not Path("o").exists()
+
+
 def test_threads_are_given_back():
     import torch
 
@@ -286,9 +299,21 @@ def test_names_of_classes():
     settings = quick(alg="supervised", labels="all", **{"batch.labeled": 4, "views.weak": {}})
     row = ssl_zoo.run(settings, "o", data=(*arrays(), np.array(["dark", "bright"])), quiet=True)
     assert row["classes"] == ["dark", "bright"]
-    for names, said in ((["dark", "dark"], "classes names one twice"), ([], "two or more")):
-        with pytest.raises(InputError, match=said):
+    wrong = (
+        (["dark", "dark"], "classes names one twice"),
+        ([], "classes are 0 names, and labels go up to 1; give 2 names, from class 0 on"),
+        (["dark"], "classes are 1 names, and labels go up to 1"),
+        (
+            ["dark", "bright", "odd"],
+            "class 2 ('odd') of arrays has 0 labelled images, `labels=all` needs 1; give it some, or leave",
+        ),
+        ("ab", "classes are 'ab'; give a name for each class"),
+        (2, "classes are 2; give a name for each class"),
+    )
+    for names, said in wrong:
+        with pytest.raises(InputError, match=re.escape(said)):
             ssl_zoo.run(settings, "p", data=(*arrays(), names), quiet=True)
+    assert not Path("p").exists()
 
 
 def test_another_version_of_the_package_of_the_data_is_other_data(monkeypatch):

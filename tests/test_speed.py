@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import statistics
 from pathlib import Path
 
@@ -233,8 +234,14 @@ def test_the_tables(tmp_path, capsys):
     ("argv", "said"),
     [
         (["--into", "x.md"], "--into needs --read"),
-        (["--read", "none.json"], "No such file"),
-        (["--read", "bad.json"], "holds no figures of speed.py"),
+        (["--read", "none.json"], "--read none.json cannot be read (No such file or directory); speed.py --out FILE.json writes"),
+        (["--read", "."], "--read . cannot be read (Is a directory); speed.py --out FILE.json writes"),
+        (
+            ["--read", "bad.json"],
+            "bad.json holds no figures of speed.py (KeyError: 'workloads'); speed.py --out FILE.json writes",
+        ),
+        (["--read", "deep.json"], "deep.json holds no figures of speed.py (RecursionError"),
+        (["--read", "good.json", "--into", "none.md"], "--into none.md cannot be used (No such file or directory)"),
         (["--device", "tpu"], "device 'tpu' is unknown"),
         (["--parts", "views,wiews"], "--parts has 'wiews'; there are cifar, digits, zoo, views"),
         (["--compiled", "gan"], "--compiled has 'gan'; there are supervised"),
@@ -245,9 +252,16 @@ def test_the_tables(tmp_path, capsys):
 def test_bad_input(argv, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.json").write_text("{}")
+    (tmp_path / "deep.json").write_text("[" * 200_000)
+    shutil.copy(ROOT / "benchmarks/results/speed.json", "good.json")
     assert speed.main(argv) == 2
     line = capsys.readouterr().err
     assert said in line and line.startswith("speed.py: ") and len(line.splitlines()) == 1
+
+
+def test_tables_of_a_short_measurement_are_headed_as_such():
+    assert speed.tiny(speed.CIFAR).title == "smallnet (--short), 32x32, 16 + 112 images a step"
+    assert speed.tiny(speed.CIFAR).net == "smallnet" and speed.CIFAR.title.startswith("WRN-28-2")
 
 
 def test_some_of_it_is_kept_as_it_comes_and_shown_without_a_checkout(tmp_path, monkeypatch, capsys):
@@ -258,6 +272,7 @@ def test_some_of_it_is_kept_as_it_comes_and_shown_without_a_checkout(tmp_path, m
     out = tmp_path / "speed.json"
     with pytest.raises(ZeroDivisionError):
         speed.main(["--parts", "views,rows,starts", "--device", "cpu", "--out", str(out)])
+    assert capsys.readouterr().err.splitlines()[-2:] == ["speed.py measures views, 1 of 3", "speed.py measures rows, 2 of 3"]
     assert speed.main(["--read", str(out)]) == 0
     said = capsys.readouterr().out
     assert "A view of 9 images" in said and "Medians (least to most) of one run" in said and said.endswith("commit none.\n")
@@ -271,7 +286,9 @@ def test_a_short_measurement(monkeypatch, capsys):
     monkeypatch.setattr(speed, "METHODS", ("supervised", "meanteacher"))
     monkeypatch.setattr(speed, "ALL", ["fixmatch", "meanteacher"])
     figures = speed.everything("cpu", short=True)
-    assert timing.markdown(json.loads(json.dumps(figures))).count("| meanteacher |") == 5
+    shown = timing.markdown(json.loads(json.dumps(figures)))
+    assert shown.count("| meanteacher |") == 5 and "WRN-28-2" not in shown and "**smallnet (--short), " in shown
+    assert "speed.py measures cifar, 1 of 9\n" in capsys.readouterr().err
     zoo = figures["zoo"]["methods"]
     assert {*zoo} == {*speed.ALL} and timing.markdown(figures).count("| fixmatch |") == 1
     assert all(0 < f["parts"]["augmentation"] < f["step"]["max"] for f in zoo.values())

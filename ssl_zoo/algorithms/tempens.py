@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ssl_zoo.algorithms.base import AlgorithmBase
 from ssl_zoo.batch import Batch, Facts, Step, merge_repeats
-from ssl_zoo.errors import between, one_of
+from ssl_zoo.errors import InputError, between, one_of
 from ssl_zoo.losses import cross_entropy, squared_error
 from ssl_zoo.registry import ALGORITHMS
 from ssl_zoo.schedules import RAMPS, RampForm, ramp
@@ -70,7 +70,10 @@ class TemporalEnsembling(AlgorithmBase):
         self.ce_denominator = one_of("ce_denominator", ce_denominator, "labeled", "batch")
         self.joint_forward = joint_forward
         dtype = getattr(torch, one_of("memory_dtype", memory_dtype, "float32", "bfloat16"))
-        self.classes, self.top = facts.classes, int(between("memory_top", memory_top, 0, facts.classes))
+        if not 0 <= memory_top <= facts.classes:
+            most = f"{facts.classes}, which is how many classes there are; 0 keeps all"
+            raise InputError(f"memory_top = {memory_top} is out of range: it must be from 0 to {most}")
+        self.classes, self.top = facts.classes, memory_top
         self.register_buffer("memory", torch.zeros(facts.rows, self.top or facts.classes, dtype=dtype))  # Z (N, K), or (N, k)
         if self.top:
             small = torch.int16 if facts.classes <= 1 << 15 else torch.int32

@@ -2,11 +2,13 @@
 
 import argparse
 import contextlib
+import functools
 import os
 import re
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -52,6 +54,7 @@ OTHER_WORDS = {  # for flags that are no settings, where a command has them
     "--print-config": "dry_run",
     "--scale": "steps num_steps epochs",
 }
+OURS = Path(__file__).parents[1]  # where the library's code lies
 OF_RUN = ("--list", "--print-config")  # flags of one command alone that others are asked for
 
 
@@ -124,7 +127,10 @@ def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted"
         Ctrl-C.
     """
     try:
-        return work()
+        with warnings.catch_warnings():
+            if not os.environ.get("SSL_ZOO_TRACEBACK"):
+                warnings.showwarning = functools.partial(_show_warning, flags)
+            return work()
     except BrokenPipeError:  # whoever reads the output has read enough, as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed
         return 128 + signal.SIGPIPE
@@ -140,7 +146,7 @@ def command(prog: str, work: Callable[[], int], interrupted: str = "interrupted"
         return exit_status(error)
     except KeyboardInterrupt as stopped:
         number = getattr(stopped, "number", signal.SIGINT)  # of a command that makes one of its own of other signals
-        say(prog, [interrupted.format(signal=number.name)])
+        say(prog, [in_words(str(stopped), flags) or interrupted.format(signal=number.name)])
         return 128 + number
 
 
@@ -190,6 +196,15 @@ def flag_of(name: str) -> str:
 def warn(line: str, flags: Collection[str] = FLAGS) -> None:
     """Print what may be wrong, with the names of flags."""
     print(f"WARNING: {in_words(line, flags)}", file=sys.stderr)
+
+
+def _show_warning(flags: Collection[str], message: Warning | str, category: type[Warning], file: str, *more: Any) -> None:
+    """Print a warning of Python's like any other of ours. One of another package keeps where it comes from."""
+    from tqdm import tqdm  # of no use to --help
+
+    origin = "" if Path(file).is_relative_to(OURS) else f" ({category.__name__} of {'/'.join(Path(file).parts[-2:])})"
+    with tqdm.external_write_mode(file=sys.stderr):  # not in the middle of a bar
+        warn(f"{one_line(str(message))}{origin}", flags)
 
 
 def say(prog: str, lines: Iterable[str]) -> None:

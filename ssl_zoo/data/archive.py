@@ -2,7 +2,6 @@
 
 import functools
 import gzip
-import hashlib
 import lzma
 import tarfile
 import zipfile
@@ -14,7 +13,7 @@ from ssl_zoo.data import cache
 from ssl_zoo.data.decode import LARGEST
 from ssl_zoo.data.layout import EXPECTED, Layout, find_top, lay_out
 from ssl_zoo.data.names import ARCHIVES, is_hidden, is_image
-from ssl_zoo.data.pieces import MARK
+from ssl_zoo.data.pieces import mark_of
 from ssl_zoo.errors import InputError
 
 LARGEST_ARCHIVE = 1 << 32  # bytes of all images in an archive, which are held in memory until they are decoded
@@ -58,7 +57,7 @@ class Archive:
 
     def mark(self, path: str) -> bytes:
         """Return what tells this state of a member from any other: that of the whole archive."""
-        return hashlib.blake2b(f"{self.stamp}\0{path}".encode(errors="surrogateescape"), digest_size=MARK).digest()
+        return mark_of(path, self.stamp)
 
     @functools.cached_property
     def _contents(self) -> dict[str, bytes]:

@@ -62,12 +62,24 @@ def as_dataset(
     if not (known >= 0).any():
         raise InputError("no row of labels is labelled; give some images a class from 0 on")
     count = max(int(known.max()), int(test_known.max(initial=0))) + 1
-    names = tuple(map(str, range(count) if classes is None else classes))
+    names = _names(classes, count)
     if len(names) < 2:
         raise InputError("labels have one class; a classifier needs two or more")
     if len({*names}) < len(names):
         raise InputError(f"classes names one twice: {', '.join(names)}; give each class a name of its own")
     return Dataset(NAME, pixels, known, test_pixels, test_known, names)
+
+
+def _names(classes: Any, count: int) -> tuple[str, ...]:
+    """The names of so many classes."""
+    if classes is None:
+        return tuple(map(str, range(count)))
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise InputError(f"classes are {classes!r:.100}; give a name for each class, such as ('cat', 'dog')")
+    names = tuple(map(str, classes))
+    if len(names) < count:
+        raise InputError(f"classes are {len(names)} names, and labels go up to {count - 1}; give {count} names, from class 0 on")
+    return names
 
 
 def as_pixels(images: Any, name: str) -> np.ndarray:

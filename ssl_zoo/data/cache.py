@@ -25,6 +25,7 @@ import PIL
 from ssl_zoo.data.dataset import Dataset, Digests, fingerprint
 from ssl_zoo.data.image import register_heif
 from ssl_zoo.data.leakage import short_hashes
+from ssl_zoo.data.pieces import Earlier
 from ssl_zoo.data.texts import Texts
 from ssl_zoo.errors import InputError
 
@@ -32,10 +33,15 @@ FORMAT = 3  # of the file; one of another is made anew
 TEXTS = ("classes", "skipped", "notes")
 
 
+def decoders() -> str:
+    """Return what the pixels of a file depend on, beside itself: the decoders' versions."""
+    return f"{FORMAT} {PIL.__version__} {register_heif()}"
+
+
 def digest(listing: Iterable[tuple[str, int, int]]) -> str:
     """A hash of names, sizes and times, and of the decoders' versions, whose pixels may differ from the next one's."""
     lines = (f"{name}\0{size}\0{time}" for name, size, time in listing)
-    found, mark = hashlib.blake2b(f"{FORMAT} {PIL.__version__} {register_heif()}\n".encode(), digest_size=16), ""
+    found, mark = hashlib.blake2b(f"{decoders()}\n".encode(), digest_size=16), ""
     for line in lines:
         found.update(f"{mark}{line}".encode(errors="surrogateescape"))
         mark = "\n"
@@ -79,6 +85,19 @@ def load(file: Path, stamp: str) -> Dataset | None:
         return None
 
 
+def earlier(file: Path) -> Earlier | None:
+    """Images that the file holds of another listing, if the same decoders made them."""
+    try:
+        with file.open("rb") as whole, np.load(whole) as kept:
+            if "records" not in kept.files or str(kept["decoders"]) != decoders():
+                return None
+            _check(whole, kept)
+            images, test_images = (_mapped(whole, kept.zip, f"{name}.npy") for name in ("images", "test_images"))
+            return Earlier(images, test_images, kept["records"], int(kept["depth"]))
+    except Exception:  # as in `load`, which says it
+        return None
+
+
 def _check(whole: BinaryIO, kept: Any) -> None:
     """Read a file whose time is not the one that it was given, to check all CRCs; then give it that time again."""
     written = int(kept["written"]) if "written" in kept.files else None
@@ -112,8 +131,14 @@ def _mapped(whole: BinaryIO, archive: zipfile.ZipFile, member: str) -> np.ndarra
     return np.memmap(whole, dtype, "r", whole.tell(), shape)
 
 
-def save(file: Path, stamp: str, dataset: Dataset) -> Dataset:
+def save(file: Path, stamp: str, dataset: Dataset, records: np.ndarray | None = None) -> Dataset:
     """Keep a data set in place of what the file held. Two processes may do so at once: each replaces the whole file.
+
+    Args:
+        file: Of the cache.
+        stamp: Of the listing.
+        dataset: To keep.
+        records: (N + T,) RECORD of its images, by which `earlier` finds those that serve again.
 
     Returns:
         The data set, with its hashes.
@@ -126,7 +151,7 @@ def save(file: Path, stamp: str, dataset: Dataset) -> Dataset:
         written = file.with_name(f".{file.stem}.{platform.node()}.{os.getpid()}.npz")
         then = 10**9 * (int(time.time()) // 2 * 2 - 2)  # a time that any file system can keep, before that of a later write
         try:
-            _write(written, stamp, dataset, then)
+            _write(written, stamp, dataset, then, records)
             with contextlib.suppress(OSError):  # where either cannot be, the file is read each time
                 with written.open("r+b") as whole:  # all of it is on the disk before it has the time to be trusted by
                     os.fsync(whole.fileno())
@@ -139,11 +164,12 @@ def save(file: Path, stamp: str, dataset: Dataset) -> Dataset:
     return dataset
 
 
-def _write(file: Path, stamp: str, dataset: Dataset, then: int) -> None:
+def _write(file: Path, stamp: str, dataset: Dataset, then: int, records: np.ndarray | None) -> None:
     content = {name: value for name, value in dataset._asdict().items() if name != "digests"}
     content |= {name: Texts.of(text.replace("\0", " ") for text in content[name]).characters for name in TEXTS}
     content["names"] = Texts.of(dataset.names).characters
     content |= {"data_hash": dataset.digests.data_hash, "short_hashes": dataset.digests.images}  # type: ignore[union-attr]
+    content |= {} if records is None else {"records": records, "decoders": np.array(decoders())}
     np.savez(file, stamp=np.array(stamp), written=np.array(then), **content)
 
 

@@ -4,7 +4,6 @@ import contextlib
 import math
 import os
 import stat
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +12,10 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from ssl_zoo.data.image import BILINEAR, FILTERS, Decoded, Size, decode, pixels_of
-from ssl_zoo.data.pieces import Pieces
+from ssl_zoo.data.pieces import RECORD, Pieces, record_of
+from ssl_zoo.data.progress import Progress
 from ssl_zoo.data.workers import Workers
 from ssl_zoo.device import cores
 from ssl_zoo.errors import InputError, one_of
@@ -28,7 +27,6 @@ MANY = 10_000  # images for which to start processes, if they are tiny
 TINY, PLAIN = 1 << 13, 1 << 15  # bytes of a file, and of its pixels, that decode mostly under Python's lock
 PROCESSES = 8  # at most; more would wait for this one to read
 SHOWN = 3  # broken images in a message
-BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"  # images a second, however few
 
 
 class Source(Protocol):
@@ -68,6 +66,7 @@ class Pixels(NamedTuple):
     passing: bool  # whether a reason may be gone the next time, as that of a network
     depth: int  # bits that 16-bit grey images use
     notes: list[str]
+    records: np.ndarray  # (n,) RECORD, by which each is known if the source changes
 
 
 class _Broken(Exception):
@@ -127,13 +126,14 @@ class _Decoding:
             raise InputError(
                 f"{len(self.paths):,} images of {size} are more than memory holds; give a smaller `image_size`"
             ) from error
+        self.records = np.zeros(len(self.paths), RECORD)
         self.broken.clear()
         self.pieces.open(self.shape)
         self._fill()
         if self.broken and not self.options.skip_broken:
             raise self._refused()
         depth = self._deepen()
-        return Pixels(self.array, dict(sorted(self.broken.items())), self.passing, depth, [*self._notes(depth)])
+        return Pixels(self.array, dict(sorted(self.broken.items())), self.passing, depth, [*self._notes(depth)], self.records)
 
     def _one(self, place: int, depth: int = 16) -> Decoded:
         try:
@@ -167,18 +167,18 @@ class _Decoding:
         threads = cores() + tiny  # one reads while the processes are at work
         size = max(1, min(CHUNK, READ // weight, len(self.paths) // (4 * threads)))  # few images are work for all
         chunks = (range(start, min(start + size, len(self.paths))) for start in range(0, len(self.paths), size))
-        pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between redraws; a log file wants few
-        look = {"desc": "decoding", "unit": " images", "bar_format": BAR, "dynamic_ncols": True}
-        progress = tqdm(total=len(self.paths), delay=1, mininterval=pause, **look)
-        pool = ThreadPoolExecutor(threads)
+        pool, bar = ThreadPoolExecutor(threads), Progress(len(self.paths))
         try:
-            with progress as bar:  # in order, so it is always the same broken images that are named
+            with bar:  # in order, so it is always the same broken images that are named
                 for chunk in pool.map(self._some, chunks):
-                    for place, _, image, _ in chunk:
+                    for place, mark, image, _ in chunk:
                         self._put(place, image)
-                    new = [(mark, image) for _, mark, image, known in chunk if mark and image is not None and not known]
-                    self.pieces.add(new)
-                    bar.update(len(chunk))
+                        self.records[place] = record_of(mark, image)
+                    self.pieces.add([(mark, image) for _, mark, image, known in chunk if mark and image and not known])
+                    bar.add(len(chunk), kept=sum(known for *_, known in chunk))
+        except KeyboardInterrupt as stopped:
+            stopped.args = (self.pieces.left(bar.done, len(self.paths)),)
+            raise
         finally:  # Ctrl-C waits for the images that are in hand, and for no other
             self.stop.set()
             try:

@@ -1,7 +1,6 @@
 """A user's own images: class folders, an archive of them, or a table of labels, decoded once and kept in a cache."""
 
 import functools
-import hashlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,7 @@ from ssl_zoo.data.labels import TABLES, lay_out_table, read_table
 from ssl_zoo.data.layout import Layout, find_top, lay_out
 from ssl_zoo.data.listing import Listed, children, walk
 from ssl_zoo.data.names import is_image, part_of
-from ssl_zoo.data.pieces import MARK, Pieces
+from ssl_zoo.data.pieces import Pieces, mark_of
 from ssl_zoo.data.sources import looked_at
 from ssl_zoo.data.texts import Texts
 from ssl_zoo.errors import InputError
@@ -63,8 +62,9 @@ def folder(
     CSV file with the columns path and label.
 
     The decoded arrays are kept in `$SSL_ZOO_CACHE`, `$XDG_CACHE_HOME/ssl_zoo` or `~/.cache/ssl_zoo`, one file for each
-    root and set of options; sets larger than memory are read from there. A file that is added, removed or changed (its
-    size or time) makes that file be written anew. Decoding that is interrupted is gone on with the next time.
+    root and set of options; sets larger than memory are read from there. When files are added, removed or changed
+    (their size or time), that file is written anew, and only these are decoded. Decoding that is interrupted is gone on
+    with the next time.
 
     Args:
         root: The folder, archive, or table of labels.
@@ -90,24 +90,38 @@ def folder(
     if file is not None and (dataset := kept.load(file, source.stamp)) is not None:
         return dataset
     serves = kept.cache_file(root, options.size, options.mode, *more) if cache else None  # with and without broken images
-    return _decoded(source, options, file, Pieces(serves))
+    return _decoded(source, options, file, serves)
 
 
-def _decoded(source: "_Images", options: Options, file: Path | None, pieces: Pieces) -> Dataset:
-    """Decode all images, and keep them in the cache's file."""
+def _decoded(source: "_Images", options: Options, file: Path | None, serves: Path | None) -> Dataset:
+    """Decode all images that the cache's file does not have, and keep them there.
+
+    Args:
+        source: Of the images.
+        options: How they are decoded.
+        file: Of the cache.
+        serves: Beside which pieces are kept.
+    """
     layout, done = source.layout(), False
+    earlier = None if file is None else kept.earlier(file)
+    pieces, since = Pieces(serves, earlier), ""
     make = np.zeros if file is None else functools.partial(place.room, file)
     try:
         pixels = decode_all(source, layout.paths, options, pieces, make)
         dataset = _assembled(source, layout, pixels)
+        records = np.delete(pixels.records, list(pixels.broken))
+        since = "" if earlier is None else earlier.changes(records)
+        earlier = None
+        pieces.release()
         if file is not None and not pixels.passing:
-            dataset = kept.save(file, source.stamp, dataset)
+            dataset = kept.save(file, source.stamp, dataset, records)
             done = True
     finally:
         pieces.close(done)
     if done and isinstance(pixels.array, np.memmap):  # of a file that has no name; the cache's takes its place
         dataset = kept.load(file, source.stamp) or dataset  # type: ignore[arg-type]
-    return dataset
+    note = (f"since they were last decoded, images are {since}: the others were not decoded again",) if since else ()
+    return dataset._replace(notes=(*note, *dataset.notes))
 
 
 class _Images(Source, Protocol):
@@ -160,8 +174,7 @@ class _Files:
 
     def mark(self, path: str) -> bytes:
         """Return what tells this state of the file from any other."""
-        text = f"{path}\0{self._states.get(path)}".encode(errors="surrogateescape")
-        return hashlib.blake2b(text, digest_size=MARK).digest()
+        return mark_of(path, str(self._states.get(path)))
 
 
 class _Folder(_Files):
@@ -189,11 +202,16 @@ class _Folder(_Files):
             if name.endswith("/") and (not train or part_of(name[:-1]) is not None):
                 yield from walk(self.shown, name)
 
+    def _noted(self) -> Iterator[Listed]:
+        """The listing, whose states are kept on the way."""
+        for name, size, time in self._listing():
+            self._states[name] = (size, time)
+            yield name, size, time
+
     def layout(self) -> Layout:
         """Return which images are of which part and class. They are listed again, and all is kept that was seen."""
-        found = list(self._listing())
-        self.stamp = self._stamp(found)
-        self._states = {name: (size, time) for name, size, time in found}
+        self._states = {}
+        self.stamp = self._stamp(self._noted())
         return lay_out(self.root, self.top, self._states)
 
 

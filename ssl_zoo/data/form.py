@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_zoo.data.dataset import Dataset
+from ssl_zoo.data.dataset import Dataset, Digests
 from ssl_zoo.data.texts import Texts
 
 PARTS = {"training": ("images", "labels"), "test": ("test_images", "test_labels")}
@@ -81,14 +81,32 @@ def names(data: Dataset) -> str | None:
         value = getattr(data, field)
         texts = isinstance(value, Texts) and field == "names"
         if not texts and not (isinstance(value, tuple) and all(isinstance(name, str) for name in value)):
-            return f"`{field}` is not a tuple of texts"
+            return f"`{field}` is not a tuple of texts; give tuple(map(str, {field}))"
     wanted = len(data.images) + len(data.test_images)
     if len(data.names) not in (0, wanted):
         return f"`names` has {len(data.names)} entries for {wanted} images; it names all, of training and then of test, or none"
     return None
 
 
-FORM: tuple[Callable[[Any], str | None], ...] = (returns, images, classes, labels, names)  # each relies on those before
+def others(data: Dataset) -> str | None:
+    """The other fields are as a `Dataset` has them by itself, or likewise."""
+    rows, span = len(data.images), data.validation
+    if not isinstance(data.notes, tuple) or not all(isinstance(note, str) for note in data.notes):
+        return "`notes` is not a tuple of texts; give tuple(map(str, notes))"
+    whole = isinstance(span, tuple) and len(span) == 2 and all(isinstance(row, int | np.integer) for row in span)
+    if not whole or not 0 <= span[0] <= span[1] <= rows:
+        return f"`validation` is {span!r:.100}; it is the first and the last + 1 of the {rows} rows that are only to validate by"
+    if not isinstance(data.depth, int | np.integer) or not 8 <= data.depth <= 16:
+        return f"`depth` is {data.depth!r:.100}; it is how many bits grey images of 16 bits use, from 8 to 16"
+    for name in ("held_out", "fitted"):
+        if not isinstance(getattr(data, name), bool):
+            return f"`{name}` is {getattr(data, name)!r:.100}; it is True or False"
+    if not isinstance(data.digests, Digests | None):
+        return f"`digests` is a {type(data.digests).__name__}; leave it out, as it is what a cache keeps"
+    return None
+
+
+FORM: tuple[Callable[[Any], str | None], ...] = (returns, images, classes, labels, names, others)  # each relies on those before
 
 
 def complaint(made: Any) -> str | None:

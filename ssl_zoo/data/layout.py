@@ -1,6 +1,7 @@
 """Which images of a folder or archive are of which part and class, by their names alone."""
 
 import itertools
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -68,7 +69,7 @@ class _Sorting:
     def __init__(self, root: Path, top: str, names: Iterable[str]):
         self.shown = f"{root}/{top}".rstrip("/")
         self.notes = [f"the data lie in '{self.shown}'"] if top else []
-        self.pieces = {name: name.split("/") for name in names}
+        self.pieces = {name: _pieces(name) for name in names}
         self.tables_help = "give that file as `data_root`" if root.is_dir() else "unpack the archive, and give that file"
 
     def layout(self) -> Layout:
@@ -257,6 +258,12 @@ class _Sorting:
         """A table that may hold the labels."""
         tables = sorted(p[0] for p in self.pieces.values() if len(p) == 1 and p[0].lower().endswith((".csv", ".tsv")))
         return f"; if '{self.shown}/{tables[0]}' holds the labels, {self.tables_help}" if tables else ""
+
+
+def _pieces(name: str) -> list[str]:
+    """The folders of a name, of each of which there is one text for all names, and what lies in them."""
+    *folders, last = name.split("/")
+    return [*map(sys.intern, folders), last]
 
 
 def _listed(names: Iterable[str]) -> str:

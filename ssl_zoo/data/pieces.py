@@ -1,15 +1,45 @@
 """Images decoded so far, in a file beside the cache's: what is left when decoding ends early, for the next time."""
 
+import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from ssl_zoo.data.image import Decoded
 
-MARK = 16  # bytes that tell one state of one image file from any other
+MARK = 16  # bytes that tell one state of one image file from any other: 8 of its path, 8 of its state
+RECORD = [("mark", f"V{MARK}"), ("largest", "<u2"), ("shaped", "?")]  # of a decoded image, beside its pixels
 ENDING = ".pieces"
+
+
+def mark_of(path: str, state: str) -> bytes:
+    """Return what tells a state of an image file from any other."""
+    parts = (text.encode(errors="surrogateescape") for text in (path, state))
+    return b"".join(hashlib.blake2b(part, digest_size=MARK // 2).digest() for part in parts)
+
+
+def record_of(mark: bytes | None, image: Decoded | None) -> tuple[bytes, int, bool]:
+    """Return the RECORD of an image; None: it has no mark, or cannot be read."""
+    return (bytes(MARK), 0, False) if mark is None or image is None else (mark, image.largest, image.shaped)
+
+
+class Earlier(NamedTuple):
+    """Images that a cache's file holds, of a source that has changed since."""
+
+    images: np.ndarray  # (N, H, W, C) uint8, those of the training set
+    test_images: np.ndarray  # (T, H, W, C) uint8
+    records: np.ndarray  # (N + T,) RECORD
+    depth: int  # bits of 16-bit grey images that were used
+
+    def changes(self, records: np.ndarray) -> str:
+        """Say how the images are now others, by their records; nothing where they are the same."""
+        before, now = (np.ascontiguousarray(part["mark"]).view("<u8").reshape(-1, 2) for part in (self.records, records))
+        _, old, new = np.intersect1d(before[:, 0], now[:, 0], return_indices=True)
+        changed = int((before[old, 1] != now[new, 1]).sum())
+        counts = {"new": len(now) - len(new), "changed": changed, "gone": len(before) - len(old)}
+        return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
 
 
 class Pieces:
@@ -19,20 +49,27 @@ class Pieces:
 
     Args:
         file: Of the cache; this one lies beside it. None: keep nothing.
+        earlier: What the cache holds of the source as it was.
     """
 
-    def __init__(self, file: Path | None):
+    def __init__(self, file: Path | None, earlier: Earlier | None = None):
         self._path = None if file is None else file.with_name(f"{file.name}{ENDING}")
         self._lock: FileLock | None = None
         self._stream: Any = None
         self._places: dict[bytes, int] = {}  # of each mark
         self._records: np.ndarray | None = None
+        self._earlier = earlier
+        self._rows: dict[bytes, int] = {}  # of each mark, in what the cache holds
 
     def open(self, shape: tuple[int, ...]) -> None:
         """Take the file, and find what an earlier process has left there of images of this shape."""
         if self._path is None:
             return
-        self._type = np.dtype([("mark", f"V{MARK}"), ("largest", "<u2"), ("shaped", "?"), ("pixels", "u1", shape)])
+        if self._earlier is not None and self._earlier.images.shape[1:] == shape:
+            same = (self._earlier.records["largest"] == 0) | (self._earlier.depth == 16)  # the others' pixels are of their set
+            marks = self._earlier.records["mark"]
+            self._rows = {marks[row].tobytes(): row for row in np.flatnonzero(same).tolist()}
+        self._type = np.dtype([*RECORD, ("pixels", "u1", shape)])
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(f"{self._path}.busy")
@@ -55,6 +92,12 @@ class Pieces:
 
     def get(self, mark: bytes | None) -> Decoded | None:
         """Return the image of a mark, if it is there."""
+        row = self._rows.get(mark) if mark is not None else None
+        if row is not None and self._earlier is not None:
+            _, largest, shaped = self._earlier.records[row]
+            train, test = self._earlier.images, self._earlier.test_images
+            pixels = train[row] if row < len(train) else test[row - len(train)]
+            return Decoded(np.array(pixels), int(largest), bool(shaped))
         place = self._places.get(mark) if mark is not None else None
         if place is None or self._records is None:
             return None
@@ -74,6 +117,15 @@ class Pieces:
             self._stream.write(records.tobytes())
         except OSError:  # a full disk
             self._stream = None
+
+    def left(self, done: int, count: int) -> str:
+        """Say what is left when a key ends decoding after so many images of all."""
+        kept = "none is kept" if self._stream is None else f"{done:,} of {count:,} are kept, and the same call goes on"
+        return f"interrupted while images were decoded; {kept}"
+
+    def release(self) -> None:
+        """Let go of what the cache holds: some systems replace no file that is in use."""
+        self._earlier, self._rows = None, {}
 
     def close(self, done: bool) -> None:
         """Give the file back; remove it where nobody needs it any more.

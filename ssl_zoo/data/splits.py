@@ -168,7 +168,7 @@ def _way_out(count: int | Literal["all"], wanted: int, available: np.ndarray, im
     """What was asked of a class that has fewer images, and what can be had instead."""
     least = int(available.min())
     if least == 0:
-        return f"`labels={count}` needs {wanted}; give it some"
+        return f"`labels={count}` needs {wanted}; give it some, or leave it out of the classes"
     if imbalance is not None and count != "all":
         found = steepest(count, imbalance, available)
         flatter = "" if found is None else f"`imbalance={found:g}`, "

@@ -16,7 +16,8 @@ BLOCK = 1 << 24  # bytes looked through at a time
 class Texts(Sequence[str]):
     """A sequence of texts that cannot be changed. It costs their bytes in UTF-8 and nine more for each.
 
-    It is equal to any sequence of the same texts. A slice is `Texts` too.
+    It is equal to any sequence of the same texts. What a slice, an array of places or a mask takes of it is `Texts`
+    too. Where a list of strings is needed, as for JSON, give `list(texts)`.
 
     Args:
         characters: (bytes,) uint8, UTF-8, each text ended by NUL, which no file's name contains. May be mapped from a
@@ -52,12 +53,14 @@ class Texts(Sequence[str]):
     def __getitem__(self, place: int) -> str: ...
 
     @overload
-    def __getitem__(self, place: slice) -> "Texts": ...
+    def __getitem__(self, place: slice | np.ndarray) -> "Texts": ...
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
             first, last, step = place.indices(len(self))
             return self._run(first, max(first, last)) if step == 1 else self.take(np.arange(first, last, step))
+        if isinstance(place, np.ndarray) and place.ndim:
+            return self.take(np.arange(len(self))[place])  # negative places, masks and errors are as of an array
         row = operator.index(place)
         row += len(self) if row < 0 else 0
         if not 0 <= row < len(self):

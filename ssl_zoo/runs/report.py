@@ -27,6 +27,7 @@ from ssl_zoo.runs.confusion import (
     pairs_of,
     pooled,
     recalls,
+    sizes,
     unequal,
 )
 from ssl_zoo.runs.initial import beginning_from
@@ -87,6 +88,8 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
     )
     if weight is not None:
         yield weight
+    if settings.compile and not isinstance(trainer, Fitter):
+        yield "steps are compiled, which takes up to a minute: the bar stands still meanwhile"
     if layers := in_fp32(trainer.algorithm.net):
         yield (
             f"in fp32 all the same: {', '.join(layers[:3])}{f' and {len(layers) - 3} more' if len(layers) > 3 else ''} of the "
@@ -201,7 +204,7 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
     student = "" if row["accuracy"] == row["accuracy_student"] else f", its student {100 * row['accuracy_student']:.2f} %"
     return "\n".join(
         [
-            *(f"WARNING: {warning}" for warning in (*row.get("warnings", ()), *one_class(row))),
+            *(f"WARNING: {warning}" for warning in (*row.get("warnings", ()), *one_class(row), *at_chance(row))),
             f"accuracy {100 * row['accuracy']:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
             f"{images_in(matrix):,} {scored}){student}{also}, error rate {100 * row['error_rate']:.2f} %{validated}",
             *(_each_class(matrix, names) if unequal(matrix) or in_a_tail(row) else ()),
@@ -245,6 +248,19 @@ def one_class(row: Mapping[str, Any]) -> Iterator[str]:
         f"the net gives the class '{names[given]}' to {count:,} of the {images_in(matrix):,} scored images; {one} given to all "
         f"of them would score {100 * alone:.2f} %"
     )
+
+
+def at_chance(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line with what may help, where the net may be no better than a guess."""
+    matrix, config = row["confusion"], row.get("config", {})
+    guess = 1 / sum(size > 0 for size in sizes(matrix))
+    if interval(matrix)[0] > guess and given_to_all(matrix) is None:
+        return
+    ways = ["more minutes or steps"] if row["steps"] else []
+    if config.get("nets", {}).get(row["net"], {}).get("pretrained") is False and config.get("initial") is None:
+        ways.append(f"pretrained weights, also from a file (nets.{row['net']}.pretrained=PATH)")
+    ways += ["smaller images, of which more steps fit into the time"] * (row["steps"] > 0 and config.get("dataset") == "folder")
+    yield f"this may be no better than a guess, {100 * guess:.1f} %; what may help: {', '.join([*ways, 'more labels'])}"
 
 
 def folds_summary(rows: Sequence[Mapping[str, Any]], out: Path) -> str:

@@ -80,8 +80,9 @@ def labels(subject: DatasetSubject) -> None:
 
 
 def names(subject: DatasetSubject) -> None:
-    """`names` is empty or names every image, and none twice."""
+    """`names` is empty or names every image, and none twice; the fields after it are of their kinds."""
     _holds(form.names, subject)
+    _holds(form.others, subject)
     given = subject.data.names
     if len(set(given)) < len(given):
         fail("`names` gives two images one name")

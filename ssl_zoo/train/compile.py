@@ -1,5 +1,6 @@
 """A function as one compiled graph."""
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -47,6 +48,7 @@ def compiled(function: Callable[..., Any], device: torch.device, fixed: bool = F
         options["guard_filter_fn"] = lambda guards: [False for _ in guards]
     inner = torch.compile(function, fullgraph=True, dynamic=False, options=options)
     if not cuda:
+        logging.getLogger("torch.utils.cpp_extension").addFilter(_is_news)
         return inner
 
     def replayed(*args: Any) -> Any:
@@ -54,3 +56,8 @@ def compiled(function: Callable[..., Any], device: torch.device, fixed: bool = F
         return inner(*args)
 
     return replayed
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line that torch logs tells something: not that it finds no GPU, where none is asked for."""
+    return not record.getMessage().startswith("No CUDA runtime is found")

@@ -68,7 +68,8 @@ class StepGraph:
         # by the optimiser's state alone: a run that resumes makes the same steps so as one that was never ended
         if self.loss is not None or not has_state(self.steps.optimizer):
             return None
-        return self._tried(step, seed, rates)
+        with self.steps.compiling():
+            return self._tried(step, seed, rates)
 
     def _tried(self, step: int, seed: int, rates: Sequence[float]) -> dict[str, Tensor] | None:
         """Make a step by a graph that may not work, or leave all as it was."""

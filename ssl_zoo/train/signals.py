@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 # Ctrl-C; what kill and a cluster send first; what SLURM sends a while before the end where asked to (--signal=USR1@120)
@@ -15,10 +15,14 @@ class Asked:
 
     def __init__(self) -> None:
         self.by: signal.Signals | None = None
+        self.answer: Callable[[str], None] | None = None  # is given its name at once, where a step takes long
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         self.by = signal.Signals(number)
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        if self.answer is not None:
+            with contextlib.suppress(RuntimeError):  # it came in the middle of a line that is being written
+                self.answer(self.by.name)
 
 
 @contextlib.contextmanager

@@ -47,6 +47,8 @@ class Steps:
         self.machine, self.device = machine, machine.device
         self.warn: Callable[[str], None] = lambda line: print(f"WARNING: {line}", file=sys.stderr)
         self.optimizer = make_optimizer(algorithm, settings.optimizer)
+        # what is entered while something is compiled, which takes up to a minute
+        self.compiling: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
         self.average: Teacher | None = None  # the average that a recipe gives to every method without a teacher
         if settings.eval_ema is not None and algorithm.eval_net() is algorithm.net:
             self.average = Teacher(algorithm.net, settings.eval_ema, bn="ema").to(self.device)
@@ -101,14 +103,16 @@ class Steps:
         began = time.perf_counter()
         # one that is compiled is one node for autograd, which cannot be looked into
         loss = None if watch or measure or self.graph is None else self.graph.loss
-        with self.mechanism.watching(batch) if measure else contextlib.nullcontext():
-            out = self._loss(batch, progress, loss)
-        watched = {**self.guard.look(out), **self.guesses.look(out.guess, batch.u_index)} if watch else {}
-        if measure:
-            watched |= {f"mechanism/{name}": value for name, value in self.mechanism.measure(out).items()}
-        self._backward(out)
-        if loss is not None and self.graph is not None and self.graph.seconds is None:
-            self.graph.seconds = time.perf_counter() - began
+        first = None if loss is None or self.graph is None or self.graph.seconds is not None else self.graph
+        with contextlib.nullcontext() if first is None else self.compiling():
+            with self.mechanism.watching(batch) if measure else contextlib.nullcontext():
+                out = self._loss(batch, progress, loss)
+            watched = {**self.guard.look(out), **self.guesses.look(out.guess, batch.u_index)} if watch else {}
+            if measure:
+                watched |= {f"mechanism/{name}": value for name, value in self.mechanism.measure(out).items()}
+            self._backward(out)
+        if first is not None:
+            first.seconds = time.perf_counter() - began
         if self.skips.usable(out.total):
             self._update(out, progress)
         return {"total": out.total, **out.terms}, watched

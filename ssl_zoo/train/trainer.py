@@ -5,7 +5,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -26,7 +26,7 @@ from ssl_zoo.train.guard import ways_out, weights_not_finite
 from ssl_zoo.train.logs import NoLog, RunLog, tag_of
 from ssl_zoo.train.parallel import from_first, largest_of, least_of, mean_of
 from ssl_zoo.train.resume import state_of
-from ssl_zoo.train.signals import asked_to_end
+from ssl_zoo.train.signals import Asked, asked_to_end
 from ssl_zoo.train.skip import MOST
 from ssl_zoo.train.steps import Steps
 
@@ -131,6 +131,7 @@ class Trainer(Steps):
         estimate = Estimate(s.length, self.seconds_training, None if self.quiet or s.minutes else self.machine.name)
         self._mark = self._saved_at = time.perf_counter()
         with bar, asked_to_end() as asked:
+            self.compiling = lambda: self._shown_compiling(bar, asked)
             self._evaluate_if_due(log, bar, self.start)  # the run may have ended between a step and its evaluation
             for step in range(self.start, s.length):
                 done = step + 1
@@ -186,6 +187,19 @@ class Trainer(Steps):
         if rank() == 0:
             with tqdm.external_write_mode(file=sys.stderr):  # not in the middle of the bar
                 self.warn(line)
+
+    @contextlib.contextmanager
+    def _shown_compiling(self, bar: tqdm, asked: Asked) -> Iterator[None]:
+        """Within it the bar says that something is compiled, and a signal is answered at once."""
+        bar.set_postfix_str("compiling")
+        asked.answer = lambda name: self.tell(
+            f"{name}: the run ends with a checkpoint as soon as the compiler is done; a second one ends it at once, without"
+        )
+        try:
+            yield
+        finally:
+            asked.answer = None
+            bar.set_postfix(self._bar_scores, refresh=False)
 
     def _stop_if_not_finite(self, found: Mapping[str, int], more: str = "") -> None:
         if "total" in found and self.settings.on_nan == "stop":

@@ -329,7 +329,12 @@ def test_a_run_serves_the_views_that_an_option_chooses(strong, tmp_path, monkeyp
         ("tempens", {"ramp_length": 1.5}, r"ramp_length = 1\.5"),
         ("tempens", {"alpha": 1}, "alpha = 1"),
         ("tempens", {"memory_dtype": "float16"}, "memory_dtype = 'float16'"),
-        ("tempens", {"memory_top": K + 1}, f"memory_top = {K + 1} is out of range: it must be from 0 to {K}"),
+        ("tempens", {"memory_top": K + 1}, f"memory_top = {K + 1} is out of range: it must be from 0 to {K}, which is how many"),
+        (
+            "tempens",
+            {"memory_top": -1},
+            f"memory_top = -1 is out of range: .* to {K}, which is how many classes there are; 0 keeps",
+        ),
     ],
 )
 def test_bad_values_name_the_option(name, options, message, facts):

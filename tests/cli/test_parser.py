@@ -4,9 +4,12 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
+from pathlib import Path
 
 import pytest
 
+from ssl_zoo import registry
 from ssl_zoo.cli.parser import FLAGS, Parser, command, description, flag, in_words
 from ssl_zoo.errors import BusyError, DivergedError, InputError, Interrupted, RunError
 
@@ -36,6 +39,21 @@ def test_the_status_of_the_work_is_that_of_the_command(capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_warning_of_python_is_one_line_too(capsys, monkeypatch):
+    def work(file):
+        warnings.warn_explicit("damaged\nby `steps=5`", UserWarning, file, 7)
+        return 0
+
+    ours = str(Path(registry.__file__).parent / "data/cache.py")
+    assert command("x.py", lambda: work(ours)) == 0
+    assert capsys.readouterr() == ("", "WARNING: damaged by --steps 5\n")
+    assert command("x.py", lambda: work("/usr/lib/pil/ImageFile.py")) == 0
+    assert capsys.readouterr().err == "WARNING: damaged by --steps 5 (UserWarning of pil/ImageFile.py)\n"
+    monkeypatch.setenv("SSL_ZOO_TRACEBACK", "1")
+    with pytest.warns(UserWarning, match="damaged"):
+        command("x.py", lambda: work(ours))
+
+
 def test_a_second_key_while_python_cleans_up_leaves_no_traceback():
     code = (
         "import atexit, os, signal, threading\nfrom ssl_zoo.cli.parser import command, leave\n"
@@ -57,6 +75,14 @@ def test_a_signal_ends_it(number, capsys):
     assert command("x.py", stop, "ended by {signal}; the same command goes on") == 128 + number
     assert capsys.readouterr().err == f"x.py: ended by {number.name}; the same command goes on\n"
     assert command("x.py", stop) == 128 + number and capsys.readouterr().err == "x.py: interrupted\n"
+
+
+def test_what_is_interrupted_may_say_what_is_kept(capsys):
+    def stop():
+        raise KeyboardInterrupt("5 are kept, and the same call goes on")
+
+    assert command("x.py", stop, "ended by {signal}") == 130
+    assert capsys.readouterr().err == "x.py: 5 are kept, and the same command goes on\n"
 
 
 def test_a_fault_of_ours_keeps_its_traceback():

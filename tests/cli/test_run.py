@@ -648,3 +648,22 @@ def test_fresh_begins_where_the_settings_of_the_run_cannot_be_read(capsys):
     Path("o/config.yaml").write_text("{")
     assert call(capsys, *words)[0] == 2
     assert call(capsys, *words, "--fresh")[0] == 0 and Path("o.old-1/config.yaml").read_text() == "{"
+
+
+def test_a_run_says_that_it_compiles_and_a_fit_at_once_has_nothing_to_compile(capsys, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda of, fullgraph, dynamic, options: of)
+    line = "steps are compiled, which takes up to a minute: the bar stands still meanwhile"
+    for more, said in (["--compile"], True), ([], False), (["--compile", "--alg", "probe"], False):
+        status, out, _ = call(capsys, *QUICK, *more, "--set", "logger=none", "--fresh", "--out", "run")
+        assert status == 0 and (line in out.splitlines()) == said
+
+
+def test_a_damaged_cache_is_said_in_one_line(images, capsys, tmp_path):
+    folder = ["--dataset", "folder", "--data-root", images, "--labels", "6", *QUICK]
+    assert call(capsys, *folder, "--out", "first")[0] == 0
+    (kept,) = (tmp_path / "cache").glob("*.npz")
+    kept.write_bytes(b"garbage")
+    status, _, error = call(capsys, *folder, "--out", "second")
+    (said,) = [line for line in error.splitlines() if "cache" in line]
+    assert status == 0 and said.startswith(f"WARNING: cache file {kept} cannot be used and is made anew (")
+    assert "UserWarning" not in said

@@ -1,6 +1,7 @@
 """Many images: what is counted and said, what an interrupted decoding leaves, and what is never remembered."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from ssl_zoo.data.dataset import fingerprint
 from ssl_zoo.data.folder import folder
 from ssl_zoo.data.image import Decoded
 from ssl_zoo.data.pieces import Pieces
+from ssl_zoo.data.progress import Progress
 from ssl_zoo.errors import InputError
 
 
@@ -107,7 +109,8 @@ def test_pieces_of_a_kill_are_cut_to_whole_ones(tmp_path):
     elsewhere.close(done=True)
 
 
-def test_ctrl_c_waits_for_the_images_in_hand_alone(root, decoded, monkeypatch):
+@pytest.mark.parametrize("kept", [True, False])
+def test_ctrl_c_waits_for_the_images_in_hand_alone(kept, root, decoded, monkeypatch):
     """With every thread at work: the main thread is interrupted, and what is queued is not begun."""
     first, one = threading.Event(), module._Decoding._one
 
@@ -122,11 +125,13 @@ def test_ctrl_c_waits_for_the_images_in_hand_alone(root, decoded, monkeypatch):
     threading.Thread(target=lambda: (first.wait(30), os.kill(os.getpid(), signal.SIGINT)), daemon=True).start()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
     try:
-        with pytest.raises(KeyboardInterrupt):
-            folder(root)
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            folder(root, cache=kept)
     finally:
         signal.signal(signal.SIGINT, before)
     assert len(decoded) < 10
+    left = r"\d of 20 are kept, and the same call goes on" if kept else "none is kept"
+    assert re.fullmatch(f"interrupted while images were decoded; {left}", str(stopped.value))
 
 
 def test_a_passing_failure_is_not_remembered(root, cache, monkeypatch):
@@ -185,3 +190,16 @@ def test_the_pool_has_the_cores_of_this_process(root):
     """
     found = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[1]"
+
+
+def test_what_was_kept_does_not_count_for_the_rate(monkeypatch):
+    now = [0.0]
+    bar = Progress(100)
+    bar.bar._time, bar.bar.start_t, bar.bar.last_print_t = lambda: now[0], 0.0, 0.0
+    with bar:
+        bar.add(60, kept=60)
+        now[0] = 10.0
+        bar.add(20, kept=0)
+        assert bar.done == bar.bar.n == 80
+        shown = bar.bar.format_dict
+        assert (shown["n"] - shown["initial"]) / shown["elapsed"] == 2 and (shown["rate"] or 2) == 2

@@ -236,6 +236,60 @@ def test_a_changed_folder_is_read_anew(root, cache, act, rows, labels):
     assert len(list(cache.iterdir())) == 1  # in place of the stale one
 
 
+def test_of_a_changed_folder_only_what_changed_is_decoded(root, decoded):
+    folder(root)
+    change(root)
+    write(root / "train/cat/new.png", 50)
+    write(root / "test/dog/new.png", 51)
+    (root / "unlabeled/1.png").unlink()
+    decoded.clear()
+    data = folder(root)
+    assert {*decoded[1:]} == {"train/dog/a.png", "train/cat/new.png", "test/dog/new.png"}  # beside the first, for its size
+    assert data.notes == ("since they were last decoded, images are 2 new, 1 changed, 1 gone: the others were not decoded again",)
+    assert reds(data.images) == [3, 50, 99, 1, 6] and reds(data.test_images) == [4, 5, 51]
+    assert folder(root).notes == (), "it is said once"
+    assert fingerprint(data) == fingerprint(folder(root, cache=False))
+
+
+def test_broken_images_that_were_left_out_move_no_other(root, decoded):
+    (root / "train/dog/a.png").write_bytes(b"no")
+    assert reds(folder(root, skip_broken=True).images) == [3, 1, 7, 6]
+    write(root / "train/dog/c.png", 50)
+    decoded.clear()
+    data = folder(root, skip_broken=True)
+    assert reds(data.images) == [3, 1, 50, 7, 6] and sorted(decoded[1:]) == ["train/dog/a.png", "train/dog/c.png"]
+    assert "images are 1 new: " in data.notes[0]
+
+
+def test_other_labels_decode_nothing(root, tmp_path, decoded):
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label\ntrain/dog/a.png,dog\ntrain/dog/b.png,cat\nunlabeled/1.png,\n")
+    assert folder(root, labels_file=str(table)).labels.tolist() == [1, 0, -1]
+    table.write_text("path,label\ntrain/dog/a.png,dog\ntrain/dog/b.png,cat\nunlabeled/1.png,cat\n")
+    decoded.clear()
+    data = folder(root, labels_file=str(table))
+    assert data.labels.tolist() == [1, 0, 0] and {*decoded} == {"train/dog/a.png"} and data.notes == ()
+
+
+def test_what_other_decoders_made_is_not_used(root, decoded, monkeypatch):
+    folder(root)
+    monkeypatch.setattr(PIL, "__version__", "99.0")
+    decoded.clear()
+    assert folder(root).notes == () and len({*decoded}) == 7
+
+
+def test_grey_images_that_were_scaled_otherwise_are_decoded_again(tmp_path):
+    for name, value in {"ant/0.png": 4000, "ant/1.png": 200, "bee/2.png": 3000}.items():
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((4, 4), value, np.uint16)).save(tmp_path / "data" / name)
+    assert folder(tmp_path / "data", mode="L").depth == 12
+    Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(tmp_path / "data/ant/9.png")
+    data = folder(tmp_path / "data", mode="L")
+    assert data.depth == 16 and reds(data.images) == [4000 >> 8, 0, 40_000 >> 8, 3000 >> 8]
+    (tmp_path / "data/ant/9.png").unlink()
+    assert reds(folder(tmp_path / "data", mode="L").images) == [4000 >> 4, 200 >> 4, 3000 >> 4]
+
+
 def test_a_class_that_became_empty_is_told_with_a_cache_there(root):
     folder(root)
     (root / "train/cat/deep/er/z.PNG").unlink()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ssl_zoo.data import layout as module
 from ssl_zoo.data.layout import find_top, lay_out
 from ssl_zoo.data.names import is_hidden, part_of
 from ssl_zoo.errors import InputError
@@ -216,3 +217,9 @@ def test_names_of_systems_and_parts():
         None,
         None,
     ]
+
+
+def test_of_a_folder_that_many_files_lie_in_there_is_one_text():
+    names = [f"train/a class of its own/{i}.png" for i in range(2)]
+    one, other = module._Sorting(Path("root"), "", names).pieces.values()
+    assert one == ["train", "a class of its own", "0.png"] and one[1] is other[1]

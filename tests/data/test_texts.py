@@ -1,5 +1,6 @@
 """Many texts in one buffer are as a tuple of them."""
 
+import json
 import pickle
 
 import numpy as np
@@ -26,6 +27,20 @@ def test_it_is_as_a_tuple(words, first, last, step):
     rows = np.random.default_rng(len(words)).integers(0, max(len(words), 1), 7 * bool(words))
     assert take_texts(found, rows) == take_texts(tuple(words), rows) == tuple(words[row] for row in rows)
     assert found.take(rows)[2:] == [words[row] for row in rows[2:]]
+
+
+def test_an_array_of_places_takes_as_it_does_of_an_array():
+    found, words = Texts.of(WORDS), np.array(WORDS, dtype=object)
+    for places in (np.array([3, 0, -1]), np.array([], int), words > "c", np.array([1], np.int32)):
+        assert isinstance(found[places], Texts) and found[places] == words[places].tolist()
+    assert found[np.int64(2)] == found[np.array(2)] == WORDS[2]
+    for places in (np.array([5]), np.array([-6]), np.array([True]), np.array([0.5])):
+        with pytest.raises(IndexError):
+            found[places]
+
+
+def test_it_goes_into_json_as_a_list():
+    assert json.loads(json.dumps(list(Texts.of(WORDS)))) == [*WORDS]
 
 
 def test_what_is_large_is_gone_through_in_parts(monkeypatch):

@@ -151,7 +151,8 @@ def test_the_last_lines_of_a_run(tmp_path):
 
 
 def test_the_last_lines_where_classes_are_unequal_and_one_is_given_to_all(tmp_path):
-    first, second, *_ = summary(made(ILL, balanced_accuracy=0.5), tmp_path).splitlines()
+    first, help_, second, *_ = summary(made(ILL, balanced_accuracy=0.5), tmp_path).splitlines()
+    assert help_.startswith("WARNING: this may be no better than a guess, 50.0 %; what may help: ")
     assert first == (
         "WARNING: the net gives the class 'healthy' to 200 of the 200 scored images; the largest class, 'healthy', given to all "
         "of them would score 95.00 %"
@@ -165,6 +166,29 @@ def test_the_last_lines_where_classes_are_unequal_and_one_is_given_to_all(tmp_pa
     assert "WARNING" not in found and "balanced accuracy 88.70 %" in found
     mean = 100 * (185 / 190 * 0.8) ** 0.5
     assert f"\ngeometric mean of the recalls {mean:.2f} %; recall of each class, %: 'healthy' 97.4, 'ill' 80.0\n" in found
+
+
+def test_where_it_may_be_chance_what_may_help_is_said(tmp_path):
+    def said(matrix, **more):
+        return [line for line in summary(made(matrix, **more), tmp_path).splitlines() if "no better than a guess" in line]
+
+    even, clear = [[26, 24], [24, 26]], [[40, 10], [10, 40]]
+    config = {"dataset": "folder", "nets": {"resnet18": {"pretrained": False}}, "initial": None}
+    assert said(even, net="resnet18", config=config) == [
+        "WARNING: this may be no better than a guess, 50.0 %; what may help: more minutes or steps, pretrained weights, also "
+        "from a file (nets.resnet18.pretrained=PATH), smaller images, of which more steps fit into the time, more labels"
+    ]
+    for other in ({"pretrained": True}, {"pretrained": "weights.pth"}, {}):
+        (line,) = said(even, net="resnet18", config={**config, "nets": {"resnet18": other}})
+        assert "pretrained" not in line
+    assert "pretrained" not in said(even, net="resnet18", config={**config, "initial": "runs/x"})[0]
+    (line,) = said(even, net="resnet18", steps=0, config={**config, "dataset": "digits", "nets": {}})
+    assert line.endswith("; what may help: more labels")
+    assert said(clear, net="resnet18", config=config) == []
+    four = [[3 if i == j else 0 for j in range(4)] for i in range(4)]
+    assert said(four, classes=list("abcd")) == [], "12 of 12 are right"
+    nearly = [[3, 2, 2, 0], [2, 3, 2, 0], [2, 2, 3, 0], [0, 0, 0, 0]]
+    assert "a guess, 33.3 %" in said(nearly, classes=list("abcd"))[0], "of three classes that have images"
 
 
 def test_of_many_classes_the_least_recalls_are_shown(tmp_path):

@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import logging
+import os
 import shutil
+import signal
 
 import pytest
 import torch
@@ -11,9 +14,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from ssl_zoo import ALGORITHMS, AUGMENTATIONS, InputError
 from ssl_zoo.algorithms.meanteacher import MeanTeacher
 from ssl_zoo.data.augment import View, channel_statistics
+from ssl_zoo.errors import Interrupted
 from ssl_zoo.settings import EvaluationSettings, OptimizerSettings
 from ssl_zoo.train import graph
-from ssl_zoo.train.compile import needs_compiler
+from ssl_zoo.train.compile import compiled, needs_compiler
 from ssl_zoo.train.optimizer import make_optimizer, update_
 from tests.conftest import STEPPED, TinyNet
 from tests.train.test_trainer import FACTS, IMAGES, SETTINGS, Noisy, kill_at, make
@@ -506,3 +510,56 @@ def test_an_update_in_tensors_is_the_optimisers_own(settings):
 def test_compiled_code_draws_as_it_does_without(tmp_path):
     """What a method draws at random. With torch 2.11 its compiler fails on that, and nothing is compiled."""
     assert_parity("ict", tmp_path, views=False)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_run_that_compiles_says_so_and_answers_a_signal_at_once(alone, tmp_path, monkeypatch, capsys):
+    said = []
+
+    def slow(of, fullgraph, dynamic, options):
+        def run(*args):
+            os.kill(os.getpid(), signal.SIGINT)
+            said.append("compiled")
+            return of(*args)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", slow)
+    made = make(tmp_path / "run", "meanteacher", dataclasses.replace(COMPILED, on_nan="skip" if alone else "stop"), net=TinyNet)
+    made.warn = said.append
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(Interrupted, match="ended by SIGINT after step 1, with" if alone else "after step 3, with"):
+            made.run()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    answer = "SIGINT: the run ends with a checkpoint as soon as the compiler is done; a second one ends it at once, without"
+    assert said[-2:] == [answer, "compiled"]
+    assert "compiling" in capsys.readouterr().err
+
+
+def test_a_signal_between_steps_that_are_compiled_is_not_answered(tmp_path, recorded):
+    made, said = make(tmp_path / "run", settings=COMPILED, net=TinyNet), []
+    made.warn, inner = said.append, made.batches.batch
+
+    def batch(step):
+        if step == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+        return inner(step)
+
+    made.batches.batch = batch
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(Interrupted, match="after step 11"):
+            made.run()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert said == []
+
+
+def test_of_what_torch_logs_only_that_there_is_no_gpu_is_kept_back(caplog, recorded):
+    compiled(len, torch.device("cpu"))
+    log = logging.getLogger("torch.utils.cpp_extension")
+    log.warning("No CUDA runtime is found, using CUDA_HOME='%s'", "/usr")
+    log.warning("the compiler is too old")
+    assert [record.getMessage() for record in caplog.records] == ["the compiler is too old"]
