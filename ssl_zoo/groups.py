@@ -15,6 +15,8 @@ def loggers_of(text: str) -> list[str]:
         InputError: There is no such logger, or it is there twice.
     """
     names = [] if text.strip() == "none" else [name.strip() for name in text.split(",")]
+    if "none" in names:
+        raise InputError(f"logger = '{text}' has none and others; give `logger=none` alone, or leave none out")
     if wrong := [name for name in names if name not in LOGGERS]:
         raise InputError(f"logger = '{wrong[0]}' is unknown: it must be some of {', '.join(LOGGERS)}, with commas, or none")
     if len({*names}) < len(names):

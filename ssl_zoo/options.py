@@ -73,6 +73,8 @@ def resolve_options(where: str, target: Callable[..., Any], given: Any, skip: fr
     value = given[name]
     words = [word for word in _words(hints[name]) if isinstance(value, str)]
     meant = near_miss(value, words).strip() if words else ""
+    if typing.get_origin(hints[name]) in (list, tuple) and not isinstance(value, list | tuple | Mapping):
+        meant = f"write a list, `{at}{name}=[{value}]`"
     raise InputError(f"{at}{name} = {value!r} is not of the type {shown(hints[name])}{f'; {meant}' if meant else ''}")
 
 

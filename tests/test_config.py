@@ -75,6 +75,7 @@ def test_numbers_as_people_write_them(tmp_path):
         ({"algorithms": 3}, "algorithms must be a mapping"),
         ({"optimizer": {"lr": "fast"}}, "optimizer.lr = 'fast' is not of the type float"),
         ({"optimizer": {"name": "sdg"}}, "optimizer.name = 'sdg' is not of the type 'sgd' or 'adamw'"),
+        ({"unlabeled_classes": "8,9"}, "[str | int, ...]; write a list, `unlabeled_classes=[8,9]`"),
         ({"labels": "some"}, "labels = 'some' is not of the type"),
         ({"labels": True}, "labels = True is not of the type"),
         ({"steps": 1.5}, "steps = 1.5 is not of the type int"),

@@ -88,6 +88,7 @@ def warnings(found: Any) -> Iterator[str]:
 def summary(found: Any, classes: Sequence[str], out: str) -> Iterable[str]:
     """Yield the lines at the end."""
     from ssl_zoo.runs.confusion import accuracy, balanced, images_in, interval, unequal
+    from ssl_zoo.runs.report import each_class
 
     before = f", {found.before:,} of them there before" if found.before else ""
     yield f"{found.images:,} image{'s' * (found.images != 1)}{before}{f': {one_line(out)}' if out else ''}"
@@ -105,6 +106,8 @@ def summary(found: Any, classes: Sequence[str], out: str) -> Iterable[str]:
         f"accuracy {100 * accuracy(pairs):.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
         f"{images_in(pairs):,} labelled image{'s' * (images_in(pairs) != 1)}{which}){also}"
     )
+    if unequal(pairs):
+        yield from each_class(pairs, classes)
     if which:
         of = f"{images_in(found.confusion):,}, those included that it was trained on"
         yield f"of all {of}, it is right about {100 * accuracy(found.confusion):.2f} %, which counts what was learnt by heart"

@@ -82,7 +82,9 @@ def _number(one: str | int, classes: Sequence[str]) -> int:
 
 def _said(names: Sequence[str], images: int, without: int) -> str:
     shown = f"{', '.join(names[:8])}{' and more' if len(names) > 8 else ''}"
+    of = "1 class" if len(names) == 1 else f"{len(names)} classes"
+    left_out = f"; {without:,} test images of theirs are left out" if without else ""
     return (
-        f"only in the unlabelled stream: {images:,} training images of {len(names)} classes ({shown}), of which no label and no "
-        f"score is; {without:,} test images of theirs are left out"
+        f"only in the unlabelled stream: {images:,} training images of {of} ({shown}), of which no label and no score "
+        f"is{left_out}"
     )

@@ -74,9 +74,8 @@ def draw_split(
     wanted = np.ones(num_classes, np.int64) if count == "all" else _per_class(dataset, count, seed, available, draw, imbalance)
     if (available < wanted).any():
         k = int((available < wanted).argmax())
-        named = f"class {k} ('{class_names[k]}')" if class_names is not None else f"class {k}"
         way_out = _way_out(count, wanted[k], available, imbalance if draw == "longtail" else None)
-        raise InputError(f"{named} of {dataset} has {available[k]} labelled images, {way_out}")
+        raise InputError(f"{called(k, class_names)} of {dataset} has {available[k]} labelled images, {way_out}")
     if count == "all":
         rows = np.flatnonzero(labels >= 0)
     else:
@@ -97,7 +96,7 @@ def _check(dataset: str, labels: np.ndarray, num_classes: int, count: int | str,
         raise InputError("labels = all takes every label, and draw = longtail some; give a number of labels, or `draw=equal`")
 
 
-def hold_out(split: Split, fraction: float, before: np.ndarray = NONE) -> np.ndarray:
+def hold_out(split: Split, fraction: float, before: np.ndarray = NONE, class_names: Sequence[str] | None = None) -> np.ndarray:
     """Choose some of the labelled rows for validation: a function of the split and the fraction alone.
 
     Each class gives the same share, as near as whole images allow; what is left over, the classes give that are
@@ -108,6 +107,7 @@ def hold_out(split: Split, fraction: float, before: np.ndarray = NONE) -> np.nda
         fraction: Of them, from 0 to 1; 0 holds out none.
         before: Those that a file of the split names, which stay if the fraction comes to as many. A split is drawn by
             row numbers, and images that came since may have moved these.
+        class_names: K names, for messages.
 
     Returns:
         (V,) rows, ascending.
@@ -132,7 +132,8 @@ def hold_out(split: Split, fraction: float, before: np.ndarray = NONE) -> np.nda
     if (wanted >= sizes).any():
         k = int((wanted >= sizes).argmax())
         raise InputError(
-            f"val_fraction = {fraction} leaves class {classes[k]} no labelled image to learn from; lower it, or add labels"
+            f"val_fraction = {fraction} leaves {called(classes[k], class_names)} no labelled image to learn from; lower it, or "
+            "add labels"
         )
     if len(before) == count:
         return np.sort(before)
@@ -180,6 +181,11 @@ def _way_out(count: int | Literal["all"], wanted: int, available: np.ndarray, im
         f"`labels={count}` needs {wanted}; with equal numbers a class, {least * len(available)} are the most: give "
         f"`labels={least * len(available)}`, `labels='all'`, or `draw='proportional'`"
     )
+
+
+def called(k: int, class_names: Sequence[str] | None) -> str:
+    """Return what a class is called in a message."""
+    return f"class {k}" if class_names is None else f"class {k} ('{class_names[k]}')"
 
 
 def hashed(text: str, n: int) -> np.ndarray:

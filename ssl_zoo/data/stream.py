@@ -1,13 +1,14 @@
 """Which images without a label the unlabelled stream keeps: all, or as many of each class as is asked for."""
 
 import bisect
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ssl_zoo.data.longtail import longest, longtail
 from ssl_zoo.data.open_set import OUTSIDE
-from ssl_zoo.data.splits import hashed
+from ssl_zoo.data.splits import called, hashed
 from ssl_zoo.errors import InputError
 
 
@@ -20,7 +21,15 @@ class Wanted(NamedTuple):
     mismatch: float | None = None  # share of the images that are of classes outside
 
 
-def cut_stream(dataset: str, labels: np.ndarray, rows: np.ndarray, num_classes: int, seed: int, wanted: Wanted) -> np.ndarray:
+def cut_stream(
+    dataset: str,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    num_classes: int,
+    seed: int,
+    wanted: Wanted,
+    class_names: Sequence[str] | None = None,
+) -> np.ndarray:
     """Choose which images without a label stay in the unlabelled stream: of each kind those that a hash ranks first.
 
     Nothing is asked: all stay. A number of images alone: so many of all. An imbalance: as many of each class as
@@ -35,6 +44,7 @@ def cut_stream(dataset: str, labels: np.ndarray, rows: np.ndarray, num_classes: 
         num_classes: K.
         seed: The split seed.
         wanted: What is asked.
+        class_names: K names, for messages.
 
     Returns:
         Rows that stay, ascending.
@@ -46,13 +56,13 @@ def cut_stream(dataset: str, labels: np.ndarray, rows: np.ndarray, num_classes: 
         return rows
     rows = rows[np.argsort(hashed(f"{dataset}/{seed}/unlabeled", len(labels))[rows])]
     if wanted.imbalance is None and wanted.mismatch is None:
-        pools, sizes = [rows], _sizes(wanted, np.array([len(rows)]), 0)
+        pools, sizes = [rows], _sizes(wanted, np.array([len(rows)]), 0, class_names)
     else:
         _check(wanted, bool((labels[rows] == OUTSIDE).any()))
         pools = [rows[labels[rows] == k] for k in (*range(num_classes), OUTSIDE)]
         if wanted.imbalance is None:  # of the labelled classes together
             pools = [rows[labels[rows] >= 0], pools[-1]]
-        sizes = _sizes(wanted, np.array([len(some) for some in pools[:-1]]), len(pools[-1]))
+        sizes = _sizes(wanted, np.array([len(some) for some in pools[:-1]]), len(pools[-1]), class_names)
     return np.sort(np.concatenate([some[:size] for some, size in zip(pools, sizes, strict=True)]))
 
 
@@ -69,14 +79,14 @@ def _check(wanted: Wanted, open_set: bool) -> None:
         )
 
 
-def _sizes(wanted: Wanted, count: np.ndarray, outside: int) -> list[int]:
+def _sizes(wanted: Wanted, count: np.ndarray, outside: int, class_names: Sequence[str] | None) -> list[int]:
     """How many images of each pool, of which there are `count`, and then of the classes outside."""
     turned = count[::-1] if wanted.order == "reversed" else count
     inside = int(count.sum()) if wanted.imbalance is None else longest(wanted.imbalance, turned)
     kept, others = _parts(wanted, inside, outside)
     least = 1 if wanted.imbalance is None else len(count)
     if wanted.mismatch != 1 and kept < least:
-        raise InputError(_too_few(wanted, kept, count))
+        raise InputError(_too_few(wanted, kept, count, class_names))
     if wanted.imbalance is None or kept == 0:
         sizes = [kept] + [0] * (len(count) - 1)
     else:
@@ -106,12 +116,12 @@ def _parts(wanted: Wanted, inside: int, outside: int) -> tuple[int, int]:
     return parts(total)
 
 
-def _too_few(wanted: Wanted, kept: int, count: np.ndarray) -> str:
+def _too_few(wanted: Wanted, kept: int, count: np.ndarray, class_names: Sequence[str] | None) -> str:
     """Why the stream cannot have what is asked, and what can be done."""
     if wanted.imbalance is not None and count.min() == 0:
         return (
-            f"class {count.argmin()} has no image without a label whose class is known, and stream.imbalance takes one of each "
-            "at least; ask for fewer labels, or set `stream.imbalance=null`"
+            f"{called(int(count.argmin()), class_names)} has no image without a label whose class is known, and stream.imbalance "
+            "takes one of each at least; ask for fewer labels, or set `stream.imbalance=null`"
         )
     if wanted.imbalance is not None and wanted.images is not None:
         return (

@@ -125,7 +125,7 @@ def geometric_mean(confusion: Confusion) -> float:
 def in_a_tail(row: Mapping[str, Any]) -> bool:
     """Return whether a run learnt from a long tail of labelled or unlabelled images."""
     config = row.get("config", {})
-    return config.get("draw") == "longtail" or (config.get("stream", {}).get("imbalance") or 1) > 1
+    return row.get("split_draw", config.get("draw")) == "longtail" or (config.get("stream", {}).get("imbalance") or 1) > 1
 
 
 def macro_f1(confusion: Confusion) -> float:

@@ -187,7 +187,7 @@ class _Run:
             if rank() == 0:
                 self.folder.end({**known, "diverged": error.what})
             raise
-        row = scored(known, self.settings, inputs.data, trainer, outcome, leaked, len(inputs.cut))
+        row = scored(known, self.settings, inputs, trainer, outcome, leaked)
         from_first(lambda: self._end(row, trainer, assembly, inputs))
         return row
 

@@ -121,13 +121,13 @@ def choose_labels(settings: RunSettings, data: Dataset) -> Inputs:
     rows = np.arange(len(data.images))
     if len(own) and settings.val_fraction:
         raise InputError("the data have images to validate by, and val_fraction asks for others; set `val_fraction=0`")
-    held_out = own if len(own) else hold_out(split, settings.val_fraction, before)
+    held_out = own if len(own) else hold_out(split, settings.val_fraction, before, data.classes)
     if settings.selection == "validation" and not len(held_out):
         raise InputError("selection = validation needs images to select by; set val_fraction, such as `val_fraction=0.2`")
     learnt = ~np.isin(split.rows, held_out)
     without = np.setdiff1d(rows, np.union1d(split.rows, held_out))
     asked = Wanted(**dataclasses.asdict(settings.stream))
-    kept = cut_stream(data.name, data.labels, without, len(data.classes), settings.split_seed, asked)
+    kept = cut_stream(data.name, data.labels, without, len(data.classes), settings.split_seed, asked, data.classes)
     stream = np.union1d(kept, split.rows[learnt]) if settings.batch.labeled_in_unlabeled else kept
     known = (split.rows[learnt], split.classes[learnt], stream)
     weights = class_weights(settings.class_weights, known[1], len(data.classes), settings.class_weights_beta)

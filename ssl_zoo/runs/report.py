@@ -64,7 +64,7 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
     """Yield lines about what is about to be trained, on what, and what a consistency weight means."""
     facts, data = inputs.facts, inputs.data
     yield from map(one_line, data.notes)
-    if data.names or settings.draw == "longtail":
+    if data.names or inputs.split.draw == "longtail":
         yield one_line(_classes(inputs))
     if data.names:
         yield from _nearly_alike(data)
@@ -145,7 +145,9 @@ def _stream(inputs: Inputs) -> str:
 
 def of_no_effect(settings: RunSettings) -> Iterator[str]:
     """Yield lines about settings that do nothing without another one, or leave nothing of use to train."""
-    if settings.imbalance != RunSettings.imbalance and settings.draw != "longtail":
+    if settings.split_file is not None and settings.draw != RunSettings.draw:
+        yield f"draw = {settings.draw} is of no effect with split_file, which names the labelled images; give `draw=equal`"
+    elif settings.imbalance != RunSettings.imbalance and settings.draw != "longtail":
         yield f"imbalance = {settings.imbalance:g} is of no effect without a long tail of labels; give `draw=longtail`"
     if settings.stream.order != "same" and settings.stream.imbalance is None:
         yield (
@@ -207,7 +209,7 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
             *(f"WARNING: {warning}" for warning in (*row.get("warnings", ()), *one_class(row), *at_chance(row))),
             f"accuracy {100 * row['accuracy']:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
             f"{images_in(matrix):,} {scored}){student}{also}, error rate {100 * row['error_rate']:.2f} %{validated}",
-            *(_each_class(matrix, names) if unequal(matrix) or in_a_tail(row) else ()),
+            *(each_class(matrix, names) if unequal(matrix) or in_a_tail(row) else ()),
             f"trained net, result, settings, split{', metrics and checkpoint' if row['steps'] else ' and metrics'}: {shown}/",
             _took(row, shown),
         ]
@@ -225,8 +227,8 @@ def _took(row: Mapping[str, Any], shown: str) -> str:
     return f"fitted at once, in {row['seconds']:.1f} s{found}"
 
 
-def _each_class(matrix: Confusion, names: Sequence[str]) -> Iterator[str]:
-    """Yield a line about the recalls of the classes; of many, the least."""
+def each_class(matrix: Confusion, names: Sequence[str]) -> Iterator[str]:
+    """Yield a line about the recalls of the classes that have images; of many classes, the least."""
     found = [(recall, k) for k, recall in enumerate(recalls(matrix)) if recall is not None]
     shown = found if len(found) <= SHOWN else sorted(found)[:SHOWN]
     which = "of each class" if len(found) <= SHOWN else f"of the {SHOWN} classes of {len(found)} where it is least"
@@ -280,7 +282,7 @@ def folds_summary(rows: Sequence[Mapping[str, Any]], out: Path) -> str:
         [
             f"accuracy {100 * right:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, {images_in(matrix):,} {which})"
             f"{also}, error rate {100 - 100 * right:.2f} %",
-            *(_each_class(matrix, names) if unequal(matrix) or in_a_tail(rows[0]) else ()),
+            *(each_class(matrix, names) if unequal(matrix) or in_a_tail(rows[0]) else ()),
             f"of each fold: {each} %",
             f"trained nets, results and settings: {one_line(str(out))}/fold-0/ to fold-{len(rows) - 1}/",
         ]

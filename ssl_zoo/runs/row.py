@@ -121,6 +121,7 @@ class Row(Known):
     selection: NotRequired[str]
     skipped_images: NotRequired[Count]
     skipped_steps: NotRequired[Count]
+    split_draw: NotRequired[str]  # of a split file: how its labels were shared among the classes
     unlabeled_accuracy: NotRequired[Share]
     validation_accuracy: NotRequired[Share]
     warnings: NotRequired[list[str]]

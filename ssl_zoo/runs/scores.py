@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ssl_zoo import provenance
-from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.device import peak_memory
 from ssl_zoo.runs.confusion import geometric_mean, recalls
+from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.model import Model
 from ssl_zoo.runs.report import parameters_of
 from ssl_zoo.runs.row import Known, Row
@@ -65,21 +65,18 @@ def _counted(plain: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if name != "logger"}
 
 
-def scored(
-    known: Known, settings: RunSettings, data: Dataset, trainer: Trainer | Fitter, outcome: Outcome, leaked: int, cut: int = 0
-) -> Row:
+def scored(known: Known, settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, outcome: Outcome, leaked: int) -> Row:
     """Return the row: what is known, how it scored, and what it took.
 
     Args:
         known: What was run, and on what.
         settings: Of the run.
-        data: Its images.
+        inputs: Its images and label split.
         trainer: Which is done.
         outcome: Of the trainer.
         leaked: Test images that were also trained on.
-        cut: Images without a label that the unlabelled stream left out.
     """
-    fitted = isinstance(trainer, Fitter)
+    data, fitted = inputs.data, isinstance(trainer, Fitter)
     images_seen = trainer.images_seen if fitted else settings.length * sum(trainer.batches.sizes.values())
     row: dict[str, Any] = {
         **known,
@@ -89,7 +86,8 @@ def scored(
         "confusion": outcome.confusion,
         "geometric_mean": geometric_mean(outcome.confusion),
         "recalls": recalls(outcome.confusion),
-        **({"cut_images": cut} if cut else {}),
+        **({"cut_images": len(inputs.cut)} if len(inputs.cut) else {}),
+        **({"split_draw": inputs.split.draw} if settings.split_file is not None else {}),  # whatever the setting says
         "evaluations": outcome.evaluations,
         "classes": list(data.classes),
         "parameters": parameters_of(trainer),

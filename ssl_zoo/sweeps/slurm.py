@@ -1,11 +1,12 @@
 """Cells as jobs of SLURM, which submitit hands in."""
 
+import contextlib
 import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.sweeps.cells import Cell
@@ -13,6 +14,7 @@ from ssl_zoo.sweeps.engines import Ended, Make
 from ssl_zoo.sweeps.ray import ROOT, on_worker
 
 KEPT = "submitit"  # folder beside the cells: what submitit keeps of its jobs, and what these print outside a run
+OWN = ("setup", "signal_delay_s", "srun_args", "use_srun")  # and for SLURM; any other word is an option of sbatch
 SHARED = ("timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node")  # what submitit has for every cluster
 USUAL = {"timeout_min": 60, "cpus_per_task": 1}
 AGAIN = 1000  # times that a job whose time is up is put in once more
@@ -42,6 +44,15 @@ class Task:
         return DelayedSubmission(self)
 
 
+class Refused(NamedTuple):
+    """What is in the place of a job that sbatch did not take: SLURM is too busy, say, or there are too many of them."""
+
+    says: str
+
+    def done(self) -> bool:
+        return True
+
+
 class SlurmEngine:
     """Jobs of a SLURM cluster, whose nodes see this package and the output folder under the same paths.
 
@@ -69,20 +80,34 @@ class SlurmEngine:
             raise InputError("there is no SLURM here: sbatch is not found; --slurm cluster=local runs jobs on this machine")
         self.slots, self.threads = slots, threads
         given = {name: value for name, value in asked.items() if name not in ("cluster", "at_once")}
-        named = {name if name in SHARED else f"slurm_{name}": value for name, value in given.items()}
+        named = {name if name in SHARED else f"slurm_{name}": given[name] for name in given if name in (*SHARED, *OWN)}
+        named["slurm_additional_parameters"] = {name: value for name, value in given.items() if name not in (*SHARED, *OWN)}
         self._make, self._failed = make, (submitit.core.utils.FailedJobError, submitit.core.utils.UncompletedJobError)
         self._active: set[Any] = set()
+        self._taken = False  # whether a job was
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))  # which jobs inherit
         try:
             self._executor = submitit.AutoExecutor(folder.absolute(), cluster=cluster, slurm_max_num_timeout=AGAIN)
             self._executor.update_parameters(**{**USUAL, **named})
         except Exception as error:  # of several kinds
+            _remove(folder)
             raise InputError(one_line(f"--slurm: submitit refuses this: {error}")) from error
 
     def submit(self, cell: Cell) -> Any:
-        """Hand a cell in; returns a handle."""
+        """Hand a cell in; returns a handle.
+
+        Raises:
+            InputError: sbatch refuses the very first one.
+        """
         self._executor.update_parameters(name=cell.name)
-        job = self._executor.submit(Task(self._make, cell, self.threads))
+        try:
+            job = self._executor.submit(Task(self._make, cell, self.threads))
+        except self._failed as error:
+            says = one_line(str(error).strip().splitlines()[-1] if str(error).strip() else "sbatch failed")
+            if not self._taken:
+                raise InputError(f"--slurm: no job was put into the queue: {says}") from error
+            return Refused(f"it was not put into the queue ({says}); `--slurm at_once=N` hands in fewer at a time")
+        self._taken = True
         self._active.add(job)
         return job
 
@@ -96,6 +121,8 @@ class SlurmEngine:
             yield job, self._ended(job)
 
     def _ended(self, job: Any) -> Ended:
+        if isinstance(job, Refused):
+            return Ended(1, job.says)
         try:
             return Ended(*job.result())
         except self._failed as error:
@@ -127,3 +154,10 @@ def asked_for(asked: Mapping[str, Any], cells: int) -> tuple[int, int]:
             raise InputError(f"--slurm {name}={value}: it must be a whole number, at least 1")
         found[name] = value
     return found["at_once"], found["cpus_per_task"]
+
+
+def _remove(folder: Path) -> None:
+    """Remove what submitit made before it refused, where nothing else is there."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()

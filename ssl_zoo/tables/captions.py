@@ -205,7 +205,7 @@ def _drawn(rows: Sequence[Row]) -> str:
 def drawn(row: Row) -> str:
     """Say which classes the labelled and unlabelled images are of, where it is not as many of each."""
     config, stream = row["config"], row["config"].get("stream", {})
-    said = []
+    said = ["The labels are a long tail, as a split file has them."] * (row.get("split_draw") == "longtail")
     if config.get("draw") == "longtail" and config.get("split_file") is None:
         rounded = "rounded down, and at least one of each class"
         said.append(f"The labels are a long tail with an imbalance of {config['imbalance']:g}, {rounded}.")
@@ -216,7 +216,7 @@ def drawn(row: Row) -> str:
     if stream.get("images") is not None:
         said.append(f"Of those without a label, {stream['images']:,} are used.")
     if outside := config.get("unlabeled_classes"):
-        share = "" if stream.get("mismatch") is None else f", {100 * stream['mismatch']:g} % of these"
+        share = "" if stream.get("mismatch") is None else f", {100 * stream['mismatch']:g} % of those without a label"
         said.append(f"Classes that are only among the unlabelled images{share}, and not scored: {', '.join(map(str, outside))}.")
     return " ".join(said)
 

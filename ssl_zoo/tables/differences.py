@@ -8,7 +8,7 @@ from ssl_zoo.tables.rows import Row
 from ssl_zoo.tables.variants import called, told_apart, variant_of
 
 SAME = ("split_hash", "data_hash", "plugins", "commit", "source", "code", "history", "precision", "device")
-SCORES = ("accuracy", "accuracy_median", "accuracy_student", "balanced_accuracy", "macro_f1")
+SCORES = ("accuracy", "accuracy_median", "accuracy_student", "balanced_accuracy", "geometric_mean", "macro_f1")
 
 
 def differences(a: Row, b: Row) -> Iterator[str]:

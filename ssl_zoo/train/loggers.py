@@ -22,7 +22,12 @@ from ssl_zoo.settings import RunSettings, loggers_of
 METRICS, EVENTS, LOGGED = "metrics.jsonl", "tensorboard", "loggers"  # in a run's folder; the last two are folders
 PROJECT = "ssl_zoo"  # under which a logger has the runs, unless its environment variable gives another
 PACKAGES = {"wandb": ("wandb",), "mlflow": ("mlflow", "sqlalchemy", "alembic"), "trackio": ("trackio",)}
-SILENCED = {"MLFLOW_DISABLE_TELEMETRY": "true", "WANDB_ERROR_REPORTING": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
+SILENCED = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",  # else it tells of every table that it makes
+    "WANDB_ERROR_REPORTING": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
 
 
 class Logger(Protocol):
@@ -32,7 +37,7 @@ class Logger(Protocol):
 
     def flush(self) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, finished: bool) -> None: ...
 
 
 def look_for_loggers(names: str) -> None:
@@ -44,9 +49,10 @@ def look_for_loggers(names: str) -> None:
     Raises:
         InputError: One is not.
     """
-    for name in loggers_of(names):
-        if any(importlib.util.find_spec(package) is None for package in PACKAGES.get(name, ())):
-            raise InputError(f"`logger={name}` needs packages that are not there: pip install 'ssl_zoo[{name}]'")
+    asked = [(name, PACKAGES.get(name, ())) for name in loggers_of(names)]
+    lacking = ",".join(name for name, needed in asked if any(importlib.util.find_spec(package) is None for package in needed))
+    if lacking:
+        raise InputError(f"`logger={lacking}` needs packages that are not there: pip install 'ssl_zoo[{lacking}]'")
 
 
 class TensorBoard:
@@ -78,7 +84,7 @@ class TensorBoard:
     def flush(self) -> None:
         self._writer.flush()
 
-    def close(self) -> None:
+    def close(self, finished: bool) -> None:
         self._writer.close()
 
 
@@ -114,8 +120,8 @@ class Wandb:
     def flush(self) -> None:
         """It writes by itself."""
 
-    def close(self) -> None:
-        self._run.finish()
+    def close(self, finished: bool) -> None:
+        self._run.finish(exit_code=0 if finished else 1)
 
 
 class MLflow:
@@ -124,10 +130,6 @@ class MLflow:
     anew = False
 
     def __init__(self, folder: Path, key: str, name: str, settings: Mapping[str, Any]):
-        import logging
-
-        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param
 
@@ -151,8 +153,8 @@ class MLflow:
     def flush(self) -> None:
         """It writes at once."""
 
-    def close(self) -> None:
-        self._client.set_terminated(self._key)
+    def close(self, finished: bool) -> None:
+        self._client.set_terminated(self._key, "FINISHED" if finished else "KILLED")
 
 
 class Trackio:
@@ -168,6 +170,7 @@ class Trackio:
 
         project = os.environ.get("TRACKIO_PROJECT", PROJECT)
         options: dict[str, Any] = {"auto_log_gpu": False, "auto_log_cpu": False, "embed": False}
+        self._finish = trackio.finish  # not the run's own, after which the package ends it again, and tells so, at exit
         with contextlib.redirect_stdout(io.StringIO()):  # it tells how it is shown
             self._run = trackio.init(project, f"{name}-{key}", config=dict(settings), resume="allow", **options)
 
@@ -177,9 +180,9 @@ class Trackio:
     def flush(self) -> None:
         """It writes by itself."""
 
-    def close(self) -> None:
+    def close(self, finished: bool) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
-            self._run.finish()
+            self._finish()
 
 
 class Elsewhere:
@@ -218,10 +221,10 @@ class Elsewhere:
             with self._watched("stopped"):
                 self._logger.flush()
 
-    def close(self) -> None:
+    def close(self, finished: bool) -> None:
         if self._logger is not None:
             with self._watched("could not end"):
-                self._logger.close()
+                self._logger.close(finished)
 
     @contextlib.contextmanager
     def _watched(self, what: str) -> Iterator[None]:

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from ssl_zoo.errors import RunError
 from ssl_zoo.settings import RunSettings
@@ -32,7 +32,10 @@ class NoLog:
         """Nothing."""
         return 0
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         """Nothing."""
 
 
@@ -95,11 +98,17 @@ class RunLog:
             logger.flush()
         return self._file.tell()
 
-    def close(self) -> None:
-        """Flush and close."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self.close(finished=kind is None)
+
+    def close(self, finished: bool = True) -> None:
+        """Flush and close, and tell the loggers whether the run is done, or was ended before."""
         with contextlib.ExitStack() as stack:
             for logger in self._loggers:
-                stack.callback(logger.close)
+                stack.callback(logger.close, finished)
             self._file.close()
 
 

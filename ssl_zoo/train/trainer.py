@@ -102,7 +102,7 @@ class Trainer(Steps):
         try:
             try:
                 log = RunLog(self.folder, self.log_offset, self.start, self.settings) if rank() == 0 else NoLog()
-                with contextlib.closing(log):
+                with log:
                     self._run(log)
             finally:
                 self.checkpoints.wait()  # whatever ended the run: while it is written the folder is not another's

@@ -61,6 +61,9 @@ def test_none_of_them_is_held_out_to_be_scored():
     without = whole._replace(test_images=whole.test_images[:0], test_labels=whole.test_labels[:0], names=whole.names[:10])
     found = with_test_set(with_open_set(without, ["dog"]), 0.5)
     assert sorted(found.test_labels.tolist()) == [0, 1, 2] and (found.labels == OUTSIDE).sum() == 3
+    assert found.notes[0] == (
+        "only in the unlabelled stream: 3 training images of 1 class (dog), of which no label and no score is"
+    )
 
 
 def test_numbers_that_are_names():

@@ -16,7 +16,7 @@ ROWS = np.arange(5, 125)
 
 
 def kept(seed=0, rows=ROWS, labels=LABELS, **wanted):
-    return cut_stream("d", labels, rows, 3, seed, Wanted(**wanted))
+    return cut_stream("d", labels, rows, 3, seed, Wanted(**wanted), ["ant", "bee", "cow"])
 
 
 def count(rows, labels=LABELS):
@@ -87,7 +87,9 @@ def test_what_is_refused(wanted, message):
 def test_what_is_refused_of_other_data():
     with pytest.raises(InputError, match="is the share of images of unlabeled_classes, and there are none"):
         kept(rows=without(OUTSIDE), mismatch=0.5)
-    with pytest.raises(InputError, match=r"class 1 has no image without a label whose class is known.* `stream.imbalance=null`"):
+    with pytest.raises(
+        InputError, match=r"class 1 \('bee'\) has no image without a label whose class is known.* `stream.imbalance=null`"
+    ):
         kept(rows=without(OUTSIDE, 1), imbalance=2)
 
 

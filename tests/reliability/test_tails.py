@@ -8,7 +8,7 @@ import pytest
 
 import ssl_zoo
 from ssl_zoo.api import recipe
-from ssl_zoo.cli import report, run, table
+from ssl_zoo.cli import compare, predict, report, run, table
 from ssl_zoo.data.normalisation import prepare
 from ssl_zoo.data.open_set import OUTSIDE
 from ssl_zoo.data.splits import draw_split
@@ -57,6 +57,40 @@ def test_a_run_on_a_tail(capsys):
     assert split["draw"] == "longtail" and np.bincount(split["classes"]).tolist() == [15, 12, 9, 7, 5, 4, 3, 2, 2, 1]
     again = ["--set", "split_file=a/split.json", "--labels", "60", "--out", "b"]  # finds the same images, whatever the draw
     assert run.main([*QUICK, *again]) == 0 and row_of("b")["split_hash"] == row["split_hash"] == split["hash"]
+    said = capsys.readouterr().out
+    assert "labelled images of each: 0 (15), 1 (12), " in said and "geometric mean of the recalls " in said
+    assert row_of("b")["split_draw"] == "longtail" and row_of("b")["config"]["draw"] == "equal" and "split_draw" not in row
+
+
+def test_a_draw_beside_a_split_file_is_said_to_be_of_no_effect(capsys):
+    """A file of equal numbers makes no tail, whatever the setting says."""
+    assert run.main([*QUICK, "--labels", "20", "--out", "a"]) == 0
+    again = [*QUICK, "--draw", "longtail", "--labels", "20", "--set", "split_file=a/split.json", "--out", "b"]
+    capsys.readouterr()
+    assert run.main(again) == 0 and row_of("b")["split_hash"] == row_of("a")["split_hash"]
+    said, error = capsys.readouterr()
+    assert "draw = longtail is of no effect with split_file, which names the labelled images; give --draw equal" in error
+    assert "geometric mean" not in said and "labelled images of each" not in said
+    assert table.main(["b"]) == 0 and "tail" not in capsys.readouterr().out
+
+
+def test_predictions_of_unequal_classes_tell_the_recall_of_each(tmp_path, capsys):
+    root = photos(tmp_path / "photos")
+    train(root, tmp_path / "run")
+    put(tmp_path / "new/cat", 1, 90)
+    put(tmp_path / "new/ant", 4, 1)
+    assert predict.main([str(tmp_path / "run"), str(tmp_path / "new")]) == 0
+    (said,) = (line for line in capsys.readouterr().err.splitlines() if "recall" in line)
+    assert said.startswith("geometric mean of the recalls ") and "recall of each class, %: 'ant' " in said, said
+
+
+def test_a_comparison_has_the_geometric_mean(capsys):
+    for seed in "01":
+        assert run.main([*QUICK, *TAIL, "--seed", seed, "--out", seed]) == 0
+    capsys.readouterr()
+    assert compare.main(["0", "1"]) == 0
+    a, b = (100 * row_of(out)["geometric_mean"] for out in "01")
+    assert f"  geometric_mean: {a:.2f} % and {b:.2f} %, {b - a:+.2f} points" in capsys.readouterr().out.splitlines()
 
 
 def test_what_the_stream_keeps_is_what_a_method_sees():
@@ -147,7 +181,7 @@ def test_a_report_of_both(capsys):
     assert f"<dt>without a label</dt><dd>{unlabelled:,} images</dd>" in page
     assert (
         "a long tail with an imbalance of 4, the most of the first class" in page
-        and "20&nbsp;% of these, and not scored: 8, 9" in page
+        and "20&nbsp;% of those without a label, and not scored: 8, 9" in page
     )
     assert f"<b>{percent(row['geometric_mean'])}</b><span>geometric mean" in page.replace("&nbsp;", " ")
 

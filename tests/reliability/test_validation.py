@@ -66,6 +66,12 @@ def test_shares_that_cannot_be(count, fraction, message):
         hold_out(split(count), fraction)
 
 
+def test_a_class_that_would_have_nothing_to_learn_from_is_named():
+    names = [f"class of {k}" for k in range(10)]
+    with pytest.raises(InputError, match=r"leaves class 0 \('class of 0'\) no labelled image to learn from"):
+        hold_out(split(40), 1.0, class_names=names)
+
+
 def test_held_out_images_are_trained_on_in_no_way():
     for stream in (True, False):
         settings = config.resolve({"labels": 40, "val_fraction": 0.2, "batch": {"labeled_in_unlabeled": stream}})

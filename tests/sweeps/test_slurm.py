@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ssl_zoo import InputError
 from ssl_zoo.cli import sweep
 from ssl_zoo.settings import RunSettings
 from ssl_zoo.sweeps.cells import Cell
@@ -131,16 +132,48 @@ def test_without_the_package_it_is_named(monkeypatch, capsys):
     assert "--engine submitit needs submitit: pip install 'ssl_zoo[slurm]'" in capsys.readouterr().err
 
 
+def sbatch(folder, monkeypatch, script):
+    """Put a program in the place of sbatch."""
+    (folder / "bin").mkdir(exist_ok=True)
+    for name in ("sbatch", "srun"):
+        (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder / "bin"), prepend=":")
+
+
 def test_what_a_job_asks_for(submitit, tmp_path, monkeypatch):
     """The text that sbatch would get."""
-    (tmp_path / "bin").mkdir()
-    for name in ("sbatch", "srun"):
-        (tmp_path / "bin" / name).write_text("#!/bin/sh\necho Submitted batch job 7\n")
-        (tmp_path / "bin" / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    sbatch(tmp_path, monkeypatch, "echo Submitted batch job 7")
     asked = {"partition": "gpu", "gpus_per_node": 1, "cpus_per_task": 3, "timeout_min": 90, "mem_gb": 8, "qos": "long"}
+    asked |= {"reservation": "mine", "exclude": "n1", "signal_delay_s": 120}  # sbatch's, of which submitit knows one; submitit's
     engine = SlurmEngine(lambda cell, threads: 0, tmp_path / "kept", asked, 5, 3)
     engine.submit(Cell("a-cell", RunSettings(), tmp_path / "a-cell", tmp_path / "log.txt"))
     (text,) = (path.read_text() for path in (tmp_path / "kept").glob("*_submission.sh"))
     for line in ("partition=gpu", "gpus-per-node=1", "cpus-per-task=3", "time=90", "mem=8GB", "qos=long", "job-name=a-cell"):
         assert f"#SBATCH --{line}\n" in text, text
+    for line in ("reservation=mine", "exclude=n1", "signal=USR2@120"):
+        assert f"#SBATCH --{line}\n" in text, text
+
+
+def test_a_job_that_sbatch_does_not_take_is_told(submitit, tmp_path, monkeypatch):
+    """At the first one something is asked for that cannot be had; later ones may be too many, and fail like a cell."""
+    cell = Cell("a-cell", RunSettings(), tmp_path / "a-cell", tmp_path / "log.txt")
+    refusing = "echo sbatch: error: invalid partition specified: gqu >&2; exit 1"
+    sbatch(tmp_path, monkeypatch, refusing)
+    engine = SlurmEngine(lambda cell, threads: 0, tmp_path / "kept", {"partition": "gqu"}, 5, 1)
+    with pytest.raises(InputError, match=r"^--slurm: no job was put into the queue: sbatch: error: .*: gqu$"):
+        engine.submit(cell)
+    sbatch(tmp_path, monkeypatch, "echo Submitted batch job 7")
+    engine.submit(cell)
+    sbatch(tmp_path, monkeypatch, "echo sbatch: error: QOSMaxSubmitJobPerUserLimit >&2; exit 1")
+    handle = engine.submit(cell)
+    ((found, ended),) = engine.ended([handle], 1)
+    assert found == handle and ended.status == 1
+    assert ended.says.startswith(
+        "it was not put into the queue (sbatch: error: QOSMaxSubmitJobPerUserLimit); `--slurm at_once=N`"
+    )
+
+
+def test_what_is_refused_leaves_nothing(submitit):
+    assert sweep.main(grid("--engine", "submitit", "--slurm", "cluster=local,timeout_min=long", out="a")) == 2
+    assert not Path("a").exists()

@@ -164,7 +164,7 @@ def with_settings(**settings):
         ({"unlabeled_classes": ["cat", 3]}, "Classes that are only among the unlabelled images, and not scored: cat, 3."),
         (
             {"unlabeled_classes": [3], "stream": {"mismatch": 0.25}},
-            "only among the unlabelled images, 25 % of these, and not scored: 3.",
+            "only among the unlabelled images, 25 % of those without a label, and not scored: 3.",
         ),
     ],
 )
@@ -173,7 +173,11 @@ def test_which_classes_images_are_of(settings, words):
 
 
 def test_a_split_of_a_file_is_no_tail_that_was_drawn():
-    assert "tail" not in said(with_settings(draw="longtail", imbalance=50.0, split_file="a.json"))
+    given = with_settings(draw="longtail", imbalance=50.0, split_file="a.json")
+    assert "tail" not in said(given) and "tail" not in said({**given, "split_draw": "equal"})
+    of_file = said({**with_settings(split_file="a.json"), "split_draw": "longtail"})
+    assert "The labels are a long tail, as a split file has them." in of_file and "an imbalance" not in of_file
+    assert "geometric mean" in of_file and "geometric mean" not in said({**given, "split_draw": "equal"})
 
 
 def test_what_is_fitted_at_once_is_told_and_has_no_say_in_the_rest():

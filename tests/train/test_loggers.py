@@ -39,8 +39,8 @@ class Kept:
     def flush(self):
         pass
 
-    def close(self):
-        self.got.append("closed")
+    def close(self, finished):
+        self.got.append("closed" if finished else "ended before")
 
 
 @pytest.fixture
@@ -104,6 +104,16 @@ def test_a_logger_that_comes_later_gets_what_was_before(tmp_path, kept):
     assert [step for step, _ in got[:-1]] == [1, 2, 3, 4] and (tmp_path / "tensorboard").is_dir()
 
 
+def test_a_run_that_is_ended_is_not_told_to_be_finished(tmp_path, kept):
+    with pytest.raises(KeyboardInterrupt), RunLog(tmp_path, settings=settings("trackio")) as log:
+        written(log, 1)
+        raise KeyboardInterrupt
+    with RunLog(tmp_path, 0, 0, settings("trackio")) as log:
+        written(log, 1, 2)
+    ((first, *more),) = kept.values()
+    assert first[0] == 1 and [more[0], more[1][0], more[2]] == ["ended before", 2, "closed"]
+
+
 def test_what_goes_wrong_in_a_logger_is_told_once_and_ends_nothing(tmp_path, kept, monkeypatch, capsys):
     def fail(self, step, numbers):
         raise RuntimeError("no route\nto host")
@@ -155,7 +165,14 @@ def test_what_is_refused_before_anything_is_trained(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(loggers, "PACKAGES", {"wandb": ("no_such_package",)})
     assert run.main([*QUICK, "--set", "logger=wandb", "--out", "a"]) == 2 and not Path("a").exists()
     assert "--set logger=wandb needs packages that are not there: pip install 'ssl_zoo[wandb]'" in capsys.readouterr().err
-    for text, message in (("tensorbord", "logger = 'tensorbord' is unknown"), ("none,wandb", "'none' is unknown"), ("", "''")):
+    monkeypatch.setattr(loggers, "PACKAGES", {"wandb": ("no_such_package",), "mlflow": ("nor_this",), "trackio": ("json",)})
+    with pytest.raises(InputError, match=r"`logger=wandb,mlflow` needs .* pip install 'ssl_zoo\[wandb,mlflow\]'"):
+        loggers.look_for_loggers("trackio,wandb,tensorboard,mlflow")
+    for text, message in (
+        ("tensorbord", "logger = 'tensorbord' is unknown"),
+        ("none,wandb", "'none,wandb' has none and others; give `logger=none` alone"),
+        ("", "''"),
+    ):
         with pytest.raises(InputError, match=message):
             settings(text)
     with pytest.raises(InputError, match="logger = 'wandb, wandb' names one twice"):
@@ -186,6 +203,8 @@ sys.exit(run.main({[*QUICK, "--set", f"logger={logger}", "--set", "checkpoint_se
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == (9 if killed else 0), done.stderr
     assert "WARNING: logger" not in done.stderr, done.stderr
+    said = [line for line in done.stdout.splitlines() if "mlflow" in line or "rackio" in line]
+    assert "INFO" not in done.stderr and all(line.startswith("curves of its 6 steps") for line in said), said  # none of theirs
     return done
 
 
@@ -203,6 +222,9 @@ def test_mlflow(tmp_path):
     file = tmp_path / "a/loggers/mlflow.db"
     assert len(rows_of(file, "select run_uuid from runs")) == 1  # one run, though two processes made it
     assert rows_of(file, "select status from runs") == [("FINISHED",)]
+    for finished, status in ((False, "KILLED"), (True, "FINISHED")):
+        loggers.Elsewhere("mlflow", tmp_path / "a", settings("mlflow")).close(finished)
+        assert rows_of(file, "select status from runs") == [(status,)]
     steps = rows_of(file, "select step, count(*) from metrics where key = 'train/total' group by step order by step")
     assert steps == [(2, 1), (3, 1), (4, 1), (6, 1)]
     values = dict(rows_of(file, "select step, value from metrics where key = 'test/accuracy'"))
