@@ -36,9 +36,10 @@ def switches(tables: Sequence[Table]) -> str:
     """
     found = [_find(table) for table in tables]
     if not any(one.lines for one in found):
+        more = "".join(f". {note.removesuffix('.')}" for one in found for note in one.notes)
         raise InputError(
             "there is nothing to compare: it needs runs of a method with --grid KEY=VALUE, and runs of the same sweep without "
-            f"--grid, in the same folder{''.join(f'. {note}' for one in found for note in one.notes)}"
+            f"--grid, in the same folder{more}"
         )
     shown = [(table, one) for table, one in zip(tables, found, strict=True) if one.lines or one.notes]
     return "\n\n".join(_block(table, one, len(shown) > 1) for table, one in shown)
