@@ -69,11 +69,11 @@ def _measured(rows: Sequence[Row], compared: bool) -> str:
         f"{data_of(row)}, {row['net']}, {steps_of(rows)}; {which_score(rows)}, {over} ({_seeds_and_splits(rows)}); "
         f"median: of {median}{_paired(cells) if compared else ''}. "
         f"Seconds a run: {_of_each(rows, 'seconds')}; images seen: {_of_each(rows, 'images_seen')}. {row['device']}, "
-        f"{_precisions(rows)}; {_versions(rows)}; commit {commits(rows)}; recipe {recipes_of(rows)}."
+        f"{_precisions(rows)}; {versions_of(rows)}; commit {commits(rows)}; recipe {recipes_of(rows)}."
     )
 
 
-def _versions(rows: Sequence[Row]) -> str:
+def versions_of(rows: Sequence[Row]) -> str:
     """Return versions; more than one of Python, where runs differ in it."""
     found = {name: dict.fromkeys(row["versions"][name] for row in rows) for name in ("ssl_zoo", "torch", "python")}
     return ", ".join(f"{name} {' and '.join(versions)}" for name, versions in found.items())

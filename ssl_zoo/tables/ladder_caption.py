@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ssl_zoo.runs.confusion import images_in
-from ssl_zoo.tables.captions import commits
+from ssl_zoo.tables.captions import commits, versions_of
 from ssl_zoo.tables.cells import FEWEST
 from ssl_zoo.tables.rows import Row, data_of
 from ssl_zoo.tables.scored import flattered, images_scored, of_each
@@ -22,7 +22,6 @@ def caption(rungs: Rungs, lost: Rungs) -> list[str]:
     if not rows:
         return ["No run finished: all diverged."]
     first = rows[0]
-    names = ", ".join(f"{name} {first['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
     devices = "; ".join(dict.fromkeys(row["device"] for row in rows))
     took = sorted(row["seconds"] for row in rows)
     uneven = of_each(rows, flattered)
@@ -36,7 +35,7 @@ def caption(rungs: Rungs, lost: Rungs) -> list[str]:
         "evaluations.",
         "",
         f"A run took {took[len(took) // 2]:.0f} s (median; {took[0]:.0f} to {took[-1]:.0f}). {devices}; {first['precision']}; "
-        f"{names}; commit {commits(rows)}.",
+        f"{versions_of(rows)}; commit {commits(rows)}.",
     ]
 
 
