@@ -18,10 +18,12 @@ h3 { font-size: 1.1rem } h4 { font-size: 1rem; margin: .75rem 0 .25rem } td smal
 select, input[type=file] { font: inherit; max-width: 100% } select { width: 100%; padding: .2rem }
 .oracle { display: none } :root:has(#oracle:checked) .oracle { display: block; border-left: 4px solid var(--warn);
   padding-left: .75rem }
-.results { border-collapse: separate; border-spacing: 0 } .contents { overflow-wrap: anywhere }
-a { color: var(--c1) } .wide pre { white-space: pre; width: max-content; min-width: 100% }
+/* lines in whole pixels, or those below a name that stays while numbers scroll part from the others */
+.results { border-collapse: separate; border-spacing: 0; line-height: 24px } .results th, .results td { padding-block: 5px }
+.contents { overflow-wrap: anywhere } a { color: var(--c1) } .wide pre { white-space: pre; width: max-content; min-width: 100% }
 :target { scroll-margin-top: 1rem; outline: 2px solid var(--c1); outline-offset: .4rem }
-@media (max-width: 40rem) { .results tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 6rem; max-width: 9rem } }
+@media (max-width: 40rem) { .results { line-height: 22px }
+  .results tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; max-width: 9rem } }
 @media print { .controls, .contents { display: none } details:not([open]) { display: none } .results { font-size: 9pt }
   .results th, .results td { white-space: normal; padding: .2rem .3rem } }
 """
