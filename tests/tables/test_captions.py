@@ -194,6 +194,15 @@ def test_what_was_varied_and_what_a_pair_shares():
     assert "varied" not in said(row()).casefold()
 
 
+def test_a_setting_that_some_rows_lack_was_varied_unless_it_is_another_methods():
+    one, other = varied("algorithms.supervised.weight", (1, 2))[::2]
+    assert "The same in all rows here, and varied elsewhere: algorithms.supervised.weight: 1." in said(one, row("x"))
+    assert "Varied, and named by their values: algorithms.supervised.weight: 1, 2." in said(one, other, row("x"))
+    noisy = varied("views.weak.noise", ({"std": 1}, {"std": 2}))[0]
+    lacking = {**noisy, "seed": 1, "variant": {}, "called": "supervised"}
+    assert "Varied, and named by their values: views.weak.noise.std: 1." in said(noisy, lacking)
+
+
 def test_a_data_set_tells_no_rows_apart():
     """A table has one: its rows are not named by what all of them share."""
     names = [one.get("called") for one in varied("dataset", ("d", "e"))]
