@@ -72,7 +72,7 @@ def draw_confusion(rows: Sequence[Row], panels: Sequence[Any], alone: bool) -> N
         axes.set_xticks(range(len(shown)), labels_of, rotation=90, fontsize=7)
         axes.set_yticks(range(len(shown)), labels_of, fontsize=7)
         called = textwrap.fill(plain(method), WIDEST)
-        axes.set_title(f"{above}{called}\n{labels} labels (n = {len(cell)})", fontsize="medium")
+        axes.set_title(f"{above}{called},\n{labels} labels (n = {len(cell)})", fontsize="medium")
         axes.set(xlabel="given, % of the true class", ylabel="true")
 
 
