@@ -34,6 +34,7 @@ from ssl_zoo.sweeps.drive import outcomes
 
 EVERY = "all"  # in the place of methods
 SWEPT = {"alg": "--algs", "net": "--nets", "labels": "--labels", "seed": "--seeds", "split_seed": "--split-seed"}
+OF_ALL = ("recipe", "preset", "budget")  # flags of which a sweep has one
 LISTS = {"alg": "algs", "net": "nets", "labels": "counts", "seed": "seeds"}  # of these, where a flag's list is kept
 
 
@@ -158,7 +159,7 @@ def _known(text: str, given: Mapping[str, Any]) -> Axis:
     """Return the axis that a word stands for, of a setting that there is."""
     axis = read_axis(text)
     first, listed_values = axis.key.partition(".")[0], text.partition("=")[2].strip()
-    if first not in RunSettings.__dataclass_fields__:
+    if first not in (*RunSettings.__dataclass_fields__, *OF_ALL):
         rest = axis.key.removeprefix(first)
         firsts = [f"--grid {name}{rest}={listed_values}" for name in close(first, RunSettings.__dataclass_fields__) if rest]
         meant = near.setting(axis.key, listed_values, given) or near.misspelt(axis.key, listed_values, given)
@@ -166,7 +167,7 @@ def _known(text: str, given: Mapping[str, Any]) -> Axis:
         raise InputError(f"--grid {axis.key}: there is no such setting; {meant}`run --help` shows all")
     if axis.key == "split_seed":
         raise InputError("--grid split_seed: a seed is also that of the label split; give --seeds, or one --split-seed for all")
-    if axis.key in ("fold", "folds", "minutes", *NO_OTHER_RUN):
+    if axis.key in ("fold", "folds", "minutes", *OF_ALL, *NO_OTHER_RUN):
         raise InputError(
             f"--grid {axis.key}: runs of a sweep do not differ in it; give each value a sweep and an --out of its own"
         )

@@ -71,7 +71,8 @@ def table(flags: argparse.Namespace, prog: str) -> int:
     tables, said = make_tables(rows, problems, flags.published, lost, flags.each_class)
     say(prog, [*said, *remarks])
     if flags.cite:
-        made = citations([*rows, *lost])
+        shown_rows = [row for one in tables for row in (*one.rows, *one.diverged)]
+        made = citations(shown_rows or [*rows, *lost])
     elif flags.format == SWITCHES:
         made = switches(tables)
     else:

@@ -5,12 +5,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ssl_zoo.runs.confusion import images_in, in_a_tail, majority, sizes, unequal, wilson
 from ssl_zoo.settings import OWN_BATCH, OWN_STEPS
-from ssl_zoo.tables.cells import ALONE, MANY, difference, reference_of
+from ssl_zoo.tables.cells import ALONE, difference, reference_of
 from ssl_zoo.tables.origins import begun_from, from_plugins
 from ssl_zoo.tables.rows import Row, by_cell, data_of, grouped, machines_of, recipe_name
-from ssl_zoo.tables.variants import OPTIONS, called, differing, listed_names, shared_of, variant_of
+from ssl_zoo.tables.scored import drawn, finite, flattered, leaked, of_classes, of_each, which_score
+from ssl_zoo.tables.variants import OPTIONS, called, differing, listed_names, owner_of, shared_of, splitting_of, variant_of
 
 COLLAPSED = "nearly all pseudo-labels are of"  # begins the warning of a run, which has no other mark of its kind
 
@@ -32,10 +32,10 @@ def caption(
     said = (
         _varied(rows, lost) if compared else "",
         _at_once(rows),
-        _finite(rows),
-        _drawn(rows),
-        flattered(rows[0]),
-        _of_classes(rows, each_class),
+        finite(rows),
+        of_each(rows, drawn),
+        of_each(rows, flattered),
+        of_classes(rows, each_class),
         _own_numbers(rows),
         begun_from(rows),
         from_plugins(rows),
@@ -44,7 +44,7 @@ def caption(
         _warned(rows),
         _diverged(lost),
     )
-    for line in (*said, _leaked(rows), partial):
+    for line in (*said, leaked(rows), partial):
         lines += ["", line] if line else []
     return lines
 
@@ -55,23 +55,30 @@ def commits(rows: Sequence[Row]) -> str:
     return ", ".join(name[:10] + dash + dirty for name, dash, dirty in parts)
 
 
+def recipes_of(rows: Sequence[Row]) -> str:
+    """Return the hashes of what all runs of a table share: one, unless they differ in what changes no run."""
+    return ", ".join(dict.fromkeys(map(recipe_name, rows)))
+
+
 def _measured(rows: Sequence[Row], compared: bool) -> str:
     """Return data, net, protocol, seeds, what points are, cost, machine, versions, commit and recipe."""
     row, cells = rows[0], by_cell(rows)
-    versions = ", ".join(f"{name} {row['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
-    tested = images_in(row["confusion"])
-    held_out = f"{100 * row['config'].get('val_fraction', 0):g} % of the labelled images, held out"
-    chosen = "the last evaluation" if row.get("selection", "last") == "last" else f"the evaluation that is best on {held_out},"
-    scored = " of the student" if row["config"].get("evaluation", {}).get("net") == "student" else ""
-    last = max(row.get("accuracy_median_of", 1) for row in rows)  # what is fitted at once has one evaluation
-    median = f"the last {last} evaluations" if last > 1 else "the last evaluation alone"
+    counts = {row.get("accuracy_median_of", 1) for row in rows if row["steps"]} or {1}  # what is fitted at once has one
+    last = " to ".join(map(str, dict.fromkeys((min(counts), max(counts)))))
+    median = "the last evaluation alone" if last == "1" else f"the last {last} evaluations"
     over = "mean ± standard deviation over n runs" if any(len(group) > 1 for group in cells.values()) else "of one run each"
     return (
-        f"{data_of(row)}, {row['net']}, {steps_of(rows)}; error rate{scored} of {chosen} on {tested} "
-        f"{images_scored(row)}, {over} ({_seeds_and_splits(rows)}); median: of {median}{_paired(cells) if compared else ''}. "
-        f"Seconds a run: {_of_each(rows, 'seconds')}; images seen: {_of_each(rows, 'images_seen')}. {row['device']}, "
-        f"{_precisions(rows)}; {versions}; commit {commits(rows)}; recipe {recipe_name(row)}."
+        f"{data_of(row)}, {row['net']}, {steps_of(rows)}; {which_score(rows)}, {over} ({_seeds_and_splits(rows)}); "
+        f"median: of {median}{_paired(cells) if compared else ''}. "
+        f"Seconds a run (medians): {_of_each(rows, 'seconds')}; images seen: {_of_each(rows, 'images_seen')}. {row['device']}, "
+        f"{_precisions(rows)}; {versions_of(rows)}; commit {commits(rows)}; recipe {recipes_of(rows)}."
     )
+
+
+def versions_of(rows: Sequence[Row]) -> str:
+    """Return versions; more than one of Python, where runs differ in it."""
+    found = {name: dict.fromkeys(row["versions"][name] for row in rows) for name in ("ssl_zoo", "torch", "python")}
+    return ", ".join(f"{name} {' and '.join(versions)}" for name, versions in found.items())
 
 
 def _precisions(rows: Sequence[Row]) -> str:
@@ -89,32 +96,46 @@ def steps_of(rows: Sequence[Row]) -> str:
 
 def _varied(rows: Sequence[Row], lost: Sequence[Row]) -> str:
     """Say in which settings the variants of methods differ, and with what each is compared."""
-    found = differing((*rows, *lost))
-    if not found:
-        return ""
-    listed = "; ".join(f"{key}: {', '.join(values)}" for key, values in found.items())
-    shared = [key for key in found if not key.startswith(f"{OPTIONS}.")]
-    alike = f" A pair has the same {' and '.join(shared)}." if shared else ""
-    return f"Varied, and named by their values: {listed}. All other settings of a method are the same in its rows.{alike}"
+    every = [*rows, *lost]
+    found = differing(every)
+    lacking = {key for key in found if any(key not in variant_of(row) for row in _could(key, every))}
+    varied = [key for key, values in found.items() if len(values) > 1 or key in lacking]
+    same = "; ".join(f"{key}: {found[key][0]}" for key in found if key not in varied)
+    said = [f"The same in all rows here, and varied elsewhere: {same}."] * bool(same)
+    if varied:
+        listed = "; ".join(f"{key}: {', '.join(found[key])}" for key in varied)
+        shared = [key for key in varied if owner_of(key) is None]
+        alike = f" A pair has the same {' and '.join(shared)}." if shared and _paired(by_cell(rows)) else ""
+        others = "All other settings of a method are the same in its rows."
+        said.insert(0, f"Varied, and named by their values: {listed}. {others}{alike}")
+    return " ".join(said)
+
+
+def _could(key: str, rows: Sequence[Row]) -> list[Row]:
+    """The rows that could have a setting: all, but of an option those of its method."""
+    return [row for row in rows if owner_of(key) in (None, row["algorithm"])]
 
 
 def _seeds_and_splits(rows: Sequence[Row]) -> str:
     """Return which seeds there are, and how many label splits: with all labels there is one."""
     seeds = sorted({row["seed"] for row in rows})
     named = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-    drawn = [row for row in rows if row["labels"] != "all"]
-    splits, seeded = {row["split_hash"] for row in drawn}, {(row["labels"], row["seed"]) for row in drawn}
-    if not drawn:
-        return f"{named}, all with the same labelled images"
-    if len(seeded) == 1:
-        return f"{named}, one label split"
-    numbers = {row["labels"] for row in drawn}
-    some = " but for all labels" if len(drawn) < len(rows) else ""
-    if len(splits) == len(seeded):
+    groups = grouped(rows, lambda row: (row["labels"], splitting_of(row)))  # each may have other splits
+    splits = {key: {row["split_hash"] for row in group} for key, group in groups.items()}
+    drawn_by_seed = {key: group for key, group in groups.items() if key[0] != "all" or len(splits[key]) > 1}
+    several = len({split for _, split in groups}) > 1
+    if not drawn_by_seed:
+        return f"{named}, all{' of a variant' if several else ''} with the same labelled images"
+    some = " but for all labels" if len(drawn_by_seed) < len(groups) else ""
+    each = " at each number of labels" if len({labels for labels, _ in drawn_by_seed}) > 1 else ""
+    each += " of each variant" if several else ""
+    if len({row["seed"] for group in drawn_by_seed.values() for row in group}) == 1:
+        return f"{named}, one label split{each}{some}"
+    if all(len(splits[key]) == len({row["seed"] for row in group}) for key, group in drawn_by_seed.items()):
         return f"{named}, each with a label split of its own{some}"
-    each = " at each number of labels" if len(numbers) > 1 else ""
-    most = max(len({row["split_hash"] for row in drawn if row["labels"] == number}) for number in numbers)
-    return f"{named}, over {most} label split{'s' * (most > 1)}{each}{some}"
+    counts = sorted(len(splits[key]) for key in drawn_by_seed)
+    number = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    return f"{named}, over {number} label split{'s' * (counts[-1] > 1)}{each}{some}"
 
 
 def _paired(cells: Mapping[tuple[str, Any], Sequence[Row]]) -> str:
@@ -152,86 +173,6 @@ def _at_once(rows: Sequence[Row]) -> str:
     on = [f"on the images' pixels, without the net: {', '.join(pixels)}"] * bool(pixels)
     on += [f"on frozen features of the net: {', '.join(frozen)}"] * bool(frozen)
     return f"Fitted at once by scikit-learn, without steps and augmentation, {'; '.join(on)}."
-
-
-def _finite(rows: Sequence[Row]) -> str:
-    """Say how well so many images tell an error rate, whatever the number of runs."""
-    if rows[0].get("scored") == "training":
-        return ""
-    count = images_in(rows[0]["confusion"])
-    errors = sorted(1 - statistics.mean(row["accuracy"] for row in group) for group in by_cell(rows).values())
-    each = []
-    for error in dict.fromkeys((errors[0], errors[-1])):
-        low, high = wilson((1 - error) * count, count)
-        each.append(f"{100 * error:.1f} % as {100 * (1 - high):.1f} to {100 * (1 - low):.1f} %")
-    return (
-        f"The {count:,} images that are scored are themselves a sample: they tell an error rate of {' and one of '.join(each)} "
-        "(95 %, Wilson), however many runs there are. Runs that score the same images share this error, so that a difference "
-        "between methods has less of it."
-    )
-
-
-def images_scored(row: Row) -> str:
-    """Say which images a row is of."""
-    folds = row["config"].get("folds")
-    if folds is not None:
-        return f"labelled images, each scored once, by one of {folds} nets that had not seen it"
-    others = {"held-out": "labelled images held out for it", "training": "labelled training images"}
-    return others.get(row.get("scored", "test"), "test images")
-
-
-def flattered(row: Row) -> str:
-    """Say what an accuracy is worth where the classes of the scored images are of unequal size."""
-    matrix = row["confusion"]
-    if not unequal(matrix):
-        return ""
-    count, (_, alone) = sizes(matrix), majority(matrix)
-    return (
-        f"The classes of the {images_scored(row)} are unequal, from {min(count):,} to {max(count):,} images: the largest class, "
-        f"given to all of them, has an error rate of {100 * (1 - alone):.1f} %. Balanced accuracy is the mean of the classes' "
-        f"recalls; one class for all images has {100 / sum(map(bool, count)):.1f} %."
-    )
-
-
-def _drawn(rows: Sequence[Row]) -> str:
-    """Say of which classes the images of rows are; where variants differ in that, of each."""
-    said = {drawn(row): called(row) for row in reversed(rows)}
-    if len(said) == 1:
-        return next(iter(said))
-    names = {text: listed_names(dict.fromkeys(called(row) for row in rows if drawn(row) == text)) for text in reversed(said)}
-    return " ".join(f"Of {names[text]}: {text}" for text in names if text)
-
-
-def drawn(row: Row) -> str:
-    """Say which classes the labelled and unlabelled images are of, where it is not as many of each."""
-    config, stream = row["config"], row["config"].get("stream", {})
-    said = ["The labels are a long tail, as a split file has them."] * (row.get("split_draw") == "longtail")
-    if config.get("draw") == "longtail" and config.get("split_file") is None:
-        rounded = "rounded down, and at least one of each class"
-        said.append(f"The labels are a long tail with an imbalance of {config['imbalance']:g}, {rounded}.")
-    if stream.get("imbalance") is not None:
-        largest = "last" if stream.get("order") == "reversed" else "first"
-        tail = f"a long tail with an imbalance of {stream['imbalance']:g}, the most of the {largest} class"
-        said.append(f"The unlabelled images are {'as many of each class' if stream['imbalance'] == 1 else tail}.")
-    if stream.get("images") is not None:
-        said.append(f"Of those without a label, {stream['images']:,} are used.")
-    if outside := config.get("unlabeled_classes"):
-        share = "" if stream.get("mismatch") is None else f", {100 * stream['mismatch']:g} % of those without a label"
-        said.append(f"Classes that are only among the unlabelled images{share}, and not scored: {', '.join(map(str, outside))}.")
-    return " ".join(said)
-
-
-def _of_classes(rows: Sequence[Row], each_class: bool) -> str:
-    """Say what is shown of the classes."""
-    row, matrix = rows[0], rows[0]["confusion"]
-    if not each_class and not unequal(matrix) and not any(map(in_a_tail, rows)):
-        return ""
-    mean = "The geometric mean is of the classes' recalls, of which one of 0 counts as 1/(100 K) with K classes."
-    names = row.get("classes") or []
-    order = f" in the order of the classes ({', '.join(names)})" if names else ""
-    many = len(sizes(matrix)) > MANY
-    each = f" Recalls are means over the runs, in percent{': the least, the median, the most' if many else order}."
-    return mean + (each if each_class else "")
 
 
 def _own_numbers(rows: Sequence[Row]) -> str:
@@ -278,9 +219,9 @@ def _warned(rows: Sequence[Row]) -> str:
     for row in rows:
         for line in row.get("warnings") or ():
             other = "a loss term trained nothing" if row["steps"] else "scikit-learn's fit may not have converged"
-            what = "nearly all pseudo-labels were of one class" if COLLAPSED in line else other
+            what = f"that {'nearly all pseudo-labels were of one class' if COLLAPSED in line else other}"
             of.setdefault(what, set()).add(f"{called(row)} with seed {row['seed']}")
-    said = (f"that {what} (see their result.json): {listed_names(sorted(runs))}" for what, runs in sorted(of.items()))
+    said = (f"{what} (see their result.json): {listed_names(sorted(runs))}" for what, runs in sorted(of.items()))
     return " ".join(f"Warned while they ran {one}." for one in said)
 
 
@@ -289,9 +230,4 @@ def _diverged(lost: Sequence[Row]) -> str:
         f"{method} with {count} labels (seed{'s' * (len(group) > 1)} {', '.join(str(row['seed']) for row in group)})"
         for (method, count), group in by_cell(lost).items()
     )
-    return f"Diverged, and so in no mean, which flatters what is left: {gone}." if gone else ""
-
-
-def _leaked(rows: Sequence[Row]) -> str:
-    leaked = max(row.get("leaked_test_images", 0) for row in rows)
-    return f"{leaked} of the test images are also training images: the score counts what was learnt by heart." if leaked else ""
+    return f"Runs that diverged are in no mean, so means are too good: {gone}." if gone else ""

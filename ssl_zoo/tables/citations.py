@@ -38,7 +38,8 @@ def citations(rows: Sequence[Row]) -> str:
             keys |= dict.fromkeys(found)
             if not found and name not in known["of"]["none"]:
                 unknown.append(f"{column} {one_line(name)}")
-    made = [OURS.format(version=rows[0]["versions"]["ssl_zoo"], note=f"commit {commits(rows)}")]
+    versions = ", ".join(dict.fromkeys(row["versions"]["ssl_zoo"] for row in rows))
+    made = [OURS.format(version=_plain(versions), note=_plain(f"commit {commits(rows)}"))]
     made += [known["entries"][key] for key in keys]
     comments = [f"% no entry is known for the {name}: cite what its author names\n" for name in unknown]
     return "\n".join([*made, *comments]).rstrip("\n")
@@ -61,9 +62,14 @@ def _short(entry: str) -> str:
     return ", ".join([f"{who} {year}", *([number[0]] if number else [])])
 
 
+def _plain(text: str) -> str:
+    """A text of a row without what would mean something to BibTeX or LaTeX."""
+    return re.sub(r"[^\w .,:+-]|_", "", one_line(text), flags=re.ASCII)
+
+
 def _entries(of: dict[str, Any], name: str) -> list[str]:
     """The keys that belong to a name, or to the family that it is of."""
     for pattern, keys in of.items():
-        if re.fullmatch(re.escape(pattern).replace(r"\{\}", r"\d+"), name):
+        if re.fullmatch(re.escape(pattern).replace(r":\{\}", ":.+").replace(r"\{\}", r"\d+"), name):
             return keys
     return []

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from ssl_zoo.runs.confusion import images_in
-from ssl_zoo.tables.captions import commits, flattered, images_scored
+from ssl_zoo.tables.captions import commits, versions_of
 from ssl_zoo.tables.cells import FEWEST
 from ssl_zoo.tables.rows import Row, data_of
+from ssl_zoo.tables.scored import flattered, images_scored, of_each
 
 Rungs = Mapping[str, Sequence[Row]]
 
@@ -21,12 +22,11 @@ def caption(rungs: Rungs, lost: Rungs) -> list[str]:
     if not rows:
         return ["No run finished: all diverged."]
     first = rows[0]
-    names = ", ".join(f"{name} {first['versions'][name]}" for name in ("ssl_zoo", "torch", "python"))
     devices = "; ".join(dict.fromkeys(row["device"] for row in rows))
     took = sorted(row["seconds"] for row in rows)
-    uneven = flattered(first)
+    uneven = of_each(rows, flattered)
     return [
-        _protocol(rows, _seeds(rungs), max(map(len, rungs.values()))) + _diverged(lost),
+        _protocol(rungs, _seeds(rungs), max(map(len, rungs.values()))) + _diverged(lost),
         *(["", uneven] if uneven else []),
         "",
         "The second table: means over runs, for the ratio of gradients the median, of steps in training mode. Over 0.95 is the "
@@ -35,21 +35,21 @@ def caption(rungs: Rungs, lost: Rungs) -> list[str]:
         "evaluations.",
         "",
         f"A run took {took[len(took) // 2]:.0f} s (median; {took[0]:.0f} to {took[-1]:.0f}). {devices}; {first['precision']}; "
-        f"{names}; commit {commits(rows)}.",
+        f"{versions_of(rows)}; commit {commits(rows)}.",
     ]
 
 
-def _protocol(rows: Sequence[Row], seeds: str, most: int) -> str:
+def _protocol(rungs: Rungs, seeds: str, most: int) -> str:
+    rows = [row for group in rungs.values() for row in group]
     first = rows[0]
     given = f", with {', '.join(first['set'])}" if first.get("set") else ""
-    tested, last = images_in(first["confusion"]), first["accuracy_median_of"]
+    tested, last = images_in(first["confusion"]), max(row["accuracy_median_of"] for row in rows)
     nets = ", ".join(dict.fromkeys(row["net"] for row in rows))
     steps = " or ".join(map(str, sorted({row["steps"] for row in rows})))
     over = "mean ± standard deviation over runs" if most > 1 else "of one run each"
     splits, drawn = {row["split_hash"] for row in rows}, {row["seed"] for row in rows}
-    own = (
-        "" if len(drawn) == 1 else f", each with a label split of {'its own' if len(splits) == len(drawn) else f'{len(splits)}'}"
-    )
+    over_splits = f", over {len(splits)} label split{'s' * (len(splits) > 1)}"
+    own = "" if len(drawn) == 1 else ", each with a label split of its own" if len(splits) == len(drawn) else over_splits
     points = "Points are paired differences over the splits that both rungs have"
     if most >= FEWEST:
         points = (
@@ -61,7 +61,7 @@ def _protocol(rows: Sequence[Row], seeds: str, most: int) -> str:
     return (
         f"{data_of(first)}, {first['labels']} labels, {nets}, {steps} steps{given}. Accuracy of the last evaluation, "
         f"on {tested} {images_scored(first)}, {over}{own} (seed{'s' * (most > 1)} {seeds}); median: of the last {last} "
-        f"evaluations. {points} S0 is labels alone with the recipe of A0."
+        f"evaluations. {points}{' S0 is labels alone with the recipe of A0.' * ('S0' in rungs)}"
     )
 
 
@@ -83,4 +83,4 @@ def _diverged(lost: Rungs) -> str:
         for name, of_it in lost.items()
         if of_it
     )
-    return f" Diverged, and so in no mean, which flatters what is left: {gone}." if gone else ""
+    return f" Runs that diverged are in no mean, so means are too good: {gone}." if gone else ""

@@ -83,7 +83,7 @@ def recipe_of(row: Row) -> dict[str, Any]:
 def recipe_name(row: Row) -> str:
     """Return 12 hex digits over the settings that all runs of a table share."""
     shared = {k: v for k, v in pruned(row, row["config"]).items() if k not in OWN}
-    return recipe_hash(shared | {k: row[k] for k in ("initial", "weights_hash") if k in row})
+    return recipe_hash(shared | unvaried(row, {k: row[k] for k in ("initial", "weights_hash") if k in row}))
 
 
 def method_of(row: Row) -> dict[str, Any]:

@@ -9,11 +9,11 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ssl_zoo.tables.captions import caption, steps_of
+from ssl_zoo.tables.captions import caption, recipes_of, steps_of
 from ssl_zoo.tables.cells import ALONE, Cell, make_cell, reference_of
 from ssl_zoo.tables.folds import pool_folds
 from ssl_zoo.tables.published import Published, read_published
-from ssl_zoo.tables.rows import Row, by_cell, counted, data_of, grouped, lost_beside, recipe_name, sound
+from ssl_zoo.tables.rows import Row, by_cell, counted, data_of, grouped, lost_beside, sound
 from ssl_zoo.tables.styles import Style, styles_of
 from ssl_zoo.tables.variants import called, in_order, told_apart, variant_of
 
@@ -139,8 +139,8 @@ def make_table(
         "dataset": data_of(row),
         "net": row["net"],
         "steps": max(row["steps"] for row in rows) if len({row["steps"] for row in rows} - {0}) <= 1 else "",
-        "recipe": recipe_name(row),
-        "commit": row["commit"],
+        "recipe": recipes_of(rows),
+        "commit": ", ".join(dict.fromkeys(row["commit"] or "" for row in rows)),
         "device": row["device"],
         "torch": row["versions"]["torch"],
     }

@@ -14,6 +14,7 @@ from ssl_zoo import recipes
 Row = Mapping[str, Any]
 VARIANT, CALLED = "variant", "called"  # what `told_apart` puts into a row: values by dotted key, and its name
 OPTIONS = "algorithms"  # the section of what is of one method alone
+PLACES = ("dataset", "net")  # of which each table and each panel has one, so that they tell no rows apart
 BY_NAME = {OPTIONS: "alg", "nets": "net", "datasets": "dataset"}  # sections that hold what the named one uses
 FOLLOWS = {  # what else of a row follows from a setting, by its first part: it differs with it
     "epochs": ("setting steps", "setting evaluation.every"),
@@ -40,7 +41,7 @@ def told_apart(*groups: Sequence[Row]) -> list[list[Row]]:
     A setting of which all have one value makes no variants.
     """
     every = [row for group in groups for row in group]
-    axes = {key for row in every for key in row.get("axes", ())}
+    axes = {key for row in every for key in row.get("axes", ())} - {*PLACES}
     taken = {id(row): _below(axes, row["config"]) for row in every} if axes else {}
     varied = [key for key in sorted({key for flat in taken.values() for key in flat}) if _varies(key, every, taken)]
     if not varied:

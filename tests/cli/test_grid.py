@@ -107,6 +107,8 @@ def test_a_view_is_a_value():
         (["--grid", "epochs=1,2"], "each is the length of a run; keep one"),
         (["--grid", "minutes=1,2"], "give each value a sweep and an --out of its own"),
         (["--grid", "threads=1,2"], "give each value a sweep and an --out of its own"),
+        (["--grid", "recipe=digits,moons"], "--grid recipe: runs of a sweep do not differ in it; give each value a sweep"),
+        (["--grid", "budget=small,full"], "--grid budget: runs of a sweep do not differ in it; give each value a sweep"),
         (["--grid", "split_seed=1,2"], "a seed is also that of the label split; give --seeds"),
         (["--grid", f"{LR}=1", "--grid", f"{LR}=2"], "--grid optimizer.lr is given twice; give all its values in one"),
     ],

@@ -1,8 +1,11 @@
 """Rows as a run writes them, for tests: one that finished, one that diverged, and a few of two methods."""
 
+from ssl_zoo import recipes
 from ssl_zoo.runs import row as results
 from ssl_zoo.runs.fields import declared
+from ssl_zoo.tables.captions import caption
 from ssl_zoo.tables.table import make_tables
+from ssl_zoo.tables.variants import told_apart
 
 
 def row(alg="supervised", seed=0, accuracy=0.8, **more):
@@ -38,6 +41,33 @@ def lost(alg, seed, **more):
     """The row of a run that diverged."""
     kept = {name: value for name, value in row(alg, seed).items() if name in declared(results.LostRow)}
     return kept | {"diverged": "the loss is not finite"} | more
+
+
+def config(**more):
+    """The settings of a row, and more."""
+    return row()["config"] | more
+
+
+def varied(key, values, **more):
+    """Rows of two seeds for each value of a setting, told apart.
+
+    Args:
+        key: Dotted.
+        values: That it takes.
+        more: Fields of the rows of the first value, `at_0`, of the second, and so on.
+    """
+    made = []
+    for place, value in enumerate(values):
+        settings = config(dataset="d")
+        recipes.put(settings, key, value)
+        made += [row(seed=seed, axes=[key], config=settings, **more.get(f"at_{place}", {})) for seed in (0, 1)]
+    (told,) = told_apart(made)
+    return told
+
+
+def said(*rows, lost=()):
+    """The caption of rows, in one line."""
+    return " ".join(caption(rows, [], lost))
 
 
 def cells(rows):

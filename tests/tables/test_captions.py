@@ -5,13 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from ssl_zoo.tables.captions import caption
-from ssl_zoo.tables.variants import told_apart
 from ssl_zoo.train.guesses import GuessGuard
-from tests.tables.rows import row
-
-
-def said(*rows, lost=()):
-    return " ".join(caption(rows, [], lost))
+from tests.tables.rows import config, row, said, varied
+from tests.tables.rows import lost as lost_row
 
 
 def test_the_caption_says_when_splits_were_shared_and_who_was_warned():
@@ -99,28 +95,9 @@ def test_what_points_are(pairs, words):
         assert "95 % interval (Student's t, from three pairs on)" in some
 
 
-def test_the_caption_says_which_images_were_scored():
-    assert "on 10 labelled images held out for it, of one run" in caption([row(scored="held-out")], [])[0]
-    assert "on 10 labelled training images, of one run" in caption([row(scored="training")], [])[0]
-    assert "on 10 test images, of one run" in caption([row(scored="test")], [])[0]
-
-
-def test_what_so_few_images_can_tell():
-    """Wilson's interval by hand: 8 of 10 right, z = 1.96: middle (8 + 1.921) / 13.841, half of 0.453."""
-    text = said(row(accuracy=0.8), row("x", accuracy=0.8))
-    assert (
-        "The 10 images that are scored are themselves a sample: they tell an error rate of 20.0 % as 5.7 to 51.0 % (95 %" in text
-    )
-    two = said(row(accuracy=0.8), row("x", accuracy=0.9))
-    assert "an error rate of 10.0 % as 1.8 to 40.4 % and one of 20.0 % as 5.7 to 51.0 %" in two
-    many = said(row(accuracy=0.8, confusion=[[400, 100], [100, 400]]))
-    assert "The 1,000 images" in many and "20.0 % as 17.6 to 22.6 %" in many
-    assert "Wilson" not in said(row(scored="training"))
-
-
 def test_what_it_cost():
     text = said(row(seconds=3, images_seen=5000), row("x", seconds=7, images_seen=9000))
-    assert "Seconds a run: supervised 3, x 7; images seen: supervised 5,000, x 9,000." in text
+    assert "Seconds a run (medians): supervised 3, x 7; images seen: supervised 5,000, x 9,000." in text
     same = said(row(seconds=3, images_seen=5000), row("x", seconds=7, images_seen=5000))
     assert "images seen: 5,000." in same
 
@@ -143,43 +120,6 @@ def test_machines_are_named_where_runs_moved_between_them():
     assert "machine" not in said(row()) and "machine" not in said(row(history=torch_alone))
 
 
-def with_settings(**settings):
-    return row(config=row()["config"] | settings)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        (
-            {"draw": "longtail", "imbalance": 50.0},
-            "The labels are a long tail with an imbalance of 50, rounded down, and at least one of each class.",
-        ),
-        ({"stream": {"imbalance": 10.0, "order": "same"}}, "tail with an imbalance of 10, the most of the first class."),
-        (
-            {"stream": {"imbalance": 10.0, "order": "reversed"}},
-            "tail with an imbalance of 10, the most of the last class.",
-        ),
-        ({"stream": {"imbalance": 1.0}}, "The unlabelled images are as many of each class."),
-        ({"stream": {"images": 3000}}, "Of those without a label, 3,000 are used."),
-        ({"unlabeled_classes": ["cat", 3]}, "Classes that are only among the unlabelled images, and not scored: cat, 3."),
-        (
-            {"unlabeled_classes": [3], "stream": {"mismatch": 0.25}},
-            "only among the unlabelled images, 25 % of those without a label, and not scored: 3.",
-        ),
-    ],
-)
-def test_which_classes_images_are_of(settings, words):
-    assert words in said(with_settings(**settings)) and words not in said(row())
-
-
-def test_a_split_of_a_file_is_no_tail_that_was_drawn():
-    given = with_settings(draw="longtail", imbalance=50.0, split_file="a.json")
-    assert "tail" not in said(given) and "tail" not in said({**given, "split_draw": "equal"})
-    of_file = said({**with_settings(split_file="a.json"), "split_draw": "longtail"})
-    assert "The labels are a long tail, as a split file has them." in of_file and "an imbalance" not in of_file
-    assert "geometric mean" in of_file and "geometric mean" not in said({**given, "split_draw": "equal"})
-
-
 def test_what_is_fitted_at_once_is_told_and_has_no_say_in_the_rest():
     """A table of it and of a method with steps: steps and median are those of the other, costs are of each cell."""
     config = row()["config"]
@@ -192,17 +132,129 @@ def test_what_is_fitted_at_once_is_told_and_has_no_say_in_the_rest():
     frozen = [row("b", s, 0.5, config={**config, "algorithms": {"b": {"features": "net"}}}, **once) for s in (0, 1)]
     text = "\n".join(caption([*pixels, *frozen, *(row("c", s, accuracy_median_of=3) for s in (0, 1))], []))
     assert "d, n, 5 steps; " in text and "median: of the last 3 evaluations" in text
-    assert "images seen: 100, but a 20 to 1,297" in text and "Seconds a run: 0.2, but c 1;" in text
+    assert "images seen: 100, but a 20 to 1,297" in text and "Seconds a run (medians): 0.2, but c 1;" in text
     assert "on the images' pixels, without the net: a; on frozen features of the net: b." in text
     assert "Fitted at once" not in "\n".join(caption([row("c", s) for s in (0, 1)], []))
 
 
-def test_of_variants_each_is_told_how_its_images_were_drawn():
-    rows = [row("m", seed, axes=["stream.imbalance"]) for seed in (0, 1)]
-    values = (None, 1.0, 10.0)
-    made = [{**one, "config": {**one["config"], "stream": {"imbalance": value}}} for one in rows for value in values]
-    (told,) = told_apart(made)
-    text = "\n".join(caption(told, []))
-    assert "Of m, imbalance 1: The unlabelled images are as many of each class." in text
-    assert "Of m, imbalance 10: The unlabelled images are a long tail with an imbalance of 10" in text
-    assert "The geometric mean is of" in text and "Of m, imbalance null" not in text
+@pytest.mark.parametrize(
+    ("changed", "before", "after"),
+    [
+        ({"dataset": "e"}, "d, n, 5 steps; ", "e, n, 5 steps; "),
+        ({"dataset": "folder", "config": config(data_root="/a/photos")}, "d, n, ", "photos, n, "),
+        ({"net": "m"}, "d, n, ", "d, m, "),
+        ({"steps": 7}, "5 steps; ", "7 steps; "),
+        (
+            {"config": config(evaluation={"net": "student"})},
+            "; error rate of the last",
+            "; error rate of the student of the last",
+        ),
+        (
+            {"selection": "validation", "config": config(val_fraction=0.25)},
+            "of the last evaluation on 10 test",
+            "of the evaluation that is best on 25 % of the labelled images, held out, on 10 test",
+        ),
+        ({"confusion": [[30, 0], [0, 20]]}, "on 10 test images", "on 50 test images"),
+        ({"config": config(folds=3)}, "test images", "labelled images, each scored once, by one of 3 nets that had not seen it"),
+        ({"accuracy_median_of": 4}, "median: of the last evaluation alone", "median: of the last 4 evaluations"),
+        ({"device": "gpu"}, ". cpu, fp32; ", ". gpu, fp32; "),
+        ({"precision": "bf16"}, ". cpu, fp32; ", ". cpu, bf16; "),
+        ({"versions": {"ssl_zoo": "1", "torch": "2", "python": "3"}}, "ssl_zoo 0, torch 2", "ssl_zoo 1, torch 2"),
+        ({"versions": {"ssl_zoo": "0", "torch": "4", "python": "3"}}, "torch 2, python 3; ", "torch 4, python 3; "),
+        ({"versions": {"ssl_zoo": "0", "torch": "2", "python": "5"}}, "python 3; ", "python 5; "),
+        ({"commit": "0123456789abcdef-dirty"}, "; commit abc; ", "; commit 0123456789-dirty; "),
+        ({"commit": None}, "; commit abc; ", "; commit none; "),
+        ({"seed": 4}, "(seed 0, ", "(seed 4, "),
+    ],
+)
+def test_each_fact_of_the_rows_is_a_word_of_the_note(changed, before, after):
+    assert before in said(row()) and after in said(row(**changed))
+    assert before not in said(row(**changed)) or before in after
+
+
+def test_of_facts_that_differ_all_are_told():
+    """Rows of one table may differ in what was varied, and in what makes no other run."""
+
+    def both(**changed):
+        return said(row(seed=0), row(seed=1, **changed))
+
+    assert "10 to 50 test images" in both(confusion=[[30, 0], [0, 20]])
+    assert "on 10 test images or labelled images held out for it, mean" in both(scored="held-out")
+    student = both(config=config(evaluation={"net": "student"}))
+    assert "error rate of the method's net or the student of the last evaluation" in student
+    chosen = both(selection="validation", config=config(val_fraction=0.25))
+    assert "of the last evaluation or the evaluation that is best on 25 % of" in chosen
+    assert "d, n, 5 to 7 steps; " in both(steps=7) and "cpu, bf16 and fp32; " in both(precision="bf16")
+    assert "median: of the last 1 to 3 evaluations" in both(accuracy_median_of=3)
+    assert "torch 2, python 3 and 4; commit abc, none; " in both(
+        versions={"ssl_zoo": "0", "torch": "2", "python": "4"}, commit=None
+    )
+    first, second = both(config=config(optimizer={"lr": 0.2})).rpartition("; recipe ")[2].split(". ")[0].split(", ")
+    assert first != second and {len(first), len(second)} == {12}
+
+
+def test_a_table_of_what_is_fitted_at_once_has_no_steps():
+    pixels = row("a", steps=0, config=config(algorithms={"a": {"features": "pixels"}}))
+    assert "d, n, no steps; " in said(pixels) and "median: of the last evaluation alone" in said(pixels)
+
+
+def test_a_single_seed_has_one_split_at_each_number_of_labels():
+    assert "(seed 0, one label split at each number of labels)" in said(row(), row(labels=40, split_hash="m"))
+    every = [row(seed=s, labels="all", split_hash=f"a{s}") for s in (0, 1)]
+    assert "(seeds 0, 1, each with a label split of its own)" in said(*every), "whatever they are called"
+    some = [row(seed=s, split_hash=f"h{s % 2}") for s in range(3)]
+    assert "(seeds 0, 1, 2, over 2 label splits)" in said(*some)
+    more = [row(seed=s, labels=40, split_hash="m") for s in range(3)]
+    assert "(seeds 0, 1, 2, over 1 to 2 label splits at each number of labels)" in said(*some, *more)
+
+
+def test_of_a_setting_that_splits_labels_each_variant_has_splits_of_its_own():
+    own = {f"at_{k}": {"split_hash": f"v{k}", "labels": "all"} for k in (0, 1)}
+    text = said(*varied("datasets.d.size", (1, 2), **own))
+    assert "(seeds 0, 1, all of a variant with the same labelled images)" in text
+    one = {f"at_{k}": {"split_hash": f"v{k}"} for k in (0, 1)}
+    assert "(seeds 0, 1, over 1 label split of each variant)" in said(*varied("datasets.d.size", (1, 2), **one))
+    assert "each with a label split of its own)" in said(*varied("val_fraction", (0, 0.2)))
+
+
+def test_what_was_varied_and_what_a_pair_shares():
+    lr = varied("optimizer.lr", (0.1, 0.2))
+    assert "Varied, and named by their values: optimizer.lr: 0.1, 0.2. All other settings" in said(*lr)
+    assert "A pair has the same" not in said(*lr), "where there is no pair"
+    others = [{**one, "algorithm": "x", "called": one["called"].replace("supervised", "x")} for one in lr]
+    assert "A pair has the same optimizer.lr." in said(*lr, *others)
+    same = said(*(one for one in lr if one["config"]["optimizer"]["lr"] == 0.1))
+    assert "Varied" not in same and "The same in all rows here, and varied elsewhere: optimizer.lr: 0.1." in same
+    assert "varied" not in said(row()).casefold()
+
+
+def test_a_setting_that_some_rows_lack_was_varied_unless_it_is_another_methods():
+    one, other = varied("algorithms.supervised.weight", (1, 2))[::2]
+    assert "The same in all rows here, and varied elsewhere: algorithms.supervised.weight: 1." in said(one, row("x"))
+    assert "Varied, and named by their values: algorithms.supervised.weight: 1, 2." in said(one, other, row("x"))
+    noisy = varied("views.weak.noise", ({"std": 1}, {"std": 2}))[0]
+    lacking = {**noisy, "seed": 1, "variant": {}, "called": "supervised"}
+    assert "Varied, and named by their values: views.weak.noise.std: 1." in said(noisy, lacking)
+
+
+def test_a_data_set_tells_no_rows_apart():
+    """A table has one: its rows are not named by what all of them share."""
+    names = [one.get("called") for one in varied("dataset", ("d", "e"))]
+    assert names == [None] * 4
+
+
+def test_what_a_fit_at_once_warns_of_is_no_loss_term():
+    once = row("a", 2, steps=0, warnings=["lbfgs failed to converge"], config=config(algorithms={"a": {"features": "pixels"}}))
+    words = "Warned while they ran by scikit-learn, which fitted them, (see their result.json): a with seed 2."
+    assert caption([once, row()], [])[-1] == words
+
+
+def test_what_has_no_pair_and_what_is_left_out_is_named():
+    assert "Without a run of supervised" not in said(row(), row("x"))
+    assert "Without a run of supervised on the same split, so without a pair, all runs of: x." in said(row("x"))
+    assert "without a pair, some runs of: x." in said(row(), row("x"), row("x", 1))
+    assert caption([row()], ["2 runs there twice", "another"])[-1] == "Partial: 2 runs there twice; another."
+    assert "Partial" not in said(row())
+    gone = said(row(), lost=[lost_row("x", 3), lost_row("x", 4)])
+    assert "Runs that diverged are in no mean, so means are too good: x with 20 labels (seeds 3, 4)." in gone
+    assert "Diverged" not in said(row())

@@ -1,7 +1,9 @@
 """BibTeX of a table: all that it names, each once, and nothing else."""
 
+import json
 import re
 
+import pytest
 import yaml
 
 import ssl_zoo
@@ -35,9 +37,37 @@ def test_what_is_not_known_is_said():
 def test_every_part_of_ours_is_cited_or_of_no_paper():
     for registry, section in ((ALGORITHMS, "algorithms"), (NETS, "nets"), (DATASETS, "datasets")):
         for entry in registry.entries():
-            if entry.origin == "ssl_zoo" and not entry.name.startswith("torchvision:"):
+            if entry.origin == "ssl_zoo":
                 name = re.sub(r"\{\w+\}", "{}", entry.name)
                 assert (name in KNOWN["of"][section]) != (name in KNOWN["of"]["none"]), name
+
+
+@pytest.mark.parametrize(
+    ("net", "key"),
+    [
+        ("timm:vit_tiny_patch16_224.augreg_in21k", "wightman2019timm"),
+        ("torchvision:mobilenet_v3_small", "torchvision2016"),
+        ("wrn28_2", "zagoruyko2016wide"),
+        ("resnet18", "he2016deep"),
+    ],
+)
+def test_a_net_of_a_family_is_cited(net, key):
+    text = citations([row(net=net, dataset="folder")])
+    assert keys(text) == ["ssl_zoo", key] and "% no entry" not in text
+
+
+def test_of_rows_of_two_versions_both_are_named_and_nothing_of_a_row_is_markup():
+    one = row(versions={**row()["versions"], "ssl_zoo": "1.0_}x"}, commit="a{b\\c%")
+    text = citations([row(), one])
+    assert "version = {0, 1.0x}," in text and "note = {commit abc, abc}" in text
+
+
+def test_what_is_left_out_of_a_table_is_not_cited(tmp_path, capsys):
+    rows = [row("pimodel", seed) for seed in (0, 1)] + [row("vat", steps=7, config=row("vat")["config"] | {"steps": 7})]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    assert table.main([str(tmp_path / "rows.jsonl"), "--cite"]) == 0
+    made = capsys.readouterr()
+    assert "laine2017temporal" in made.out and "miyato2018virtual" not in made.out and "vat with 20 labels" in made.err
 
 
 def test_every_entry_is_used_and_whole():

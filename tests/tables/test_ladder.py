@@ -69,7 +69,7 @@ def test_runs_that_diverged_are_counted_and_in_no_mean(tmp_path):
     assert "| A1 | change of A1 | 0, 2 diverged | | | | | | |" in made and made[0].count("|") == made[4].count("|")
     assert not any(
         line.startswith("| A1 |") for line in made[6:]
-    ) and "Diverged, and so in no mean, which flatters what is left: A0 (seed 1), A1 (seeds 0, 1)." in "".join(made)
+    ) and "Runs that diverged are in no mean, so means are too good: A0 (seed 1), A1 (seeds 0, 1)." in "".join(made)
     pytest.importorskip("matplotlib")
     draw(found, tmp_path / "ladder.png")
     none = ladder.markdown(ladder.sound([lost("A1", 0)])).splitlines()
@@ -116,3 +116,18 @@ def test_balanced_accuracy_where_classes_are_unequal():
     assert lines[2].startswith("| S0 | change of S0 | 2 | 95.0 ± 0.0 | 50.0 ± 0.0 | 94.0 ± 0.0 |")
     assert any("unequal, from 1 to 19 images" in line for line in lines)
     assert "balanced" not in ladder.markdown(ladder.sound([row("S0", s, 0.95) for s in range(2)]))
+
+
+def test_what_is_below_the_tables_follows_from_the_rows():
+    def below(*rows):
+        return ladder.markdown(ladder.sound(rows))
+
+    two = [row("A0", seed, 0.8) for seed in (0, 1)]
+    assert "each with a label split of its own (seeds 0, 1)" in below(*two)
+    shared = below(*({**one, "split_hash": "h"} for one in two))
+    assert "over 1 label split (seeds 0, 1)" in shared and "of its own" not in shared
+    sentence = "S0 is labels alone with the recipe of A0."
+    assert sentence not in below(*two) and sentence in below(*two, row("S0", 0, 0.7))
+    assert "python 3;" in below(*two)
+    assert "python 3 and 4;" in below(two[0], {**two[1], "versions": {"ssl_zoo": "1", "torch": "2", "python": "4"}})
+    assert "A run took 12 s" in below(*two) and "A run took 3 s" in below({**two[0], "seconds": 3.0})

@@ -1,5 +1,6 @@
 """What is in a picture, and that nets are asked as their runs did."""
 
+import itertools
 import json
 
 import pytest
@@ -121,3 +122,15 @@ def test_a_ladder_of_any_names_can_be_drawn(tmp_path):
     assert (tmp_path / "l.png").stat().st_size > 10_000
     lines = markdown(found).splitlines()
     assert {line.replace("\\|", "").count("|") for line in lines[:8]} == {10} and not any("$x^2$" in line for line in lines)
+
+
+def test_the_name_of_a_panel_stays_above_it():
+    """Variants have long names: no panel's is cut off, or runs into the next one's."""
+    name = "meanteacher, weight 100, learning_rate 0.003, decay 0.99"
+    rows = [row("m", called=f"{name}{k}") for k in range(4)]
+    figure = confusion.picture_confusion([rows])
+    figure.draw_without_rendering()
+    boxes = [axes.title.get_window_extent() for axes in figure.axes]
+    width = figure.get_window_extent().width
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes)) and boxes[0].x0 >= 0 and boxes[-1].x1 <= width
+    assert name in figure.axes[0].get_title().replace("\n", " ") and "20 labels (n = 1)" in figure.axes[0].get_title()

@@ -54,6 +54,12 @@ def test_csv():
     assert all(re.fullmatch("[0-9a-f]{12}", line["recipe"]) and line["commit"] == "abc" for line in lines)
 
 
+def test_every_commit_is_in_the_csv():
+    (made,), _ = make_tables([row(seed=0, source="s"), row(seed=1, source="s", commit="def")])
+    (line,) = csv.DictReader(io.StringIO(render.as_csv([made], oracle=False)))
+    assert line["commit"] == "abc, def"
+
+
 def test_latex():
     (made,), _ = make_tables(ROWS)
     text = render.latex([made], oracle=False)

@@ -3,8 +3,10 @@ import re
 import pytest
 
 from ssl_zoo.tables.captions import caption
+from ssl_zoo.tables.rows import recipe_name
 from ssl_zoo.tables.table import make_tables
-from tests.tables.rows import ROWS, cells, lost, row
+from ssl_zoo.tables.variants import told_apart
+from tests.tables.rows import ROWS, cells, config, lost, row
 
 
 def test_one_label_split_a_seed():
@@ -66,3 +68,11 @@ def test_a_run_that_diverged_with_other_settings_is_not_counted():
     assert said[0] == "no table for d with big: 1 run, all diverged"
     assert all(f"x with 20 labels and seed {k}, which diverged, is left out" in said[1 + k] for k in range(2))
     assert made.caption[-1] == "Partial: 2 runs that diverged left out, other in settings, data, labels or code."
+
+
+def test_the_name_of_a_recipe_is_that_of_what_all_runs_share():
+    """Of variants, what differs on purpose is no part of it; what follows from that is not either."""
+    begun = [{**row(axes=["initial"]), "initial": text, "config": config(initial=text)} for text in ("a", "b")]
+    (told,) = told_apart(begun)
+    assert len({*map(recipe_name, told)}) == 1 and len({*map(recipe_name, begun)}) == 2
+    assert recipe_name(row()) != recipe_name(row(initial="a"))

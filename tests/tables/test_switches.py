@@ -45,6 +45,14 @@ def test_each_variant_is_beside_the_method_as_it_stands():
     assert text[8].startswith("d, n, 5 steps; error rate of the last evaluation") and "Varied" not in "".join(text)
 
 
+def test_what_a_change_is_follows_from_the_pairs():
+    three, two = lines(*PLAIN, *KEPT)[5], lines(*PLAIN[:2], *KEPT[:2])[5]
+    assert "with a 95 % interval (Student's t). Bold: the interval leaves out zero." in three
+    assert two.startswith("Change: paired difference") and "interval" not in two and "Bold" not in two
+    some = "\n".join(lines(*PLAIN, *KEPT, *FORMS[:2]))
+    assert "with a 95 % interval (Student's t, from three pairs on)" in some
+
+
 def test_what_was_not_varied_is_no_line_and_no_part_of_the_caption():
     """A method without variants, and `supervised`, to which nothing is compared here."""
     text = lines(*PLAIN, *KEPT, *ROWS)
@@ -78,8 +86,9 @@ def test_runs_that_are_missing_or_diverged_are_counted():
     gone = run(2, 0, over="kept", axes=[OVER], make=lost)
     tables, _ = make_tables([*PLAIN, *KEPT[:2]], lost=[gone])
     text = switches(tables)
-    assert "| `over`: batch → kept | 14.5 ± 0.7, n = 2, 1 diverged | +4.5 |" in text and "leaves out zero" in text
-    assert "Diverged, and so in no mean, which flatters what is left: m, over kept with 20 labels (seed 2)." in text
+    assert "| `over`: batch → kept | 14.5 ± 0.7, n = 2, 1 diverged | +4.5 |" in text
+    assert "leaves out zero" not in text, "two pairs have no interval"
+    assert "Runs that diverged are in no mean, so means are too good: m, over kept with 20 labels (seed 2)." in text
 
 
 def test_a_method_that_was_only_varied_is_named_and_not_shown():
@@ -94,7 +103,7 @@ def test_a_method_whose_first_line_is_not_clear_is_named():
     other = [run(seed, 0.5, over="kept", alg="x", axes=["algorithms.x.over"]) for seed in range(3)]
     tables, _ = make_tables([*PLAIN, *KEPT, *other], lost=gone)
     assert "Not here, as all runs as the recipe has it diverged: x." in switches(tables)
-    with pytest.raises(InputError, match=r"in the same folder\. Not here, as all runs as the recipe has it diverged: x\."):
+    with pytest.raises(InputError, match=r"in the same folder\. Not here, as all runs as the recipe has it diverged: x$"):
         switches(make_tables(other, lost=gone)[0])
     twice = [run(seed, 0.5, over="x") for seed in range(2)]
     for rows in ([*PLAIN, *twice], [*twice, *PLAIN]):

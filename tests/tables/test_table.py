@@ -43,7 +43,7 @@ def test_runs_that_diverged_are_counted_and_in_no_mean(tmp_path, capsys):
     lines = render.markdown([made], oracle=False).splitlines()
     assert "median 10.0, n = 2, 1 diverged<br>" in lines[3] and lines[4] == "| other | n = 0, 2 diverged |"
     flatters = (
-        "Diverged, and so in no mean, which flatters what is left: my_method with 20 labels (seed 2), other with 20 labels "
+        "Runs that diverged are in no mean, so means are too good: my_method with 20 labels (seed 2), other with 20 labels "
     )
     assert f"{flatters}(seeds 0, 1)." in lines
     found = list(csv.DictReader(io.StringIO(render.as_csv([made], oracle=False))))

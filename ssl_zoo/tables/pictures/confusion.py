@@ -3,6 +3,7 @@
 Each data set and net has panels of its own.
 """
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ MOST_ACROSS = 4  # panels beside each other
 MOST_NUMBERED = 20  # classes, in whose matrix a number can be read
 MOST_CLASSES = 30  # whose names can be read
 LONGEST_NAME = 24  # letters of a class
+WIDEST = 44  # letters in a line above a panel
 
 
 def picture_confusion(groups: Sequence[Sequence[Row]]) -> Any:
@@ -69,8 +71,9 @@ def draw_confusion(rows: Sequence[Row], panels: Sequence[Any], alone: bool) -> N
                 )
         axes.set_xticks(range(len(shown)), labels_of, rotation=90, fontsize=7)
         axes.set_yticks(range(len(shown)), labels_of, fontsize=7)
-        title = f"{above}{plain(method, 60)}, {labels} labels (n = {len(cell)})"
-        axes.set(title=title, xlabel="given, % of the true class", ylabel="true")
+        called = textwrap.fill(plain(method), WIDEST)
+        axes.set_title(f"{above}{called},\n{labels} labels (n = {len(cell)})", fontsize="medium")
+        axes.set(xlabel="given, % of the true class", ylabel="true")
 
 
 def most_confused(rows: Sequence[Row], most: int) -> list[int]:

@@ -6,16 +6,13 @@ from typing import Any, NamedTuple
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.tables.captions import caption
-from ssl_zoo.tables.cells import difference
+from ssl_zoo.tables.cells import Gain, difference
 from ssl_zoo.tables.render.markdown import escaped
 from ssl_zoo.tables.rows import Row, by_cell, grouped
 from ssl_zoo.tables.table import Table, runs_in
 from ssl_zoo.tables.variants import OPTIONS, called, owner_of, shown, variant_of
 
-CHANGE = (
-    "Change: paired difference in accuracy to the method's first line, over the same label splits, with a 95 % interval "
-    "(Student's t). Bold: the interval leaves out zero. The more lines, the more of them do so by chance."
-)
+CHANGE = "Change: paired difference in accuracy to the method's first line, over the same label splits"
 
 
 class _Found(NamedTuple):
@@ -36,9 +33,10 @@ def switches(tables: Sequence[Table]) -> str:
     """
     found = [_find(table) for table in tables]
     if not any(one.lines for one in found):
+        more = "".join(f". {note.removesuffix('.')}" for one in found for note in one.notes)
         raise InputError(
             "there is nothing to compare: it needs runs of a method with --grid KEY=VALUE, and runs of the same sweep without "
-            f"--grid, in the same folder{''.join(f'. {note}' for one in found for note in one.notes)}"
+            f"--grid, in the same folder{more}"
         )
     shown = [(table, one) for table, one in zip(tables, found, strict=True) if one.lines or one.notes]
     return "\n\n".join(_block(table, one, len(shown) > 1) for table, one in shown)
@@ -68,6 +66,7 @@ def _block(table: Table, found: _Found, named: bool) -> str:
     groups = by_cell(table.rows)
     (usual, _), *_ = collections.Counter(len(rows) for rows in groups.values()).most_common()
     lines: list[str] = []
+    gains: list[Gain] = []
     if found.lines:
         heads = [head for labels in table.labels for head in (f"error rate, %, {labels} labels", "change, points")]
         lines = [f"| method | setting | {' | '.join(heads)} |", f"| - | - |{' -: |' * len(heads)}"]
@@ -77,12 +76,15 @@ def _block(table: Table, found: _Found, named: bool) -> str:
         for name in (plain, *variants):
             row = next(row for row in (*table.rows, *table.diverged) if called(row) == name)
             what = "" if name == plain else escaped("; ".join(_changed(method, first, row)))
-            cells = [text for labels in table.labels for text in _cells(table, groups, plain, name, labels, usual)]
+            changes = [_change(groups, plain, name, labels) for labels in table.labels]
+            gains += [change for change in changes if change]
+            both = zip(table.labels, changes, strict=True)
+            cells = [text for labels, change in both for text in _cells(table, name, labels, change, usual)]
             lines.append(f"| {' | '.join([escaped(method) if name == plain else '', what, *cells])} |")
     inside = {table.algorithms[name] for name in found.lines}
     kept = [row for row in table.rows if row["algorithm"] in inside]
     lost = [row for row in table.diverged if row["algorithm"] in inside]
-    said = [f"{CHANGE} n = {usual} where nothing else is said."] * bool(kept) + found.notes
+    said = [f"{_what_changes_are(gains)} n = {usual} where nothing else is said."] * bool(kept) + found.notes
     said += [line for line in caption(kept, table.notes, lost, compared=False) if line] if kept else []
     head = [f"**{escaped(table.title)}**"] if named else []
     return "\n\n".join([*head, *(["\n".join(lines)] if lines else []), *map(escaped, said)])
@@ -101,16 +103,27 @@ def _changed(method: str, plain: Row, row: Row) -> Iterator[str]:
             yield f"`{short}`: {shown(old)} → {shown(new)}"
 
 
-def _cells(
-    table: Table, groups: Mapping[tuple[str, Any], Sequence[Row]], plain: str, name: str, labels: str, usual: int
-) -> tuple[str, str]:
+def _what_changes_are(gains: Sequence[Gain]) -> str:
+    """What stands in the columns of changes, and what is bold there: only what has an interval."""
+    few = [gain for gain in gains if gain.low is None]
+    if len(few) == len(gains):
+        return f"{CHANGE}."
+    interval = f"with a 95 % interval (Student's t{', from three pairs on' if few else ''})"
+    return f"{CHANGE}, {interval}. Bold: the interval leaves out zero. The more lines, the more of them do so by chance."
+
+
+def _change(groups: Mapping[tuple[str, Any], Sequence[Row]], plain: str, name: str, labels: str) -> Gain | None:
+    """The paired difference of a variant to the method as its recipe has it."""
+    mine, first = (groups.get((one, int(labels) if labels.isdigit() else labels), []) for one in (name, plain))
+    return difference(mine, first) if name != plain else None
+
+
+def _cells(table: Table, name: str, labels: str, change: Gain | None, usual: int) -> tuple[str, str]:
     """The error rate of a variant at a number of labels, and the change."""
     cell, lost = table.cells[name].get(labels), table.lost.get((name, labels), 0)
     if cell is None:
         return (runs_in(cell, lost) if lost else ""), ""
     error = f"{cell.error}{f', {runs_in(cell, lost)}' if lost or cell.n != usual else ''}"
-    mine, first = (groups.get((one, int(labels) if labels.isdigit() else labels), []) for one in (name, plain))
-    change = difference(mine, first) if name != plain else None
     if change is None:
         return error, ""
     text = change.shown(cell.n).replace(" points", "")

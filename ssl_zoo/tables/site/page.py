@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from ssl_zoo.pages.document import page
 from ssl_zoo.pages.markup import Markup, counted, element, joined, listed, name, paragraph, wide
-from ssl_zoo.tables.captions import images_scored
+from ssl_zoo.tables.captions import recipes_of
 from ssl_zoo.tables.cells import Cell
 from ssl_zoo.tables.published import Published
-from ssl_zoo.tables.rows import Row, data_of, machines_of, recipe_name
+from ssl_zoo.tables.rows import Row, data_of, machines_of
+from ssl_zoo.tables.scored import either, images_scored
 from ssl_zoo.tables.site.commands import commands_of
 from ssl_zoo.tables.site.script import SCRIPT, STYLE
 from ssl_zoo.tables.site.settings import cell_places, runs_part
@@ -102,21 +103,24 @@ def _file(source: Source, place: str) -> Markup:
     )
 
 
-def protocol(row: Row, steps: int | str) -> str:
+def protocol(rows: Sequence[Row], steps: int | str) -> str:
     """Return what must be the same before numbers of two tables can be compared, in words.
 
     Args:
-        row: Of any run of a table.
+        rows: Of the runs of a table.
         steps: Of those of its methods that have steps; empty where they have different numbers.
     """
-    own = row["config"]
-    chosen = "the last evaluation" if row.get("selection", "last") == "last" else "the evaluation that is best on held-out images"
-    varied = steps == "" or {"steps", "epochs"} & {*variant_of(row)}
+    configs = [row["config"] for row in rows]
+    best = "the evaluation that is best on held-out images"
+    chosen = either("the last evaluation" if row.get("selection", "last") == "last" else best for row in rows)
+    varied = steps == "" or any({"steps", "epochs"} & {*variant_of(row)} for row in rows)
     length = "steps varied" if varied else f"{steps:,} steps"
-    parts = [length, f"{chosen} on {images_scored(row)}"]
-    parts += ["the student scored"] if own.get("evaluation", {}).get("net") == "student" else []
-    parts += [f"labels drawn {own['draw']}"] if isinstance(own.get("draw"), str) else []  # which first rows do not say
-    return "; ".join([*parts, row["precision"], f"recipe {recipe_name(row)}"])
+    parts = [length, f"{chosen} on {either(map(images_scored, rows))}"]
+    students = {config.get("evaluation", {}).get("net") == "student" for config in configs}
+    parts += [f"the student scored{' in some' * (len(students) > 1)}"] if True in students else []
+    draws = [config["draw"] for config in configs if isinstance(config.get("draw"), str)]  # which first rows do not say
+    parts += [f"labels drawn {either(draws)}"] if draws else []
+    return "; ".join([*parts, either(row["precision"] for row in rows), f"recipe {recipes_of(rows)}"])
 
 
 def _in_order(table: Table) -> list[Row]:
@@ -131,7 +135,7 @@ def _table(table: Table, place: str) -> Markup:
     about = {
         "data_dataset": data_of(rows[0]),
         "data_net": rows[0]["net"],
-        "data_protocol": protocol(table.rows[0], table.csv["steps"]),
+        "data_protocol": protocol(table.rows, table.csv["steps"]),
     }
     uneven = any(cell is not None and cell.balanced for *_, cell, _ in table.places())
     heads = ["method", "labels", "error rate, %", "median", *["balanced accuracy, %"] * uneven, "runs", "points to supervised"]
@@ -192,7 +196,7 @@ def _line(one: tuple[str, str, Cell | None, int], places: dict[tuple[str, str], 
         _number(f"{cell.median.mean:.1f}", cell.median.mean),
         *balanced,
         runs,
-        _number(cell.gain.shown(cell.n) if cell.gain else "", cell.gain.mean if cell.gain else None),
+        _number(cell.gain.shown(cell.n).replace(" points", "") if cell.gain else "", cell.gain.mean if cell.gain else None),
         _number(f"{cell.steps:,.0f}", cell.steps),
         _number(f"{cell.images:,.0f}", cell.images),
         _number(f"{cell.seconds:,.1f}", cell.seconds),

@@ -18,8 +18,12 @@ h3 { font-size: 1.1rem } h4 { font-size: 1rem; margin: .75rem 0 .25rem } td smal
 select, input[type=file] { font: inherit; max-width: 100% } select { width: 100%; padding: .2rem }
 .oracle { display: none } :root:has(#oracle:checked) .oracle { display: block; border-left: 4px solid var(--warn);
   padding-left: .75rem }
+/* lines in whole pixels, or those below a name that stays while numbers scroll part from the others */
+.results { border-collapse: separate; border-spacing: 0; line-height: 24px } .results th, .results td { padding-block: 5px }
 .contents { overflow-wrap: anywhere } a { color: var(--c1) } .wide pre { white-space: pre; width: max-content; min-width: 100% }
 :target { scroll-margin-top: 1rem; outline: 2px solid var(--c1); outline-offset: .4rem }
+@media (max-width: 40rem) { .results { line-height: 22px }
+  .results tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; max-width: 9rem } }
 @media print { .controls, .contents { display: none } details:not([open]) { display: none } .results { font-size: 9pt }
   .results th, .results td { white-space: normal; padding: .2rem .3rem } }
 """
@@ -43,7 +47,7 @@ const valueOf = (line, key) => line.closest(`[data-${key}]`).dataset[key];
 const fill = () => FILTERS.forEach(key => {
   const select = byId(`filter-${key}`), before = select.value;
   const values = [...new Set(lines().map(line => valueOf(line, key)))].sort(new Intl.Collator("en", {numeric: true}).compare);
-  select.replaceChildren(make("option", "all", {value: ""}), ...values.map(one => make("option", one, {value: "=" + one})));
+  select.replaceChildren(make("option", "any", {value: ""}), ...values.map(one => make("option", one, {value: "=" + one})));
   select.value = before;
 });
 const filter = () => {
@@ -104,6 +108,11 @@ const dataOf = row => {
   const root = row.config?.data_root, last = typeof root === "string" ? root.split("/").filter(part => part).pop() ?? "" : "";
   return row.dataset === "folder" && !/^\.*$/.test(last) ? last : row.dataset;
 };
+const variantOf = row => (Array.isArray(row.axes) ? row.axes.filter(is.text) : []).map(key => {
+  const inside = (place, part) => Object.hasOwn(Object(place), part) ? place[part] : undefined;
+  const parts = key.split("."), value = parts.reduce(inside, row.config);
+  return value === undefined ? "" : `, ${parts.pop()} ${is.text(value) ? value : JSON.stringify(value)}`;
+}).join("");
 const HEADS = ["method", "data set", "net", "labels", "seed", "error rate, %", "median", "steps", "images seen", "seconds",
   "machine"];
 const lineOf = row => {
@@ -111,7 +120,8 @@ const lineOf = row => {
   const cells = [[text(dataOf(row))], [text(row.net)], [String(row.labels), row.labels === "all" ? "Infinity" : row.labels],
     [String(row.seed)], [number(error, 1), error], [number(median, 1), median], [number(row.steps), row.steps],
     [number(row.images_seen), row.images_seen], [number(row.seconds, 1), row.seconds], [text(row.device)]];
-  const line = make("tr", [make("th", make("bdi", text(row.algorithm)), {scope: "row"}), ...cells.map(([shown, value]) =>
+  const name = make("th", make("bdi", text(row.algorithm + variantOf(row))), {scope: "row"});
+  const line = make("tr", [name, ...cells.map(([shown, value]) =>
     make("td", make("bdi", shown), value === undefined ? {} : {"data-value": value}))]);
   line.dataset.dataset = text(dataOf(row));
   line.dataset.net = text(row.net);

@@ -13,8 +13,9 @@ from ssl_zoo.runs.report import one_class
 from ssl_zoo.runs.row import Row
 from ssl_zoo.runs.settled import FEW
 from ssl_zoo.settings import NO_OTHER_RUN
-from ssl_zoo.tables.captions import commits, drawn, flattered, images_scored
+from ssl_zoo.tables.captions import commits
 from ssl_zoo.tables.rows import data_of
+from ssl_zoo.tables.scored import drawn, flattered, images_scored
 from ssl_zoo.using.report.evidence import Run
 
 RECIPES = {"folder": ("photos", "folder")}  # of data sets that have more than one

@@ -90,11 +90,11 @@ def test_filters_leave_what_is_chosen_and_say_how_much(at):
     choose(at, "dataset", f"{BAD}'\"")
     assert status.text == "0 of 19 lines shown; choose fewer filters"
     for name in ("labels", "net"):
-        choose(at, name, "all")
+        choose(at, name, "any")
     assert status.text == "1 of 19 lines shown" and at.find_element("id", "f1").is_displayed()
-    choose(at, "dataset", "all")
+    choose(at, "dataset", "any")
     protocols = [one.text for one in at.find_elements("css selector", "#filter-protocol option")]
-    assert protocols[0] == "all" and all(re.match(r"5 steps; .*; recipe [0-9a-f]{12}$", one) for one in protocols[1:])
+    assert protocols[0] == "any" and all(re.match(r"5 steps; .*; recipe [0-9a-f]{12}$", one) for one in protocols[1:])
 
 
 def test_the_best_score_on_the_test_set_is_shown_on_request_alone(at):
@@ -151,6 +151,15 @@ def test_a_file_is_laid_beside_on_the_page(at, tmp_path):
     assert at.find_element("id", "shown").text == "2 of 21 lines shown"
 
 
+def test_variants_in_a_file_that_is_laid_beside_have_their_names(at, tmp_path):
+    axes = ["algorithms.a.weight", "optimizer.lr", "optimizer.none", 3]
+    one = row("a", axes=axes)
+    one["config"] |= {"algorithms": {"a": {"weight": [1, 2]}}}
+    put(at, tmp_path, "a.jsonl", "".join(json.dumps(each) + "\n" for each in (one, row("b"))))
+    names = [cell.text for cell in at.find_elements("css selector", "#chosen tbody th")]
+    assert names == ["a, weight [1,2], lr 0.1", "b"]
+
+
 def test_texts_of_a_file_that_is_laid_beside_are_texts(at, tmp_path):
     rows = [row(text, 0, net=text, dataset=text, device=text) for text in (BAD, *HOSTILE)]
     put(at, tmp_path, "bad.jsonl", "".join(json.dumps(one) + "\n" for one in rows))
@@ -203,6 +212,18 @@ def test_the_page_is_right_on_a_screen(at, width, scheme):
     assert texts > 300 and contrast >= 4.5
     names = "return [...document.querySelectorAll('select, input')].filter(one => !one.closest('label').innerText.trim())"
     assert at.execute_script(names) == [], "everything that is chosen has a name"
+
+
+def test_on_a_phone_a_long_name_leaves_room_for_numbers(browser, tmp_path):
+    rows = [row("a", seed, axes=["optimizer.a_setting_with_a_long_name"]) for seed in (0, 1)]
+    for seed, one in enumerate(rows):
+        one["config"] |= {"optimizer": {"a_setting_with_a_long_name": seed}}
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    (tmp_path / "page.html").write_text(site(*read_sources([tmp_path / "a.jsonl"], False)), encoding="utf-8")
+    screen(browser, 390)
+    browser.get((tmp_path / "page.html").as_uri())
+    name = browser.find_element("css selector", f"{FIRST} tbody th")
+    assert name.text == "a, a_setting_with_a_long_name 0" and name.size["width"] < 390 / 2
 
 
 def test_without_a_script_there_are_plain_tables(browser, page):
