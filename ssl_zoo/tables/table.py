@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from ssl_zoo.tables.against import reference_named
 from ssl_zoo.tables.captions import caption, recipes_of, steps_of
 from ssl_zoo.tables.cells import ALONE, Cell, make_cell, reference_of
 from ssl_zoo.tables.folds import pool_folds
@@ -33,6 +34,7 @@ class Table(NamedTuple):
     algorithms: dict[str, str]  # method, as its variant is called -> its registered name
     variants: dict[str, dict[str, Any]]  # the same -> settings that tell it from others, by dotted key
     notes: list[str]  # why runs were left out
+    against: str = ALONE  # the method, or the variant of one, to which the others are compared
 
     def heads(self, cost: bool) -> list[str]:
         """Return what stands above the columns: a number of labels, and after it the cost where that is shown."""
@@ -81,6 +83,7 @@ def make_tables(
     published: bool = False,
     lost: Sequence[Row] = (),
     each_class: bool = False,
+    against: str = ALONE,
 ) -> tuple[list[Table], list[str]]:
     """Return a table for each data set and net, and every line about what is not in them.
 
@@ -90,9 +93,14 @@ def make_tables(
         published: Whether to set numbers of papers beside them.
         lost: Of runs that diverged.
         each_class: Whether to say how each class was told.
+        against: The method that others are compared with, or what the variant of one is called.
+
+    Raises:
+        InputError: No run is of that method, or its variants would have to be told apart.
     """
     rows, gaps = pool_folds(rows)
     rows, lost = told_apart(rows, lost)
+    against = reference_named(against, rows)
     groups = grouped(rows, lambda row: (data_of(row), row["net"]))
     tables, said = [], [*problems, *gaps]
     alone = collections.Counter(place for row in lost if (place := (data_of(row), row["net"])) not in groups)
@@ -110,7 +118,7 @@ def make_tables(
         said += [f"no published number is known for {dataset} with {net} and these methods and numbers of labels"] * (
             published and not numbers
         )
-        tables.append(make_table(kept, notes, numbers, gone, each_class))
+        tables.append(make_table(kept, notes, numbers, gone, each_class, against))
     return tables, said
 
 
@@ -120,6 +128,7 @@ def make_table(
     published: Sequence[Published],
     lost: Sequence[Row] = (),
     each_class: bool = False,
+    against: str = ALONE,
 ) -> Table:
     """Return one table of rows that belong together, and of runs beside them that diverged."""
     cells, gone = by_cell(rows), by_cell(lost)
@@ -127,9 +136,9 @@ def make_table(
     each = {called(row): row for row in (*lost, *rows)}
     made = {
         method: {
-            str(count): make_cell(cells[method, count], reference_of(cells[method, count][0], cells), each_class)
+            str(count): make_cell(group, reference_of(group[0], cells, against), each_class, against)
             for count in labels
-            if (method, count) in cells
+            if (group := cells.get((method, count)))
         }
         for method in in_rows(rows, labels[0])
     }
@@ -146,10 +155,12 @@ def make_table(
     }
     title = f"{data_of(row)}, {row['net']}, {steps_of(rows)}"
     counts = {(method, str(count)): len(group) for (method, count), group in gone.items()}
-    named, said = [str(count) for count in labels], caption(rows, notes, lost, each_class)
+    named, said = [str(count) for count in labels], caption(rows, notes, lost, each_class, against)
     algorithms = {method: each[method]["algorithm"] for method in made}
     variants = {method: dict(variant_of(each[method])) for method in made}
-    return Table(title, named, made, said, repeated, list(published), counts, [*rows], [*lost], algorithms, variants, [*notes])
+    return Table(
+        title, named, made, said, repeated, list(published), counts, [*rows], [*lost], algorithms, variants, [*notes], against
+    )
 
 
 def in_rows(rows: Sequence[Row], labels: Any) -> list[str]:

@@ -25,7 +25,7 @@ def _ours(table: Table, oracle: bool, cost: bool) -> Iterator[dict[str, Any]]:
         place = {**table.csv, "method": method, "labels": labels, "n": 0 if cell is None else cell.n, "diverged": lost}
         if any(table.variants.values()):
             place |= {"algorithm": table.algorithms[method], **{k: shown(v) for k, v in table.variants[method].items()}}
-        yield {**place, **({} if cell is None else _numbers(cell, oracle, cost)), "published": ""}
+        yield {**place, **({} if cell is None else _numbers(cell, oracle, cost)), "gain_to": table.against, "published": ""}
 
 
 def _numbers(cell: Cell, oracle: bool, cost: bool) -> dict[str, Any]:

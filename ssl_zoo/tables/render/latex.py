@@ -48,7 +48,9 @@ def _method(table: Table, method: str, oracle: bool, cost: bool) -> list[str]:
         shown = [text for n in lost for text in (rf"\small {n}" if n else "", "")[: 1 + cost]]
         lines.append(" & ".join([r"\quad\small diverged", *shown]) + r" \\")
     if any(cell is not None and cell.gain is not None for cell in found):
-        lines.append(line(r"\quad\small against supervised", lambda c: rf"\small {c.gain.shown(c.n)}" if c.gain else ""))
+        lines.append(
+            line(rf"\quad\small against {_escaped(table.against)}", lambda c: rf"\small {c.gain.shown(c.n)}" if c.gain else "")
+        )
     if oracle:
         lines.append(line(r"\quad\small oracle, not a result", lambda cell: rf"\small {_score(cell.oracle)}"))
     return lines

@@ -85,7 +85,7 @@ def _block(table: Table, found: _Found, named: bool) -> str:
     kept = [row for row in table.rows if row["algorithm"] in inside]
     lost = [row for row in table.diverged if row["algorithm"] in inside]
     said = [f"{_what_changes_are(gains)} n = {usual} where nothing else is said."] * bool(kept) + found.notes
-    said += [line for line in caption(kept, table.notes, lost, compared=False) if line] if kept else []
+    said += [line for line in caption(kept, table.notes, lost, compared="") if line] if kept else []
     head = [f"**{escaped(table.title)}**"] if named else []
     return "\n\n".join([*head, *(["\n".join(lines)] if lines else []), *map(escaped, said)])
 
