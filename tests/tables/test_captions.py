@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from ssl_zoo.tables.captions import caption
+from ssl_zoo.tables.variants import told_apart
 from ssl_zoo.train.guesses import GuessGuard
 from tests.tables.rows import config, row, said, varied
 from tests.tables.rows import lost as lost_row
@@ -245,7 +246,7 @@ def test_a_data_set_tells_no_rows_apart():
 
 def test_what_a_fit_at_once_warns_of_is_no_loss_term():
     once = row("a", 2, steps=0, warnings=["lbfgs failed to converge"], config=config(algorithms={"a": {"features": "pixels"}}))
-    words = "Warned while they ran by scikit-learn, which fitted them, (see their result.json): a with seed 2."
+    words = "Warned while they ran that scikit-learn's fit may not have converged (see their result.json): a with seed 2."
     assert caption([once, row()], [])[-1] == words
 
 
