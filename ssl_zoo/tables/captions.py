@@ -2,7 +2,7 @@
 
 import collections
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ssl_zoo.settings import OWN_BATCH, OWN_STEPS
@@ -116,10 +116,18 @@ def _could(key: str, rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if owner_of(key) in (None, row["algorithm"])]
 
 
+def in_a_row(numbers: Iterable[int]) -> str:
+    """Return sorted numbers with commas; of four or more that follow each other the first and the last."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        runs = [*runs[:-1], [*runs[-1], number]] if runs and number == runs[-1][-1] + 1 else [*runs, [number]]
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 3 else ", ".join(map(str, run)) for run in runs)
+
+
 def _seeds_and_splits(rows: Sequence[Row]) -> str:
     """Return which seeds there are, and how many label splits: with all labels there is one."""
     seeds = sorted({row["seed"] for row in rows})
-    named = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    named = f"seed{'s' * (len(seeds) > 1)} {in_a_row(seeds)}"
     groups = grouped(rows, lambda row: (row["labels"], splitting_of(row)))  # each may have other splits
     splits = {key: {row["split_hash"] for row in group} for key, group in groups.items()}
     drawn_by_seed = {key: group for key, group in groups.items() if key[0] != "all" or len(splits[key]) > 1}
@@ -146,7 +154,7 @@ def _paired(cells: Mapping[tuple[str, Any], Sequence[Row]], against: str) -> str
         return ""
     few = [gain for gain in gains if gain.low is None]
     interval = "" if len(few) == len(gains) else f", 95 % interval (Student's t{', from three pairs on' if few else ''})"
-    return f"; points: paired difference in accuracy to {against}{interval}"
+    return f"; points: paired difference in accuracy to {against}, + is better{interval}"
 
 
 def _of_each(rows: Sequence[Row], name: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ssl_zoo.runs.confusion import images_in
-from ssl_zoo.tables.captions import commits, versions_of
+from ssl_zoo.tables.captions import commits, in_a_row, versions_of
 from ssl_zoo.tables.cells import FEWEST
 from ssl_zoo.tables.rows import Row, data_of
 from ssl_zoo.tables.scored import flattered, images_scored, of_each
@@ -69,7 +69,7 @@ def _seeds(rungs: Rungs) -> str:
     """Return the seeds of all rungs; where they differ, those of each, the most usual last."""
     by_seeds: dict[str, list[str]] = {}
     for name, group in rungs.items():
-        by_seeds.setdefault(", ".join(str(seed) for seed in sorted({row["seed"] for row in group})), []).append(name)
+        by_seeds.setdefault(in_a_row(sorted({row["seed"] for row in group})), []).append(name)
     largest = max(by_seeds, key=lambda seeds: len(by_seeds[seeds]))
     if len(by_seeds) == 1:
         return largest

@@ -18,7 +18,9 @@ from ssl_zoo.tables.variants import VARIANT, called, pruned, splitting_of, unvar
 
 # settings that may differ in a table
 OWN = (*NO_OTHER_RUN, "alg", "algorithms", "labels", "seed", "split_seed", "split_file", "initial")
-LOOKS = ("evaluation.mechanism", "evaluation.log_every")  # how often a run is looked at, which changes no run
+# how often a run is looked at, which changes no run, but for one whose steps are compiled where nobody looks
+LOOKS = ("evaluation.mechanism", "evaluation.log_every")
+ASKED = ("precision",)  # what was asked for may differ: what a run has is compared, as its `precision`
 Row = Mapping[str, Any]
 Key = TypeVar("Key", bound=Hashable)
 
@@ -68,7 +70,8 @@ def by_cell(rows: Sequence[Row]) -> dict[tuple[str, Any], list[Row]]:
 
 def recipe_of(row: Row) -> dict[str, Any]:
     """Return what all runs of a table must share: of variants, all but what tells them apart."""
-    flat = {k: v for k, v in recipes.flatten(row["config"]).items() if k not in LOOKS}
+    apart = ASKED if row["config"].get("compile") else (*ASKED, *LOOKS)
+    flat = {k: v for k, v in recipes.flatten(row["config"]).items() if k not in apart}
     settings = {f"setting {k}": v for k, v in flat.items() if k.split(".")[0] not in OWN}
     plugins = [part for part in row.get("plugins", "").split("; ") if part and not part.startswith("algorithm ")]
     same = {name: row[name] for name in ("data_hash", "device", "precision")} | {"history": row.get("history", [])}
@@ -82,7 +85,7 @@ def recipe_of(row: Row) -> dict[str, Any]:
 
 def recipe_name(row: Row) -> str:
     """Return 12 hex digits over the settings that all runs of a table share."""
-    shared = {k: v for k, v in pruned(row, row["config"]).items() if k not in OWN}
+    shared = {k: v for k, v in pruned(row, row["config"]).items() if k not in (*OWN, *ASKED)}
     return recipe_hash(shared | unvaried(row, {k: row[k] for k in ("initial", "weights_hash") if k in row}))
 
 

@@ -39,7 +39,7 @@ def test_pairs_are_of_one_seed_and_those_without_are_named():
         line == "Without a run of meanteacher on the same split, so without a pair, some runs of: my_method, supervised."
         for line in made.caption
     )
-    assert "; points: paired difference in accuracy to meanteacher." in made.caption[0]
+    assert "; points: paired difference in accuracy to meanteacher, + is better." in made.caption[0]
 
 
 def test_a_variant_is_compared_with_that_of_the_same_shared_settings():
@@ -56,7 +56,7 @@ def test_of_variants_of_the_method_itself_one_is_to_be_named():
     assert found[one] is None and found["m, weight 10, lr 0.1"] == -9 and found["supervised, lr 0.1"] == -20
     assert found["m, weight 10, lr 0.01"] is None and found["supervised, lr 0.01"] is None, "of another learning rate"
     (made,), _ = make_tables(grid(), against=one)
-    assert f"paired difference in accuracy to {one}." in made.caption[0]
+    assert f"paired difference in accuracy to {one}, + is better." in made.caption[0]
 
 
 def test_a_method_that_is_not_there_is_an_error_that_names_what_is():
@@ -80,7 +80,7 @@ def test_every_format_shows_it_and_says_to_what(form):
         assert float(lines["supervised"]["gain_mean"]) == pytest.approx(-24) and lines["my_method"]["gain_mean"] == ""
         assert {line["gain_to"] for line in lines.values()} == {"my_method"}
     else:
-        assert "-24.0 (-24.0 to -24.0) points" in text and "paired difference in accuracy to my_method, 95" in text
+        assert "-24.0 (-24.0 to -24.0) points" in text and "paired difference in accuracy to my_method, + is better, 95" in text
         assert "to supervised" not in text and "against supervised" not in text
 
 

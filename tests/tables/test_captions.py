@@ -4,10 +4,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from ssl_zoo.tables.captions import caption
+from ssl_zoo.tables.captions import caption, in_a_row
+from ssl_zoo.tables.variants import told_apart
 from ssl_zoo.train.guesses import GuessGuard
 from tests.tables.rows import config, row, said, varied
 from tests.tables.rows import lost as lost_row
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [([0], "0"), ([0, 1, 2], "0, 1, 2"), ([0, 1, 2, 3], "0 to 3"), ([0, 2, 3, 4, 5, 9, 10], "0, 2 to 5, 9, 10"), ([], "")],
+)
+def test_many_seeds_in_a_row_are_the_first_and_the_last(numbers, words):
+    assert in_a_row(numbers) == words
 
 
 def test_the_caption_says_when_splits_were_shared_and_who_was_warned():
@@ -83,8 +92,8 @@ def test_one_run_has_no_deviation_and_no_points():
     ("pairs", "words"),
     [
         (1, None),
-        (2, "; points: paired difference in accuracy to supervised. "),
-        (3, "; points: paired difference in accuracy to supervised, 95 % interval (Student's t). "),
+        (2, "; points: paired difference in accuracy to supervised, + is better. "),
+        (3, "; points: paired difference in accuracy to supervised, + is better, 95 % interval (Student's t). "),
     ],
 )
 def test_what_points_are(pairs, words):
@@ -245,7 +254,7 @@ def test_a_data_set_tells_no_rows_apart():
 
 def test_what_a_fit_at_once_warns_of_is_no_loss_term():
     once = row("a", 2, steps=0, warnings=["lbfgs failed to converge"], config=config(algorithms={"a": {"features": "pixels"}}))
-    words = "Warned while they ran by scikit-learn, which fitted them, (see their result.json): a with seed 2."
+    words = "Warned while they ran that scikit-learn's fit may not have converged (see their result.json): a with seed 2."
     assert caption([once, row()], [])[-1] == words
 
 

@@ -37,6 +37,25 @@ def test_code_is_told_by_the_sources_where_they_are_known():
         )
 
 
+def test_the_precision_that_runs_had_is_compared_and_not_what_was_asked_for():
+    asked = [row(seed=0, config=row()["config"] | {"precision": one}) for one in ("auto", "fp32")]
+    asked = [one | {"seed": seed, "split_hash": f"h{seed}"} for seed, one in enumerate(asked)]
+    assert cells(asked)[0]["supervised"]["20"].n == 2 and recipe_name(asked[0]) == recipe_name(asked[1])
+    had, (line,) = cells([*asked, row(seed=2, split_hash="h2", precision="bf16")])
+    assert had["supervised"]["20"].n == 2 and "precision (bf16, fp32)" in line
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_how_often_a_run_is_looked_at_matters_where_its_steps_are_compiled(compiled):
+    of = row()["config"] | {"compile": compiled}
+    looked = [
+        row(seed=seed, split_hash=f"h{seed}", config=of | {"evaluation": {"log_every": every}})
+        for seed, every in ((0, 1), (1, 9))
+    ]
+    made, said = cells(looked)
+    assert made["supervised"]["20"].n == (1 if compiled else 2) and bool(said) == compiled
+
+
 @pytest.mark.parametrize(
     ("other", "message"),
     [

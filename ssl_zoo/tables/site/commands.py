@@ -23,7 +23,8 @@ MOST = 12  # settings on top of a recipe; with more it is another recipe
 MOST_GRIDS = 8
 SWEPT = ("alg", "net", "labels", "seed", "split_seed")
 OWN_FLAG = {"steps": "--steps", "data_root": "--data-root"}
-APART = {*NO_OTHER_RUN, *SWEPT, "fold"} - {"data_root"}  # not compared
+PRECISION = "precision"  # a command has what the runs had: what `auto` is depends on the machine
+APART = {*NO_OTHER_RUN, *SWEPT, "fold", PRECISION} - {"data_root"}  # not compared
 
 
 class Made(NamedTuple):
@@ -62,6 +63,7 @@ def _commands(rows: Sequence[Row]) -> Made:
         changed |= {key: value for key, value in _differing(start, row).items() if key not in varied}
     if len(changed) > MOST:
         raise InputError(f"the recipe {start.recipe} differs from them in {len(changed)} settings, so it is another one")
+    changed |= {} if PRECISION in varied else {PRECISION: rows[0][PRECISION]}
     assignments = tuple(f"{key}={_as_yaml(value)}" for key, value in changed.items())
     for row in of_each:
         own = tuple(f"{key}={_as_yaml(value)}" for key, value in variant_of(row).items())

@@ -38,15 +38,17 @@ def made_by(line):
             "digits",
             [
                 "ssl-zoo sweep --recipe digits --algs labelspreading,meanteacher,pimodel,probe,selftraining,supervised,tempens "
-                "--nets wrn28_2 --labels 20 --seeds 0-4",
-                "ssl-zoo sweep --recipe digits --algs labelspreading,probe,supervised --nets wrn28_2 --labels all --seeds 0-4",
+                "--nets wrn28_2 --labels 20 --seeds 0-4 --set precision=bf16",
+                "ssl-zoo sweep --recipe digits --algs labelspreading,probe,supervised --nets wrn28_2 --labels all --seeds 0-4 "
+                "--set precision=bf16",
             ],
         ),
         (
             "cifar10-jpeg",
             [
                 "ssl-zoo sweep --recipe folder --algs meanteacher,pimodel,supervised,tempens --nets smallnet --labels 4000 "
-                "--seeds 0-1 --data-root data/cifar10_jpeg --steps 1500 --set evaluation.every=300"
+                "--seeds 0-1 --data-root data/cifar10_jpeg --steps 1500 --set evaluation.every=300 "
+                "--set precision=bf16"
             ],
         ),
         ("digits-fp32", None),
@@ -64,6 +66,7 @@ def test_the_commands_of_what_is_committed_make_its_settings(name, lines):
         for key, value in recipes.flatten(row["config"]).items():
             if key not in APART - {"alg", "net", "labels", "seed", "split_seed"} and value != {}:
                 assert wanted[key] == value, key
+        assert wanted["precision"] == row["precision"], "what it had, on any machine"
     assert "Derived from the rows' settings" in made.said and "Commit of the runs: " in made.said
 
 
@@ -90,7 +93,8 @@ def test_a_budget_is_found():
     settings = config.settle(config.gather(["digits"], budget="full"), {"alg": row["algorithm"], "net": row["net"]})
     made = commands_of([{**row, "config": config.plain(settings)}])
     assert made.lines == [
-        f"ssl-zoo sweep --recipe digits --budget full --algs {row['algorithm']} --nets wrn28_2 --labels 20 --seeds {row['seed']}"
+        f"ssl-zoo sweep --recipe digits --budget full --algs {row['algorithm']} --nets wrn28_2 --labels 20 --seeds {row['seed']} "
+        "--set precision=bf16"
     ]
 
 
