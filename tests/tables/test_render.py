@@ -195,6 +195,27 @@ def test_a_method_without_steps_costs_none():
     assert [line["steps"] for line in costs] == ["5", "0"]
 
 
+ONCE = [row("at_once", s, 0.6 + s / 5, steps=0, evaluations=[{"step": 0, "accuracy": 0.6 + s / 5}]) for s in range(2)]
+
+
+@pytest.mark.parametrize("form", render.FORMATS)
+def test_methods_without_steps_may_be_alone(form):
+    """With another number of labels, at which there are curves, and without."""
+    for rows in (ONCE, [*ONCE, *(row(seed=s, labels=50) for s in range(2))]):
+        tables, _ = make_tables(rows)
+        text = render.FORMATS[form](tables, True, True)
+        assert "30.0" in text and text.count("<figure>") == (form == "html" and len(rows) > 2)
+
+
+def test_among_curves_a_method_without_steps_is_a_level_dashed_line():
+    steps = [row(seed=s, steps=10, evaluations=[{"step": k, "accuracy": 0.7} for k in (5, 10)]) for s in range(2)]
+    tables, _ = make_tables([*steps, *ONCE])
+    text = render.page(tables, False)
+    curve, level, *_ = re.findall(r'<polyline points="([^"]*)"[^>]*?(?: stroke-dasharray="([^"]*)")?>', text)
+    assert curve[0] == "365.0,260.0 685.0,260.0" and not curve[1]
+    assert level == ("45.0,260.0 685.0,260.0", "8 4"), "and 20 points of deviation are no part of the scale"
+
+
 RECALLS = [row(seed=s, confusion=[[9, 1, 0], [2, 8, 0], [0, 0, 0]]) for s in range(2)]
 
 
