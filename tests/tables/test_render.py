@@ -28,12 +28,55 @@ def test_names_stay_in_their_places(name):
     assert len(markdown.splitlines()) == 3 + 1 + 5
     assert "<img" not in render.page(made, True)
     latex = render.latex(made, True)
-    body = [line for line in latex.splitlines() if line and not line.startswith("%")]
-    assert all(line.startswith("\\") or line.count("&") == 1 for line in body)
-    assert not re.search(r"(?<!\\)[_&#$](?! )", body[4].replace(" & ", "").replace("$\\pm$", "")) and "\\input" not in "".join(
-        body
-    )
+    body = latex[latex.index(r"\midrule") : latex.index(r"\bottomrule")].splitlines()[1:]
+    assert all(line.count("&") - line.count(r"\&") == 1 for line in body), "as many columns as the head"
+    assert is_whole(latex) and not re.search(r"\\(input|begin\{document)", latex)
     assert next(csv.DictReader(io.StringIO(render.as_csv(made, True))))["method"] == name
+
+
+def is_whole(latex):
+    """Whether each brace and environment ends where it should, and nothing but a cell's end and mathematics is special."""
+    bare = re.sub(r"(?m)^%.*$", "", latex)
+    bare = re.sub(r"\$(n|\\pm|\\to|[+-][\d.]+)\$|\\[_&%#${}]|\\\\$", "", bare, flags=re.MULTILINE)
+    depth = 0
+    for letter in bare:
+        depth += {"{": 1, "}": -1}.get(letter, 0)
+        assert depth >= 0
+    inside = re.findall(r"\\begin\{(\w+)\}|\\end\{(\w+)\}", bare)
+    assert inside == [("table", ""), ("tabular", ""), ("", "tabular"), ("", "table")] * (len(inside) // 4)
+    return depth == 0 and not re.search(r"[_%#$^~]|\n[\[*]", bare)
+
+
+def test_latex_is_ready_to_be_included():
+    (made,), _ = make_tables([*ROWS, row("supervised", 2, 0.7), row("my_method", 2, 0.5)])
+    text = render.latex([made], oracle=False)
+    assert is_whole(text) and text.startswith(
+        "% in the preamble: \\usepackage{booktabs}\n\n\\begin{table}\n\\centering\n\\caption[d, n, 5"
+    )
+    assert text.count("d, n, 5 steps") == 2 and text.count(r"\label{tab:d-n}") == 1, (
+        "a short form, and what the caption begins with"
+    )
+    assert r"\small $+6.3$ ($-50.3$ to $+63.0$) points \\" in text and "%" not in re.sub(r"\\%", "", text.partition("\n")[2])
+    assert "95 \\% interval (Student's t). Seconds a run" in text
+    assert not is_whole(text.replace(r"\_", "_")) and not is_whole(text.replace(r"\end{table}", r"\end{table}{"))
+
+
+def test_labels_of_latex_are_told_apart():
+    tables, _ = make_tables([row(seed=s, dataset="d", net=net) for net in ("a_b", "a-b", "c") for s in range(2)])
+    assert re.findall(r"\\label\{(.*?)\}", render.latex(tables, False)) == ["tab:d-a-b", "tab:d-a-b:2", "tab:d-c"]
+
+
+def test_of_letters_latex_shows_each_as_it_is():
+    made, _ = make_tables([row(name, s) for name in ("[a]*", "--b", "c -0.5 | `d` → <e>", "f-1") for s in range(2)])
+    text = render.latex(made, False)
+    for shown in (
+        "{[}a{]}{*} &",
+        "-{}-b &",
+        r"c $-0.5$ \textbar{} \textasciigrave{}d\textasciigrave{} $\to$ \textless{}e\textgreater{} &",
+        "\nf-1 &",
+    ):
+        assert shown in text, shown
+    assert is_whole(text)
 
 
 def test_no_part_of_a_name_is_a_formula_or_a_command():
@@ -113,7 +156,8 @@ def test_balanced_accuracy_stands_beside_where_classes_are_unequal(form):
         assert (line["balanced_accuracy_mean"], line["balanced_accuracy_std"]) == ("55.0000", "7.0711")
     else:
         assert shown[form] in text
-        assert "unequal, from 1 to 19 images: the largest class, given to all of them, has an error rate of 5.0 %" in text
+        rate = r"5.0 \%" if form == "tex" else "5.0 %"
+        assert f"unequal, from 1 to 19 images: the largest class, given to all of them, has an error rate of {rate}" in text
 
 
 def test_a_balanced_accuracy_of_one_table_leaves_the_lines_of_another_as_they_are():
