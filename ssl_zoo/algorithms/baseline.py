@@ -28,10 +28,12 @@ class Baseline(AlgorithmBase):
 
     Attributes:
         uses_unlabeled: Whether `fit` makes use of images without a label; otherwise it is given none.
+        remembers: Whether the net that is scored is made of the features of all images.
         uses_class_weights: Whether `fit` weighs the classes by `class_weights`.
     """
 
     uses_unlabeled = True
+    remembers = False
     uses_class_weights = False
 
     def __init__(self, net: nn.Module, facts: Facts, *, features: Features = "net"):

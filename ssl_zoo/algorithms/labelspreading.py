@@ -32,6 +32,8 @@ class LabelSpreading(Baseline):
         rounds: At most; scikit-learn's are 30.
     """
 
+    remembers = True
+
     def __init__(
         self,
         net: nn.Module,

@@ -46,10 +46,13 @@ def parser(prog: str) -> Parser:
 
 def write(flags: argparse.Namespace) -> int:
     """Export, and say how it was checked."""
+    from ssl_zoo.runs.baselines import HOLDS
     from ssl_zoo.using.export import exported  # torch.export takes seconds to import
 
     plugins.load(flags.plugin)
     done = exported(flags.model, flags.out, flags.format, flags.with_preprocessing, flags.dynamic_size)
     again = " in place of an earlier export" if done.replaced else ""
     print(shown(one_line(f"wrote {done.path}{again}, {done.size / 1e6:.2f} MB: {done.checked}")))
+    if done.holds_images:
+        print(f"the file {HOLDS}")
     return 0

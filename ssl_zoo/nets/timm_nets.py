@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from torch import nn
 
@@ -158,8 +159,10 @@ def _look_at_hub(model: str | None) -> None:
 
     files = (constants.SAFETENSORS_SINGLE_FILE, constants.PYTORCH_WEIGHTS_NAME)
     cached = (try_to_load_from_cache(model, file) for file in files)
-    if not any(isinstance(found, str) for found in cached):
-        socket.create_connection((str(urlsplit(constants.ENDPOINT).hostname), 443)).close()
+    server = urlsplit(constants.ENDPOINT)
+    if any(isinstance(found, str) for found in cached) or server.scheme in getproxies():  # a proxy finds it by itself
+        return
+    socket.create_connection((str(server.hostname), server.port or (80 if server.scheme == "http" else 443))).close()
 
 
 def settle(options: Mapping[str, Any], *, name: str) -> tuple[dict[str, Any], str]:

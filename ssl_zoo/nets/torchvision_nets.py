@@ -15,8 +15,8 @@ from ssl_zoo.errors import InputError, one_of
 from ssl_zoo.nets.foreign import Weights, is_path, load_body, patience, set_all, try_shapes, unfit
 from ssl_zoo.registry import NETS, near_miss
 
-# torchvision states a licence for few of its weights, and none for the others
-LICENSE = "BSD-3-Clause, torchvision's own: it states none for these weights"
+# torchvision states a licence for few of its weights; that of its code need not be theirs
+LICENSE = "not stated by torchvision, whose code is BSD-3-Clause"
 
 
 class TorchvisionNet(nn.Module):

@@ -1,7 +1,7 @@
 """What a run of a baseline has of its own: a net that need not be the recipe's, and weights that it needs."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -13,6 +13,8 @@ from ssl_zoo.registry import ALGORITHMS
 from ssl_zoo.runs.model import NetPart
 from ssl_zoo.settings import RunSettings
 
+ON_PIXELS = "linear"  # the net of a baseline that gets the pixels
+
 
 def is_baseline(alg: str) -> bool:
     """Whether a method has no steps, and is fitted at once."""
@@ -20,10 +22,26 @@ def is_baseline(alg: str) -> bool:
     return inspect.isclass(target) and issubclass(target, Baseline)
 
 
+HOLDS = "holds its training images themselves, the unlabelled ones too: think of that before you share it"
+
+
+def holds_images(net: Mapping[str, Any]) -> bool:
+    """Return whether a model's net is a memory of pixels, from what the model's file says of it."""
+    return "memory" in net and net["name"] == ON_PIXELS
+
+
+def row_holds_images(row: Mapping[str, Any]) -> bool:
+    """Return the same, from a run's row."""
+    if row["steps"]:
+        return False
+    alg = row["algorithm"]
+    return row["config"]["algorithms"][alg].get("features") == "pixels" and ALGORITHMS.resolve(alg).target.remembers
+
+
 def net_of(settings: RunSettings) -> tuple[str, dict[str, Any]]:
     """Return name and options of the net that is made: that of the settings, or `linear` for a baseline on pixels."""
     if is_baseline(settings.alg) and settings.options.get("features") == "pixels":
-        return "linear", {}
+        return ON_PIXELS, {}
     return settings.net, settings.nets[settings.net]
 
 

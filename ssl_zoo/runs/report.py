@@ -12,7 +12,7 @@ from ssl_zoo.data.names import nearly_alike
 from ssl_zoo.data.open_set import OUTSIDE
 from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import one_line
-from ssl_zoo.runs.baselines import is_baseline, net_of
+from ssl_zoo.runs.baselines import HOLDS, is_baseline, net_of, row_holds_images
 from ssl_zoo.runs.calibration import FEWEST, held_out, way_out
 from ssl_zoo.runs.confusion import (
     Confusion,
@@ -211,6 +211,7 @@ def summary(row: Mapping[str, Any], out: Path) -> str:
             f"{images_in(matrix):,} {scored}){student}{also}, error rate {100 * row['error_rate']:.2f} %{validated}",
             *(each_class(matrix, names) if unequal(matrix) or in_a_tail(row) else ()),
             f"trained net, result, settings, split{', metrics and checkpoint' if row['steps'] else ' and metrics'}: {shown}/",
+            *([f"the trained net {HOLDS}"] if row_holds_images(row) else []),
             _took(row, shown),
         ]
     )

@@ -9,6 +9,7 @@ import dataclasses
 import importlib.util
 import io
 import os
+import re
 import shutil
 import time
 import uuid
@@ -124,6 +125,11 @@ class Wandb:
         self._run.finish(exit_code=0 if finished else 1)
 
 
+def known(name: str) -> str:
+    """Return a name as MLflow takes it: not every class name is one."""
+    return re.sub(r"[^\w./ :-]", "_", name, flags=re.ASCII)[:250]
+
+
 class MLflow:
     """MLflow; in a file of SQLite unless MLFLOW_TRACKING_URI says otherwise."""
 
@@ -148,7 +154,7 @@ class MLflow:
 
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
         now = int(1000 * time.time())
-        self._client.log_batch(self._key, [self._metric(name, number, now, step) for name, number in numbers.items()])
+        self._client.log_batch(self._key, [self._metric(known(name), number, now, step) for name, number in numbers.items()])
 
     def flush(self) -> None:
         """It writes at once."""

@@ -10,6 +10,7 @@ import torch
 from ssl_zoo import files
 from ssl_zoo.errors import InputError, one_of
 from ssl_zoo.registry import is_ours
+from ssl_zoo.runs.baselines import holds_images
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.model import KEY, read_model
 from ssl_zoo.runs.trained import Trained, load
@@ -29,6 +30,7 @@ class Exported(NamedTuple):
     size: int  # bytes
     checked: str  # in words
     replaced: bool  # whether an earlier export was there
+    holds_images: bool  # whether the net is made of its training images
 
 
 def export(
@@ -87,7 +89,7 @@ def exported(
     else:
         content, checked = _made(trained, name, with_preprocessing, dynamic_size)
         files.replace(place, lambda file: file.write(content))
-    return Exported(place, len(content), checked, replaced)
+    return Exported(place, len(content), checked, replaced, holds_images(trained.about["net"]))
 
 
 def _format(format: str | None, out: Path | None) -> str:

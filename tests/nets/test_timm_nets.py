@@ -1,6 +1,7 @@
 """timm's models behind our contract: the original's numbers, weights from a file or the hub's cache, adapters."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 import safetensors.torch
@@ -9,7 +10,7 @@ import torch
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.heads import Features, last_layer
-from ssl_zoo.nets import foreign
+from ssl_zoo.nets import foreign, timm_nets
 from ssl_zoo.registry import NETS
 
 VIT = "timm:vit_tiny_patch16_224"
@@ -206,12 +207,35 @@ def test_weights_that_cannot_be_had_are_said_at_once(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "proxy", "asked"),
+    [
+        ("https://hub.example", None, [("hub.example", 443)]),
+        ("http://mirror.example:8080", None, [("mirror.example", 8080)]),
+        ("http://mirror.example", None, [("mirror.example", 80)]),
+        ("https://hub.example", "http://proxy.example:3128", []),
+    ],
+)
+def test_the_hub_is_looked_for_where_it_is(endpoint, proxy, asked, tmp_path, monkeypatch):
+    constants = pytest.importorskip("huggingface_hub").constants
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    if proxy is not None:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+    found = []
+    monkeypatch.setattr("socket.create_connection", lambda where: found.append(where) or SimpleNamespace(close=lambda: None))
+    timm_nets._look_at_hub("an/a")
+    assert found == asked
+
+
+@pytest.mark.parametrize(
     ("name", "mean", "interpolation", "license"),
     [
         ("timm:vit_tiny_patch16_224", (0.5, 0.5, 0.5), "bicubic", "apache-2.0"),
         ("timm:resnet18.tv_in1k", (0.485, 0.456, 0.406), "bilinear", "bsd-3-clause"),
-        ("torchvision:mobilenet_v3_small", (0.485, 0.456, 0.406), "bilinear", "BSD-3-Clause, torchvision's own: it states none"),
-        ("resnet18", (0.485, 0.456, 0.406), "bilinear", "BSD-3-Clause, torchvision's own: it states none"),
+        ("torchvision:mobilenet_v3_small", (0.485, 0.456, 0.406), "bilinear", "not stated by torchvision"),
+        ("resnet18", (0.485, 0.456, 0.406), "bilinear", "not stated by torchvision"),
     ],
 )
 def test_what_is_known_of_weights(name, mean, interpolation, license):

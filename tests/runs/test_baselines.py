@@ -147,7 +147,12 @@ def test_a_probe_and_finetune_of_a_trained_net(capsys):
 
 
 def test_a_memory_of_images_is_nothing_to_begin_from(capsys):
-    call(capsys, run, *on_pixels("labelspreading"), "--out", "a")
+    _, out, _ = call(capsys, run, *on_pixels("labelspreading"), "--out", "a")
+    assert "the trained net holds its training images themselves, the unlabelled ones too" in out
+    assert "holds its training images" not in call(capsys, run, *on_pixels("probe"), "--out", "b")[1]
+    _, out, _ = call(capsys, export, "a", "--format", "safetensors", "--out", "copy.safetensors")
+    assert out.splitlines()[-1].startswith("the file holds its training images themselves")
+    assert "holds" not in call(capsys, export, "b", "--format", "safetensors", "--out", "other.safetensors")[1]
     status, _, error = call(capsys, run, "--from", "a", "--net", "linear")
     assert status == 2 and "it is a memory of images, with nothing to train" in error
 

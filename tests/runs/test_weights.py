@@ -129,7 +129,7 @@ def test_what_is_otherwise_than_for_the_weights_is_said(cached, capsys):
     status, out, error = call(capsys, *words, "--set", "input=channel", "--image-size", 32, "--out", "a")
     assert status == 0, error
     source = "torchvision ResNet18_Weights.IMAGENET1K_V1"
-    assert f"pretrained weights: {source}; license: BSD-3-Clause, torchvision's own: it states none for these weights\n" in out
+    assert f"pretrained weights: {source}; license: not stated by torchvision, whose code is BSD-3-Clause\n" in out
     assert json.loads(Path("a/result.json").read_text())["weights"]["source"] == source
     assert "the weights were trained on images of 224x224, and these are 32x32 (height x width)\n" in out
     assert "input = channel gives the net other values than its weights were trained on; --set input=weights normalises" in out

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -211,6 +212,12 @@ sys.exit(run.main({[*QUICK, "--set", f"logger={logger}", "--set", "checkpoint_se
 def rows_of(file, question):
     with sqlite3.connect(file) as data:
         return data.execute(question).fetchall()
+
+
+@pytest.mark.parametrize("name", ["dog (small)", "R&B", "né", "a" * 300, "guess/class/cat"])
+def test_any_class_can_be_a_name_of_mlflow(name):
+    known = loggers.known(name)
+    assert re.fullmatch(r"[A-Za-z0-9_./ :-]{1,250}", known) and (known == name) == (name == "guess/class/cat")
 
 
 @pytest.mark.slow
