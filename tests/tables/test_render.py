@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ssl_zoo.data.labels import FORMULA, guarded
 from ssl_zoo.tables import render
 from ssl_zoo.tables.table import make_tables
 from tests.browser import chromium, screen
@@ -77,6 +78,37 @@ def test_of_letters_latex_shows_each_as_it_is():
     ):
         assert shown in text, shown
     assert is_whole(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("![x](http://e/p.png)", r"![x\](http://e/p.png)"),
+        ("[x][y] [z]: u", r"[x\][y] [z\]: u"),
+        ("[FixMatch], wrn28_2", "[FixMatch], wrn28_2"),
+        ("`a` *b* _c_ __d__ e_", r"\`a\` \*b\* \_c\_ \_\_d\_\_ e\_"),
+        ("a\\[b](c)", r"a\\[b\](c)"),
+        ("a\\](c)", r"a\\\](c)"),
+    ],
+)
+def test_no_part_of_a_name_is_a_link_a_picture_or_emphasis(name, shown):
+    """What a backslash before a mark of Markdown shows is that mark (CommonMark 0.31, 2.4)."""
+    made, _ = make_tables([row(name, s) for s in range(2)])
+    assert f"| {shown} | **" in render.markdown(made, False) and re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", shown) == name
+
+
+@pytest.mark.parametrize("name", ['=HYPERLINK("http://x","y")', "+1+1", "-2+3", "@SUM(A1)", "'=1", "\t=1"])
+def test_no_text_of_the_csv_is_a_formula(name):
+    """Numbers with a sign stay numbers."""
+    made, _ = make_tables(
+        [row(alg, s, a, device=name, commit=name) for s in range(2) for alg, a in (("supervised", 0.9), (name, 0.5))]
+    )
+    lines = {line["method"]: line for line in csv.DictReader(io.StringIO(render.as_csv(made, False)))}
+    assert {*lines} == {"supervised", f"'{name}"} and guarded(name) == f"'{name}", "as predictions have it"
+    assert lines[f"'{name}"]["device"] == f"'{name}" and float(lines[f"'{name}"]["gain_mean"]) == pytest.approx(-40)
+    assert not any(
+        cell.startswith(FORMULA) and not re.fullmatch(r"-[\d.]+", cell) for line in lines.values() for cell in line.values()
+    )
 
 
 def test_no_part_of_a_name_is_a_formula_or_a_command():
