@@ -14,7 +14,7 @@ from typing import Any
 from ssl_zoo import files
 from ssl_zoo.cli.parser import Parser, command, description, flag, path, say
 from ssl_zoo.errors import InputError, one_line, printable, shown
-from ssl_zoo.runs.row import read_sound_rows
+from ssl_zoo.runs.row import FROM, read_sound_rows
 from ssl_zoo.tables.cells import ALONE
 from ssl_zoo.tables.citations import citations
 from ssl_zoo.tables.documents import insert_into
@@ -100,7 +100,8 @@ def table(flags: argparse.Namespace, prog: str) -> int:
 def write_rows(file: Path | None, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows to a file, one a line, where one is given."""
     if file:
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        kept = ({name: value for name, value in row.items() if name != FROM} for row in rows)
+        file.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
 
 
 def site(flags: argparse.Namespace, prog: str) -> int:

@@ -18,6 +18,8 @@ from ssl_zoo.tables.rows import Row, by_cell, counted, data_of, grouped, lost_be
 from ssl_zoo.tables.styles import Style, styles_of
 from ssl_zoo.tables.variants import called, in_order, told_apart, variant_of
 
+UNPUBLISHED = "no published number is known"  # begins a line that is no warning
+
 
 class Table(NamedTuple):
     """Methods by numbers of labels, on one data set and net, under one recipe."""
@@ -115,9 +117,7 @@ def make_tables(
         notes += [f"{counted(len(problems), 'result')} could not be read"] if problems else []
         methods, labels = ({row[name] for row in kept} for name in ("algorithm", "labels"))
         numbers = [n for n in read_published(dataset, net, labels) if n.method in methods] if published else []
-        said += [f"no published number is known for {dataset} with {net} and these methods and numbers of labels"] * (
-            published and not numbers
-        )
+        said += [f"{UNPUBLISHED} for {dataset} with {net} and these methods and numbers of labels"] * (published and not numbers)
         tables.append(make_table(kept, notes, numbers, gone, each_class, against))
     return tables, said
 

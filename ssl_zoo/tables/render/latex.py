@@ -105,6 +105,6 @@ def _score(score: Score) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text for LaTeX, in one line: each letter is shown as itself, signed numbers as such, no dash made of two."""
+    """Return text for LaTeX, in one line: each letter is shown as itself, and signed numbers as such."""
     line = "".join(LETTERS.get(letter, letter) for letter in " ".join(printable(text).split()))
     return re.sub(r"(?<![^\s(])[+-]\d+(\.\d+)?", r"$\g<0>$", line).replace("--", "-{}-")
