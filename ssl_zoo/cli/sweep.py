@@ -28,7 +28,7 @@ from ssl_zoo.runs.baselines import check_weights
 from ssl_zoo.runs.inputs import look_at_data, look_at_place
 from ssl_zoo.runs.naming import named_sweep
 from ssl_zoo.settings import NO_OTHER_RUN, OWN_BATCH, OWN_STEPS, RunSettings
-from ssl_zoo.sweeps.axes import MISSING, Axis, check_apart, read_axis, value_of, within
+from ssl_zoo.sweeps.axes import MISSING, Axis, check_apart, idle, read_axis, value_of, within
 from ssl_zoo.sweeps.cells import Cell, grid, named
 from ssl_zoo.sweeps.drive import outcomes
 
@@ -270,7 +270,8 @@ def sweep(flags: argparse.Namespace, engines: contextlib.ExitStack, prog: str = 
     look_at_place(first, out)
     check_out(out)
     cells = _cells(asked, out)
-    say(prog, of_no_effect(flags.set, [cell.settings for cell in cells]))
+    runs = [cell.settings for cell in cells]
+    say(prog, [*of_no_effect(flags.set, runs), *(f"--grid {line}" for line in idle(asked.keys, runs))])
     missing = run_cells(cells, flags, engines)
     if flags.dry_run:
         return 1 if missing else 0

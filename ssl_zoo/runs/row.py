@@ -20,6 +20,8 @@ from ssl_zoo.runs.sound import ODD
 RESULT, LOST = "result.json", "diverged.json"  # files of a run's folder, each with one row
 OLD = ".old-"  # and a number, after the name of a run's folder that was moved aside
 FROM = "read_from"  # what `read_sound_rows` puts into a row: its folder, or its file and line
+# sections of settings that change nothing in a method that is fitted at once, whose rows have 0 steps
+OF_STEPS = ("steps", "epochs", "batch", "optimizer", "schedule", "views", "evaluation", "eval_ema")
 Seconds = Annotated[float, Within(0)]
 Count = Annotated[int, Within(0)]
 Step = Annotated[int, Within(1)]

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from ssl_zoo import config, recipes
 from ssl_zoo.errors import InputError
+from ssl_zoo.runs.baselines import is_baseline
+from ssl_zoo.runs.row import OF_STEPS
 from ssl_zoo.settings import RunSettings
 
 MISSING = object()
@@ -75,6 +77,14 @@ def value_of(settings: RunSettings, key: str) -> Any:
             return MISSING
         place = place[part]
     return place
+
+
+def idle(keys: Sequence[str], runs: Sequence[RunSettings]) -> Iterator[str]:
+    """Yield a line for each axis that changes nothing in methods of runs, as they are fitted at once."""
+    algs = [alg for alg in dict.fromkeys(run.alg for run in runs) if is_baseline(alg)]
+    for key in keys:
+        if algs and key.split(".")[0] in OF_STEPS:
+            yield f"{key} changes nothing in {', '.join(algs)}, without steps: each value is the same run again"
 
 
 def named_values(settings: RunSettings, keys: Sequence[str]) -> Iterator[str]:

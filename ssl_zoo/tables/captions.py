@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ssl_zoo.runs.row import OF_STEPS
 from ssl_zoo.settings import OWN_BATCH, OWN_STEPS
 from ssl_zoo.tables.cells import ALONE, difference, is_of, reference_of
 from ssl_zoo.tables.origins import begun_from, from_plugins
@@ -31,6 +32,7 @@ def caption(
     lines = [_measured(rows, compared)]
     said = (
         _varied(rows, lost, compared) if compared else "",
+        _idle(rows),
         _at_once(rows),
         finite(rows),
         of_each(rows, drawn),
@@ -109,6 +111,17 @@ def _varied(rows: Sequence[Row], lost: Sequence[Row], against: str) -> str:
         others = "All other settings of a method are the same in its rows."
         said.insert(0, f"Varied, and named by their values: {listed}. {others}{alike}")
     return " ".join(said)
+
+
+def _idle(rows: Sequence[Row]) -> str:
+    """Name the settings that were varied and change nothing in methods that are fitted at once."""
+    idle: dict[str, list[str]] = {}  # methods by setting
+    for row in rows:
+        for key in variant_of(row):
+            if not row["steps"] and key.split(".")[0] in OF_STEPS and row["algorithm"] not in idle.setdefault(key, []):
+                idle[key].append(row["algorithm"])
+    said = "; ".join(f"{key} changes nothing in {', '.join(algs)}" for key, algs in sorted(idle.items()) if algs)
+    return f"Without steps, so that rows are the same: {said}." if said else ""
 
 
 def _could(key: str, rows: Sequence[Row]) -> list[Row]:

@@ -55,6 +55,15 @@ def test_another_methods_option_makes_no_more_cells():
     assert found["supervised-smallnet-20-optimizer.lr=0.01-s0"].axes == (LR,)
 
 
+def test_an_axis_that_changes_nothing_in_a_method_is_named(capsys):
+    words = [*BASE, "--out", "grid", "--dry-run", "--seeds", "0", "--grid", "optimizer.lr=0.1,0.01"]
+    assert sweep.main([*words, "--algs", "supervised,labelspreading,probe"]) == 0
+    assert "--grid optimizer.lr changes nothing in labelspreading, probe, without steps" in capsys.readouterr().err
+    assert sweep.main([*words, "--algs", "supervised"]) == 0 and "changes nothing" not in capsys.readouterr().err
+    assert sweep.main([*words[:-1], "val_fraction=0,0.2", "--algs", "probe"]) == 0
+    assert "changes nothing" not in capsys.readouterr().err
+
+
 def test_a_grid_grows_by_cells_alone():
     before = cells("--grid", f"{LR}=0.01,0.03")
     after = cells("--grid", f"{LR}=0.1,0.03,0.01")

@@ -219,3 +219,11 @@ def test_a_row_with_odd_axes_is_refused(tmp_path):
     (tmp_path / "rows.jsonl").write_text(json.dumps({**made.row(), "axes": "optimizer.lr"}))
     with pytest.raises(InputError, match="its axes cannot be"):
         read_rows([tmp_path / "rows.jsonl"])
+
+
+def test_settings_that_change_nothing_in_a_method_without_steps_are_named():
+    """Their rows are the same, and are no evidence of anything; an option of the method is none of them."""
+    once = [row("m", s, steps=0, lr=lr, weight=w) for s in (0, 1) for lr in (0.1, 0.01) for w in (1.0, 2.0)]
+    (table,), _ = make_tables([*grid()[:2], *once])
+    assert "Without steps, so that rows are the same: optimizer.lr changes nothing in m." in table.caption
+    assert not any("changes nothing" in line for line in make_tables(grid())[0][0].caption)
