@@ -32,7 +32,8 @@ class Pieces:
         """Take the file, and find what an earlier process has left there of images of this shape."""
         if self._path is None:
             return
-        self._type = np.dtype([("mark", f"V{MARK}"), ("largest", "<u2"), ("shaped", "?"), ("pixels", "u1", shape)])
+        seen = [("largest", "<u2"), ("shaped", "?"), ("scale", "<f4")]
+        self._type = np.dtype([("mark", f"V{MARK}"), *seen, ("pixels", "u1", shape)])
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(f"{self._path}.busy")
@@ -59,7 +60,7 @@ class Pieces:
         if place is None or self._records is None:
             return None
         record = self._records[place]
-        return Decoded(np.array(record["pixels"]), int(record["largest"]), bool(record["shaped"]))
+        return Decoded(np.array(record["pixels"]), int(record["largest"]), bool(record["shaped"]), float(record["scale"]))
 
     def add(self, marked: list[tuple[bytes, Decoded]]) -> None:
         """Append images."""
@@ -69,6 +70,7 @@ class Pieces:
         records["mark"] = np.frombuffer(b"".join(mark for mark, _ in marked), f"V{MARK}")
         records["largest"] = [image.largest for _, image in marked]
         records["shaped"] = [image.shaped for _, image in marked]
+        records["scale"] = [image.scale for _, image in marked]
         records["pixels"] = [image.pixels for _, image in marked]
         try:
             self._stream.write(records.tobytes())

@@ -20,6 +20,15 @@ def is_baseline(alg: str) -> bool:
     return inspect.isclass(target) and issubclass(target, Baseline)
 
 
+def uses_unlabeled(method: Any) -> bool:
+    """Whether a method, or its class, learns from images without a label.
+
+    Its row says so too: `uses_labels_alone` reads it there.
+    """
+    declared = getattr(method, "uses_unlabeled", None)  # of a baseline, which has no views
+    return bool(getattr(method, "views", True)) if declared is None else declared
+
+
 def net_of(settings: RunSettings) -> tuple[str, dict[str, Any]]:
     """Return name and options of the net that is made: that of the settings, or `linear` for a baseline on pixels."""
     if is_baseline(settings.alg) and settings.options.get("features") == "pixels":

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ssl_zoo import recipes
 from ssl_zoo.registry import NETS
 from ssl_zoo.runs.baselines import is_baseline, net_of
-from ssl_zoo.runs.clock import LIGHTER, Make, fitted, of_epochs
+from ssl_zoo.runs.clock import Make, fitted, lighter, minutes_are, of_epochs
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.model import Model
@@ -77,5 +77,5 @@ def settled(
             some = f"are {count} evaluations" if count > 1 else "is one evaluation"
             warn(f"scoring takes a while here, so that there {some} in place of {wished}; `evaluation.every` says how often")
         if settings.length < FEW:
-            warn(f"{settings.minutes:g} minutes are {settings.length} steps here, which teach little; {LIGHTER}")
+            warn(f"{minutes_are(settings)} {settings.length} steps here, which teach little; {lighter(settings)}")
     return settings

@@ -205,10 +205,10 @@ def test_methods_that_are_as_good_are_named_together():
         (made,), _ = make_tables(rows)
         return re.sub(r"<[^>]*>", "", str(_answer(made))).replace("&nbsp;", " ")
 
-    assert "supervised, x have the lowest error rate, 20.0 %." in said(row(), row("x"))
+    assert "supervised and x have the lowest error rate, 20.0 %." in said(row(), row("x"))
     assert "x has the lowest error rate, 10.0 %." in said(row(), row("x", accuracy=0.9))
     two = [row(alg, seed, accuracy) for alg, accuracy in (("supervised", 0.8), ("x", 0.9)) for seed in (0, 1)]
-    assert "x against labels alone: +10.0 points, from too few runs to tell from none" in said(*two)
+    assert "x against labels alone: +10.0 points, from too few runs to tell it from zero" in said(*two)
 
 
 def test_a_sweep_says_what_is_best_and_lists_every_run(here, tmp_path):
