@@ -65,11 +65,9 @@ def settled(
         if line and net_of(settings)[0] == settings.net:  # else the net is of no use, and settled for rows to be alike
             warn(line)
     settings = dataclasses.replace(settings, input=input_kind(settings, initial))
-    if is_baseline(settings.alg):  # which has no steps to be counted
-        return settings
-    if settings.epochs is not None:
+    if settings.epochs is not None:  # of a baseline too: it makes no steps, but stands in a table with what makes them
         settings = of_epochs(settings, inputs)
-    if settings.minutes is not None:
+    if settings.minutes is not None and not is_baseline(settings.alg):
         wished = settings.evaluations
         settings = fitted(settings, inputs, 60 * settings.minutes - (time.monotonic() - began), make)
         count = settings.evaluations

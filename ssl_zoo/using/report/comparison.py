@@ -128,7 +128,7 @@ def _recipe(row: Row, stepped: bool) -> dict[str, Any]:
         row: Of one of them.
         stepped: Whether both made steps, between which they were evaluated.
     """
-    free = {*LENGTHS, *([] if stepped else ["evaluation.every"])}
+    free = {*LENGTHS, *([] if stepped else ["evaluation.every", "device"])}  # threads are chosen otherwise without steps
     return {name: value for name, value in recipe_of(row).items() if name.removeprefix("setting ") not in free}
 
 

@@ -67,6 +67,19 @@ def test_a_baseline_is_compared_with_labels_alone_though_it_makes_no_steps(here)
     assert "labels alone (supervised) have an accuracy of" in said(here / "runs/labelspreading")
 
 
+def test_a_baseline_may_have_other_threads_and_evaluations(here, tmp_path):
+    for alg in ("labelspreading", "supervised"):
+        shutil.copytree(here / "runs" / alg, tmp_path / alg)
+    file = tmp_path / "supervised/result.json"
+    row = json.loads(file.read_text())
+    row["config"]["evaluation"]["every"] = 7
+    file.write_text(json.dumps({**row, "device": f"{row['device']} and another thread"}))
+    assert labels_alone(run_of(tmp_path / "labelspreading")) is not None
+    row["config"]["optimizer"]["lr"] *= 2
+    file.write_text(json.dumps(row))
+    assert labels_alone(run_of(tmp_path / "labelspreading")) is None, "of another setting"
+
+
 def test_a_method_that_uses_no_images_without_labels_is_not_asked_what_they_are_worth(here):
     text = said(here / "runs/probe")
     assert text.startswith("This net learnt from labels alone.") and "owed to images without labels" not in text
