@@ -19,6 +19,7 @@ from ssl_zoo.tables.variants import VARIANT, called, pruned, splitting_of, unvar
 # settings that may differ in a table
 OWN = (*NO_OTHER_RUN, "alg", "algorithms", "labels", "seed", "split_seed", "split_file", "initial")
 LOOKS = ("evaluation.mechanism", "evaluation.log_every")  # how often a run is looked at, which changes no run
+SOURCES = ("epochs", "minutes")  # what the steps, which are compared, came from
 Row = Mapping[str, Any]
 Key = TypeVar("Key", bound=Hashable)
 
@@ -68,7 +69,7 @@ def by_cell(rows: Sequence[Row]) -> dict[tuple[str, Any], list[Row]]:
 
 def recipe_of(row: Row) -> dict[str, Any]:
     """Return what all runs of a table must share: of variants, all but what tells them apart."""
-    flat = {k: v for k, v in recipes.flatten(row["config"]).items() if k not in LOOKS}
+    flat = {k: v for k, v in recipes.flatten(row["config"]).items() if k not in (*LOOKS, *SOURCES)}
     settings = {f"setting {k}": v for k, v in flat.items() if k.split(".")[0] not in OWN}
     plugins = [part for part in row.get("plugins", "").split("; ") if part and not part.startswith("algorithm ")]
     same = {name: row[name] for name in ("data_hash", "device", "precision")} | {"history": row.get("history", [])}
