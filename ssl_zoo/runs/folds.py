@@ -1,6 +1,7 @@
 """K runs that together score every labelled image once, each by a net that has not seen it."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,8 @@ def _shared_out(settings: RunSettings, count: int) -> tuple[RunSettings, str]:
         return settings, ""
     share = settings.minutes / count
     said = f"{settings.minutes:g} minutes for {count} folds are {share:.3g} for each"
+    if math.isclose(share, LEAST_MINUTES):  # a third of 0.3 is a little less than 0.1
+        share = LEAST_MINUTES
     if share < LEAST_MINUTES:
         least = f"give at least `minutes={LEAST_MINUTES * count:g}`, or fewer folds"
         raise InputError(f"{said}, and a run takes at least {LEAST_MINUTES}; {least}")

@@ -14,7 +14,7 @@ from ssl_zoo.__main__ import main
 from ssl_zoo.cli import run, sweep, table
 from ssl_zoo.runs import clock
 from ssl_zoo.runs.confusion import images_in, sizes
-from ssl_zoo.runs.folds import execute_folds
+from ssl_zoo.runs.folds import _shared_out, execute_folds
 
 ENDINGS = ("jpg", "png", "jpeg", "webp", "bmp")
 
@@ -145,7 +145,7 @@ def test_folds_from_python_have_the_steps_of_the_first(photos, monkeypatch):
 
 
 LENGTHS = {
-    "minutes": ["--minutes", "0.6"],
+    "minutes": ["--minutes", "0.2"],
     "epochs": ["--set", "epochs=1"],
     "the recipe's epochs": [],
     "steps": ["--steps", "3"],
@@ -159,7 +159,7 @@ def test_folds_are_pooled_whatever_gave_their_length(photos, capsys, monkeypatch
     small = ["--net", "smallnet", "--image-size", "8", "--device", "cpu", "--set", "batch={labeled: 4, unlabeled: 64}"]
     assert run.main(["--data-root", "photos", *small, *words, "--folds", "2", "--out", "f"]) == 0
     said = capsys.readouterr().out
-    assert ("fold 0 of 2; 0.6 minutes for 2 folds are 0.3 for each\n" in said) == ("--minutes" in words)
+    assert ("fold 0 of 2; 0.2 minutes for 2 folds are 0.1 for each\n" in said) == ("--minutes" in words)
     rows = [result(f"f/fold-{k}") for k in range(2)]
     assert rows[0]["steps"] == rows[1]["steps"] and (rows[0]["steps"] > 0) == ("labelspreading" not in words)
     assert table.main(["f"]) == 0
@@ -187,6 +187,8 @@ def test_minutes_that_are_too_few_for_each_fold_are_named_as_given(photos, capsy
         "0.2 minutes for 4 folds are 0.05 for each, and a run takes at least 0.1; give at least --minutes 0.4, or fewer folds\n"
     )
     assert not Path("f").exists()
+    third, _ = _shared_out(ssl_zoo.recipe("photos", minutes=0.3, folds=3), 3)
+    assert third.minutes == 0.1 > 0.3 / 3
 
 
 def test_all_folds_are_made_from_the_settings_of_one(photos, capsys):

@@ -91,6 +91,10 @@ def test_folds_are_one_run_wherever_the_number_of_their_steps_is_from():
     three = [made | {"config": made["config"] | more} for made, more in zip(three, lengths, strict=True)]
     (made,), said = make_tables(three)
     assert not said and made.cells["my_method"]["20"].images == 303
+    steps = row(config=three[1]["config"] | {"alg": "supervised", "algorithms": {"supervised": {}}, "folds": None, "fold": 0})
+    minutes = row("other", config=steps["config"] | {"alg": "other", "algorithms": {"other": {}}, "minutes": 0.5, "epochs": 9.0})
+    (made,), said = make_tables([steps, minutes])
+    assert not said and [*made.cells] == ["supervised", "other"], "in one table"
     tables, said = make_tables([*three[:2], three[2] | {"steps": 6}])
     assert tables == [] and len(said) == 2, "of other steps"
 
