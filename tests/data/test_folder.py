@@ -258,7 +258,7 @@ def test_broken_images_that_were_left_out_move_no_other(root, decoded):
     decoded.clear()
     data = folder(root, skip_broken=True)
     assert reds(data.images) == [3, 1, 50, 7, 6] and sorted(decoded[1:]) == ["train/dog/a.png", "train/dog/c.png"]
-    assert "images are 1 new: " in data.notes[0]
+    assert "decoded (1 new); " in data.notes[0]
 
 
 def test_other_labels_decode_nothing(root, tmp_path, decoded):
