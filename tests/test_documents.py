@@ -201,11 +201,14 @@ def test_the_claims_that_fail_on_digits():
     )
     assert len(found) == 12
     published = yaml.safe_load((ROOT / "ssl_zoo/tables/published.yaml").read_text())
+    rows = results.read_rows([ROOT / "benchmarks/results/digits-zoo.jsonl"])
+    tables = {called[other]: make_tables(rows, against=called[other])[0][0] for other in {other for _, other, *_ in found}}
     for one, other, source, shown, verdict in found:
         a, b = called[one], called[other]
         gain = difference(of[a], of[b])
         assert shown == f"{gain.mean:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})", (one, other)
         assert verdict == ("fails" if gain.high < 0 else "holds" if gain.low > 0 else "open"), (one, other)
+        assert tables[b].cells[a]["20"].gain == gain, "the command that the page names gives it too"
         numbers = re.findall(r"([\d.]+) %", source)
         if numbers:
             count = int(re.search(r"(\d+) labels", source)[1]) if "labels" in source else 4000

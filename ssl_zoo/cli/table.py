@@ -14,7 +14,8 @@ from typing import Any
 from ssl_zoo import files
 from ssl_zoo.cli.parser import Parser, command, description, flag, path, say
 from ssl_zoo.errors import InputError, one_line, printable, shown
-from ssl_zoo.runs.row import read_sound_rows
+from ssl_zoo.runs.row import FROM, read_sound_rows
+from ssl_zoo.tables.cells import ALONE
 from ssl_zoo.tables.citations import citations
 from ssl_zoo.tables.documents import insert_into
 from ssl_zoo.tables.render import FORMATS, switches
@@ -47,6 +48,11 @@ def parser(prog: str) -> Parser:
     p.add_argument("--oracle", action="store_true", help="also the best score on the test set, which is not a result")
     p.add_argument("--cost", action="store_true", help="also what a run cost: steps, images seen and seconds, medians over runs")
     p.add_argument("--each-class", action="store_true", help="also the recall of each class, and their geometric mean")
+    p.add_argument(
+        "--against",
+        metavar="METHOD",
+        help="what differences are to, in place of supervised: a method, or a variant as it is named",
+    )
     p.add_argument("--cite", action="store_true", help="BibTeX of ssl_zoo, the methods, nets and data sets, in place of a table")
     p.add_argument("--jsonl", type=path, metavar="FILE", help="also write the rows to a file, one a line")
     p.add_argument(
@@ -64,11 +70,12 @@ def table(flags: argparse.Namespace, prog: str) -> int:
         raise InputError("--cite gives BibTeX and no table; leave out --into and --format")
     if flags.format == SITE:
         return site(flags, prog)
-    more = [f"--{name.replace('_', '-')}" for name in ("published", "oracle", "cost", "each_class") if getattr(flags, name)]
+    others = ("published", "oracle", "cost", "each_class", "against")
+    more = [f"--{name.replace('_', '-')}" for name in others if getattr(flags, name)]
     if flags.format == SWITCHES and more:
         raise InputError(f"--format {SWITCHES} shows what settings change, and nothing else; leave out {' and '.join(more)}")
     rows, lost, problems, remarks = read_sound_rows(flags.paths)
-    tables, said = make_tables(rows, problems, flags.published, lost, flags.each_class)
+    tables, said = make_tables(rows, problems, flags.published, lost, flags.each_class, flags.against or ALONE)
     say(prog, [*said, *remarks])
     if not tables and not flags.cite:
         raise InputError("no run is left for a table; the lines before say why")
@@ -83,7 +90,8 @@ def table(flags: argparse.Namespace, prog: str) -> int:
     write_rows(flags.jsonl, (*rows, *lost))
     if flags.into:
         with flag("--into"):
-            insert_into(flags.into, f"{flags.paths[0].as_posix()}{MARKDOWN[flags.format or 'md']}", made)
+            against = f" against {flags.against}" if flags.against else ""
+            insert_into(flags.into, f"{flags.paths[0].as_posix()}{MARKDOWN[flags.format or 'md']}{against}", made)
     elif flags.out:
         flags.out.write_text(f"{made}\n", encoding="utf-8")
     else:
@@ -94,7 +102,8 @@ def table(flags: argparse.Namespace, prog: str) -> int:
 def write_rows(file: Path | None, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows to a file, one a line, where one is given."""
     if file:
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        kept = ({name: value for name, value in row.items() if name != FROM} for row in rows)
+        file.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
 
 
 def site(flags: argparse.Namespace, prog: str) -> int:
@@ -104,6 +113,8 @@ def site(flags: argparse.Namespace, prog: str) -> int:
 
     if flags.oracle:
         raise InputError("a site has a switch for the best score on the test set; leave out --oracle")
+    if flags.against:
+        raise InputError(f"a site compares with {ALONE}; leave out --against, or choose another --format")
     file = None if flags.out is None else place_of(flags.out)
     sources, passed = read_sources(flags.paths, flags.published)
     say(prog, [*passed, *(line for source in sources for line in source.said)])

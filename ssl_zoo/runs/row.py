@@ -19,6 +19,7 @@ from ssl_zoo.runs.sound import ODD
 
 RESULT, LOST = "result.json", "diverged.json"  # files of a run's folder, each with one row
 OLD = ".old-"  # and a number, after the name of a run's folder that was moved aside
+FROM = "read_from"  # what `read_sound_rows` puts into a row: its folder, or its file and line
 Seconds = Annotated[float, Within(0)]
 Count = Annotated[int, Within(0)]
 Step = Annotated[int, Within(1)]
@@ -170,7 +171,7 @@ def uses_labels_alone(row: Mapping[str, Any]) -> bool:
 
 
 def read_sound_rows(paths: Sequence[Path]) -> Found:
-    """As `read_rows`, but what cannot be read is named, and the rest is used.
+    """As `read_rows`, but what cannot be read is named, and the rest is used. Each row knows where it is from.
 
     Raises:
         InputError: No row of a finished run is there.
@@ -206,6 +207,7 @@ def _sort(text: str, where: str, found: Found, unknown: dict[str, list[str]]) ->
     (found.lost if is_lost(row) else found.rows).append(row)  # type: ignore[arg-type]
     for name in row.keys() - declared(Row).keys() - declared(LostRow).keys():
         unknown.setdefault(name, []).append(where)
+    row[FROM] = str(Path(where).parent) if where.endswith((RESULT, LOST)) else where  # type: ignore[literal-required]
 
 
 def _why_none(found: Found) -> str:

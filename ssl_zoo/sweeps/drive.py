@@ -145,8 +145,20 @@ def plan(cells: Sequence[Cell], found: Sorted, clock: Clock, slots: int) -> Iter
         yield f"estimated time: {shown(max(longest, sum(map(clock.estimate, found.todo)) / slots))}"
     for kind, reason in clock.unknown.items():
         yield f"no estimate for {kind}: {reason}"
-    for name, reason in found.refused.items():
-        yield f"cannot be run: {name}: {reason}"
+    yield from (f"cannot be run: {line}" for line in by_reason(found.refused))
+
+
+def by_reason(missing: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each reason, with the first cell that it is of, and how many more.
+
+    Args:
+        missing: Reasons by the names of cells.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        groups.setdefault(reason, []).append(name)
+    for reason, (first, *others) in groups.items():
+        yield f"{first}{f' and {len(others)} more' if others else ''}: {reason}"
 
 
 def outcomes(cells: Sequence[Cell], missing: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ssl_zoo.settings import OWN_BATCH, OWN_STEPS
-from ssl_zoo.tables.cells import ALONE, difference, reference_of
+from ssl_zoo.tables.cells import ALONE, difference, is_of, reference_of
 from ssl_zoo.tables.origins import begun_from, from_plugins
 from ssl_zoo.tables.rows import Row, by_cell, data_of, grouped, machines_of, recipe_name
 from ssl_zoo.tables.scored import drawn, finite, flattered, leaked, of_classes, of_each, which_score
@@ -16,7 +16,7 @@ COLLAPSED = "nearly all pseudo-labels are of"  # begins the warning of a run, wh
 
 
 def caption(
-    rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = (), each_class: bool = False, compared: bool = True
+    rows: Sequence[Row], notes: Sequence[str], lost: Sequence[Row] = (), each_class: bool = False, compared: str = ALONE
 ) -> list[str]:
     """Return the lines below a table, with an empty one between any two.
 
@@ -25,12 +25,12 @@ def caption(
         notes: Why others are left out.
         lost: Of runs that would be in it but diverged.
         each_class: Whether the table says how each class was told.
-        compared: Whether the table compares with supervised. Otherwise it says itself what was varied.
+        compared: With which method, or variant, the table compares. Where with none, it says itself what was varied.
     """
     partial = f"Partial: {'; '.join(notes)}." if notes else ""
     lines = [_measured(rows, compared)]
     said = (
-        _varied(rows, lost) if compared else "",
+        _varied(rows, lost, compared) if compared else "",
         _at_once(rows),
         finite(rows),
         of_each(rows, drawn),
@@ -39,7 +39,7 @@ def caption(
         _own_numbers(rows),
         begun_from(rows),
         from_plugins(rows),
-        _unpaired(rows) if compared else "",
+        _unpaired(rows, compared) if compared else "",
         _moved(rows),
         _warned(rows),
         _diverged(lost),
@@ -60,7 +60,7 @@ def recipes_of(rows: Sequence[Row]) -> str:
     return ", ".join(dict.fromkeys(map(recipe_name, rows)))
 
 
-def _measured(rows: Sequence[Row], compared: bool) -> str:
+def _measured(rows: Sequence[Row], compared: str) -> str:
     """Return data, net, protocol, seeds, what points are, cost, machine, versions, commit and recipe."""
     row, cells = rows[0], by_cell(rows)
     counts = {row.get("accuracy_median_of", 1) for row in rows if row["steps"]} or {1}  # what is fitted at once has one
@@ -69,7 +69,7 @@ def _measured(rows: Sequence[Row], compared: bool) -> str:
     over = "mean ± standard deviation over n runs" if any(len(group) > 1 for group in cells.values()) else "of one run each"
     return (
         f"{data_of(row)}, {row['net']}, {steps_of(rows)}; {which_score(rows)}, {over} ({_seeds_and_splits(rows)}); "
-        f"median: of {median}{_paired(cells) if compared else ''}. "
+        f"median: of {median}{_paired(cells, compared) if compared else ''}. "
         f"Seconds a run (medians): {_of_each(rows, 'seconds')}; images seen: {_of_each(rows, 'images_seen')}. {row['device']}, "
         f"{_precisions(rows)}; {versions_of(rows)}; commit {commits(rows)}; recipe {recipes_of(rows)}."
     )
@@ -94,7 +94,7 @@ def steps_of(rows: Sequence[Row]) -> str:
     return f"{counts[0]} steps" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} steps"
 
 
-def _varied(rows: Sequence[Row], lost: Sequence[Row]) -> str:
+def _varied(rows: Sequence[Row], lost: Sequence[Row], against: str) -> str:
     """Say in which settings the variants of methods differ, and with what each is compared."""
     every = [*rows, *lost]
     found = differing(every)
@@ -105,7 +105,7 @@ def _varied(rows: Sequence[Row], lost: Sequence[Row]) -> str:
     if varied:
         listed = "; ".join(f"{key}: {', '.join(found[key])}" for key in varied)
         shared = [key for key in varied if owner_of(key) is None]
-        alike = f" A pair has the same {' and '.join(shared)}." if shared and _paired(by_cell(rows)) else ""
+        alike = f" A pair has the same {' and '.join(shared)}." if shared and _paired(by_cell(rows), against) else ""
         others = "All other settings of a method are the same in its rows."
         said.insert(0, f"Varied, and named by their values: {listed}. {others}{alike}")
     return " ".join(said)
@@ -146,15 +146,15 @@ def _seeds_and_splits(rows: Sequence[Row]) -> str:
     return f"{named}, over {number} label split{'s' * (counts[-1] > 1)}{each}{some}"
 
 
-def _paired(cells: Mapping[tuple[str, Any], Sequence[Row]]) -> str:
+def _paired(cells: Mapping[tuple[str, Any], Sequence[Row]], against: str) -> str:
     """Return what points are, if there are any."""
-    others = [(group, reference_of(group[0], cells)) for group in cells.values() if group[0]["algorithm"] != ALONE]
+    others = [(group, reference_of(group[0], cells, against)) for group in cells.values() if not is_of(group[0], against)]
     gains = [gain for group, alone in others if (gain := difference(group, alone)) is not None]
     if not gains:
         return ""
     few = [gain for gain in gains if gain.low is None]
     interval = "" if len(few) == len(gains) else f", 95 % interval (Student's t{', from three pairs on' if few else ''})"
-    return f"; points: paired difference in accuracy to supervised, + is better{interval}"
+    return f"; points: paired difference in accuracy to {against}, + is better{interval}"
 
 
 def _of_each(rows: Sequence[Row], name: str) -> str:
@@ -200,12 +200,12 @@ def _own_numbers(rows: Sequence[Row]) -> str:
     )
 
 
-def _unpaired(rows: Sequence[Row]) -> str:
+def _unpaired(rows: Sequence[Row], against: str) -> str:
     cells = by_cell(rows)
     runs: dict[str, list[bool]] = {}  # of each method, which have no pair
     for (method, _), group in cells.items():
-        alone = {row["seed"] for row in reference_of(group[0], cells)}
-        if group[0]["algorithm"] != ALONE:
+        alone = {row["seed"] for row in reference_of(group[0], cells, against)}
+        if not is_of(group[0], against):
             runs.setdefault(method, []).extend(row["seed"] not in alone for row in group)
     every = [method for method in sorted(runs) if all(runs[method])]
     partly = [method for method in sorted(runs) if any(runs[method]) and method not in every]
@@ -214,7 +214,7 @@ def _unpaired(rows: Sequence[Row]) -> str:
     same = " with the same settings" if any(shared_of(row) != "{}" for row in rows) else ""
     if not listed:
         return ""
-    return f"Without a run of supervised on the same split{same}, so without a pair, {'; and '.join(listed)}."
+    return f"Without a run of {against} on the same split{same}, so without a pair, {'; and '.join(listed)}."
 
 
 def _moved(rows: Sequence[Row]) -> str:

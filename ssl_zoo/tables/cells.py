@@ -8,7 +8,7 @@ from scipy.special import stdtrit
 
 from ssl_zoo.runs.confusion import geometric_mean, in_a_tail, recalls, unequal
 from ssl_zoo.tables.rows import Row, machines_of
-from ssl_zoo.tables.variants import shared_of
+from ssl_zoo.tables.variants import called, shared_of
 
 
 class Score(NamedTuple):
@@ -21,13 +21,13 @@ class Score(NamedTuple):
         return f"{self.mean:.1f}" if self.std is None else f"{self.mean:.1f} ± {self.std:.1f}"
 
 
-ALONE = "supervised"  # the method that learns from labels alone, to which others are compared
+ALONE = "supervised"  # the method that learns from labels alone, to which others are compared unless another is named
 MANY = 20  # classes, of more than which a cell has not each recall
 FEWEST = 3  # pairs of an interval: Student's t of two is thirteen deviations wide, and says nothing
 
 
 class Gain(NamedTuple):
-    """Paired difference in accuracy to `supervised`, in points, with its 95 % confidence interval, if it has one."""
+    """Paired difference in accuracy to another method, in points, with its 95 % confidence interval, if it has one."""
 
     mean: float
     low: float | None
@@ -126,19 +126,25 @@ def difference(rows: Sequence[Row], reference: Sequence[Row]) -> Gain | None:
     return Gain(mean, mean - half, mean + half, len(pairs))
 
 
-def reference_of(row: Row, cells: Mapping[tuple[str, Any], Sequence[Row]]) -> Sequence[Row]:
-    """Return the runs of `supervised` that a run is compared with: of the same variant, where settings were varied.
+def is_of(row: Row, against: str) -> bool:
+    """Return whether a run is of the method, or of the variant of one, to which others are compared."""
+    return against in (row["algorithm"], called(row))
 
-    There are none where several variants of `supervised` would do.
+
+def reference_of(row: Row, cells: Mapping[tuple[str, Any], Sequence[Row]], against: str = ALONE) -> Sequence[Row]:
+    """Return the runs that a run is compared with: of the same variant, where settings were varied.
+
+    There are none where several variants would do.
 
     Args:
         row: Of the run.
         cells: Rows by method, as its variant is called, and number of labels.
+        against: The method that is compared with, or what a variant of it is called.
     """
     found = [
         group
         for (_, labels), group in cells.items()
-        if labels == row["labels"] and group[0]["algorithm"] == ALONE and shared_of(group[0]) == shared_of(row)
+        if labels == row["labels"] and is_of(group[0], against) and shared_of(group[0]) == shared_of(row)
     ]
     return found[0] if len(found) == 1 else []
 
@@ -151,13 +157,14 @@ def curve(rows: Sequence[Row]) -> list[tuple[int, float, float]]:
     return [(s, statistics.mean(v), statistics.stdev(v) if len(v) > 1 else 0.0) for s, v in points.items()]
 
 
-def make_cell(rows: Sequence[Row], reference: Sequence[Row], each_class: bool = False) -> Cell:
+def make_cell(rows: Sequence[Row], reference: Sequence[Row], each_class: bool = False, against: str = ALONE) -> Cell:
     """Return the numbers of one method at one number of labels.
 
     Args:
         rows: Of its runs.
-        reference: Of the runs of `supervised` at the same number of labels, as `reference_of` has them.
+        reference: Of the runs that they are compared with, at the same number of labels, as `reference_of` has them.
         each_class: Whether to say how each class was told.
+        against: The method, or variant, that is compared with, and so has no difference itself.
     """
 
     def errors(name: str) -> list[float]:
@@ -169,7 +176,7 @@ def make_cell(rows: Sequence[Row], reference: Sequence[Row], each_class: bool = 
         score(errors("accuracy_median")),
         score(errors("accuracy_student")),
         score(errors("accuracy_oracle")),
-        None if rows[0]["algorithm"] == ALONE else difference(rows, reference),
+        None if is_of(rows[0], against) else difference(rows, reference),
         *(statistics.median(row[name] for row in rows) for name in ("steps", "images_seen", "seconds")),
         tuple(dict.fromkeys(machine for row in rows for machine in machines_of(row))),
         curve(rows),

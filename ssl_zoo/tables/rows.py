@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ssl_zoo import recipes
 from ssl_zoo.provenance import recipe_hash
-from ssl_zoo.runs.row import is_lost
+from ssl_zoo.runs.row import FROM, is_lost
 from ssl_zoo.settings import NO_OTHER_RUN
 from ssl_zoo.tables.variants import VARIANT, called, pruned, splitting_of, unvaried, variant_of
 
@@ -157,14 +157,21 @@ def agreeing(rows: Sequence[Row], what: Callable[[Row], dict[str, Any]], said: S
             names = [name for name in sorted({*mine, *theirs}) if mine.get(name) != theirs.get(name)]
             differ = [f"{name} ({mine.get(name, 'none')}, {theirs.get(name, 'none')})" for name in names[:3]]
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            said.lines.append(f"{_and_more(odd)} left out: other than {name_of(rows[place])} in {', '.join(differ)}{more}")
+            kept = f"{name_of(rows[place])}{_from(rows[place])}"
+            tie = "; there are as many of either, and the first are kept" if votes.count(key) == votes.count(most) else ""
+            said.lines.append(f"{_and_more(odd)} left out: other than {kept} in {', '.join(differ)}{more}{tie}")
             said.notes.append(f"{counted(len(odd), 'run')} left out, other in {', '.join(names[:3])}{more}")
     return [row for row, key in zip(rows, keys, strict=True) if key == most]
 
 
 def _and_more(rows: Sequence[Row]) -> str:
     more = f" and {len(rows) - 1} more are" if len(rows) > 1 else " is"
-    return f"{name_of(rows[0])}{more}"
+    return f"{name_of(rows[0])}{_from(rows[0])}{more}"
+
+
+def _from(row: Row) -> str:
+    """Where a run was read, where that is known: two of one name are told apart by it."""
+    return f" ({row[FROM]})" if FROM in row else ""
 
 
 def lost_beside(rows: Sequence[Row], lost: Sequence[Row], said: Sorted) -> list[Row]:

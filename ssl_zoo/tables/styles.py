@@ -25,6 +25,11 @@ class Style(NamedTuple):
     marker: str
     line: str
 
+    @property
+    def level(self) -> "Style":
+        """The same of a method that has one value and no curve: dashed, so that it is not taken for one."""
+        return self._replace(line=LINES[(LINES.index(self.line) + 1) % len(LINES)])
+
 
 def styles_of(called: Mapping[str, str]) -> dict[str, Style]:
     """Return a style for each method or variant of one.

@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from ssl_zoo.tables.against import reference_named
 from ssl_zoo.tables.captions import caption, recipes_of, steps_of
 from ssl_zoo.tables.cells import ALONE, Cell, make_cell, reference_of
 from ssl_zoo.tables.folds import pool_folds
@@ -16,6 +17,8 @@ from ssl_zoo.tables.published import Published, read_published
 from ssl_zoo.tables.rows import Row, by_cell, counted, data_of, grouped, lost_beside, sound
 from ssl_zoo.tables.styles import Style, styles_of
 from ssl_zoo.tables.variants import called, in_order, told_apart, variant_of
+
+UNPUBLISHED = "no published number is known"  # begins a line that is no warning
 
 
 class Table(NamedTuple):
@@ -33,6 +36,7 @@ class Table(NamedTuple):
     algorithms: dict[str, str]  # method, as its variant is called -> its registered name
     variants: dict[str, dict[str, Any]]  # the same -> settings that tell it from others, by dotted key
     notes: list[str]  # why runs were left out
+    against: str = ALONE  # the method, or the variant of one, to which the others are compared
 
     def heads(self, cost: bool) -> list[str]:
         """Return what stands above the columns: a number of labels, and after it the cost where that is shown."""
@@ -81,6 +85,7 @@ def make_tables(
     published: bool = False,
     lost: Sequence[Row] = (),
     each_class: bool = False,
+    against: str = ALONE,
 ) -> tuple[list[Table], list[str]]:
     """Return a table for each data set and net, and every line about what is not in them.
 
@@ -90,9 +95,14 @@ def make_tables(
         published: Whether to set numbers of papers beside them.
         lost: Of runs that diverged.
         each_class: Whether to say how each class was told.
+        against: The method that others are compared with, or what the variant of one is called.
+
+    Raises:
+        InputError: No run is of that method, or its variants would have to be told apart.
     """
     rows, gaps = pool_folds(rows)
     rows, lost = told_apart(rows, lost)
+    against = reference_named(against, rows)
     groups = grouped(rows, lambda row: (data_of(row), row["net"]))
     tables, said = [], [*problems, *gaps]
     alone = collections.Counter(place for row in lost if (place := (data_of(row), row["net"])) not in groups)
@@ -107,10 +117,8 @@ def make_tables(
         notes += [f"{counted(len(problems), 'result')} could not be read"] if problems else []
         methods, labels = ({row[name] for row in kept} for name in ("algorithm", "labels"))
         numbers = [n for n in read_published(dataset, net, labels) if n.method in methods] if published else []
-        said += [f"no published number is known for {dataset} with {net} and these methods and numbers of labels"] * (
-            published and not numbers
-        )
-        tables.append(make_table(kept, notes, numbers, gone, each_class))
+        said += [f"{UNPUBLISHED} for {dataset} with {net} and these methods and numbers of labels"] * (published and not numbers)
+        tables.append(make_table(kept, notes, numbers, gone, each_class, against))
     return tables, said
 
 
@@ -120,6 +128,7 @@ def make_table(
     published: Sequence[Published],
     lost: Sequence[Row] = (),
     each_class: bool = False,
+    against: str = ALONE,
 ) -> Table:
     """Return one table of rows that belong together, and of runs beside them that diverged."""
     cells, gone = by_cell(rows), by_cell(lost)
@@ -127,9 +136,9 @@ def make_table(
     each = {called(row): row for row in (*lost, *rows)}
     made = {
         method: {
-            str(count): make_cell(cells[method, count], reference_of(cells[method, count][0], cells), each_class)
+            str(count): make_cell(group, reference_of(group[0], cells, against), each_class, against)
             for count in labels
-            if (method, count) in cells
+            if (group := cells.get((method, count)))
         }
         for method in in_rows(rows, labels[0])
     }
@@ -146,10 +155,12 @@ def make_table(
     }
     title = f"{data_of(row)}, {row['net']}, {steps_of(rows)}"
     counts = {(method, str(count)): len(group) for (method, count), group in gone.items()}
-    named, said = [str(count) for count in labels], caption(rows, notes, lost, each_class)
+    named, said = [str(count) for count in labels], caption(rows, notes, lost, each_class, against)
     algorithms = {method: each[method]["algorithm"] for method in made}
     variants = {method: dict(variant_of(each[method])) for method in made}
-    return Table(title, named, made, said, repeated, list(published), counts, [*rows], [*lost], algorithms, variants, [*notes])
+    return Table(
+        title, named, made, said, repeated, list(published), counts, [*rows], [*lost], algorithms, variants, [*notes], against
+    )
 
 
 def in_rows(rows: Sequence[Row], labels: Any) -> list[str]:

@@ -456,6 +456,14 @@ def test_all_methods_are_those_that_the_net_can_be_trained_by(capsys):
     assert asked.left_out == {} and set(asked.flags.algs.split(",")) == {*ALGORITHMS.names()}
 
 
+def test_a_reason_of_many_cells_is_said_once(capsys):
+    """A method that needs weights, asked for by name with random ones."""
+    words = ["--algs", "finetune,supervised", "--net", "smallnet", "--seeds", "0-2", "--device", "cpu", "--out", "grid"]
+    assert sweep.main([*words, "--dry-run"]) == 1
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "needs a net with weights" in line]
+    assert said.startswith("cannot be run: finetune-smallnet-20-s0 and 2 more: the method 'finetune' needs")
+
+
 def test_all_methods_are_those_that_the_views_and_each_net_can_be_used_by(capsys):
     """The moons have no strong view; of two nets one has weights."""
     words = ["--seeds", "0", "--device", "cpu", "--out", "grid", "--dry-run"]

@@ -103,3 +103,24 @@ def test_what_a_site_is_refused_for(tmp_path, capsys):
     ):
         assert main([str(path), "--format", "site", *words]) == 2 and said in capsys.readouterr().err
     assert main([str(tmp_path / "none"), "--format", "site"]) == 2 and "no path holds rows of runs" in capsys.readouterr().err
+
+
+def test_runs_that_are_left_out_are_named_with_their_folders(tmp_path, capsys, monkeypatch):
+    """Two folders of the same cells, of another precision: of which no name of a cell tells them."""
+    monkeypatch.chdir(tmp_path)
+    for folder, precision in (("a", "fp32"), ("b", "bf16")):
+        for seed in range(2):
+            (tmp_path / folder / str(seed)).mkdir(parents=True)
+            (tmp_path / folder / str(seed) / "result.json").write_text(json.dumps(row(seed=seed, precision=precision)))
+    assert main(["a", "b", "--jsonl", "rows.jsonl"]) == 0
+    said = (
+        "supervised with 20 labels and seed 0 (b/0) and 1 more are left out: other than supervised with 20 labels and seed 0 "
+        "(a/0) in precision (bf16, fp32)"
+    )
+    assert f"{said}; there are as many of either, and the first are kept" in capsys.readouterr().err
+    assert main(["rows.jsonl", "a/0"]) == 0
+    error = capsys.readouterr().err
+    assert (
+        "(rows.jsonl:3) and 1 more are left out: other than" in error and "(rows.jsonl:1) in" in error and "as many" not in error
+    )
+    assert all("read_from" not in json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines())

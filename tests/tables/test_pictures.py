@@ -9,11 +9,13 @@ import torch
 from ssl_zoo import InputError
 from ssl_zoo.cli import plot, run
 from ssl_zoo.runs.restore import restore
-from ssl_zoo.tables.pictures import confusion, moons
+from ssl_zoo.tables.pictures import confusion, curves, moons
 from ssl_zoo.tables.pictures.figure import plain
 from ssl_zoo.tables.pictures.labels import draw_labels
 from ssl_zoo.tables.table import make_table, styles_in
+from ssl_zoo.tables.variants import told_apart
 from tests.tables.rows import row
+from tests.tables.test_variants import grid
 
 
 def test_labels_shows_errors_and_the_bound():
@@ -25,6 +27,40 @@ def test_labels_shows_errors_and_the_bound():
     line = axes.containers[0].lines[0]
     assert line.get_xdata().tolist() == [20, 50] and line.get_ydata().tolist() == pytest.approx([30, 20])
     assert axes.lines[-1].get_ydata() == pytest.approx([1, 1])
+
+
+def test_one_number_of_labels_has_a_marker_of_its_own_for_each_variant():
+    """No line is drawn there that would tell them apart."""
+    from matplotlib import pyplot
+
+    (told,) = told_apart(grid())
+    table = make_table(told, [], [])
+    axes = pyplot.figure().subplots()
+    draw_labels(table, axes, styles_in([table]))
+    marks = [container.lines[0] for container in axes.containers]
+    assert len({(mark.get_marker(), mark.get_color(), mark.get_fillstyle()) for mark in marks}) == len(table.cells) == 6
+    assert {mark.get_linestyle() for mark in marks} == {"None"}
+
+
+def test_a_method_without_steps_is_a_level_line_across_the_curves():
+    """Its deviation, here of 40 points, is no part of the scale, and no marker hangs at step 0."""
+    from matplotlib import pyplot
+
+    apart = {0: 0.3, 1: 0.7}
+    steps = [row(seed=s, evaluations=[{"step": k, "accuracy": 0.5} for k in (5, 10)], steps=10) for s in apart]
+    once = [row("x", s, a, steps=0, evaluations=[{"step": 0, "accuracy": a}]) for s, a in apart.items()]
+    figure = curves.picture_curves([[*steps, *once]])
+    (axes,) = figure.axes
+    curve, level = axes.lines
+    assert curve.get_xdata().tolist() == [5, 10] and curve.get_linestyle() == "-"
+    assert level.get_ydata() == pytest.approx([50, 50]) and level.get_xdata() == [0, 1], "from side to side"
+    assert level.get_linestyle() == "--" and level.get_label() == "x (n = 2)" and axes.get_xlabel() == "step"
+    assert len(axes.collections) == 1 and axes.get_ylim()[1] - axes.get_ylim()[0] < 10, "one band"
+    pyplot.close(figure)
+    figure = curves.picture_curves([once])
+    (axes,) = figure.axes
+    assert len(axes.lines) == 1 and axes.get_xlabel() == "no steps" and axes.get_xticks().size == 0
+    pyplot.close(figure)
 
 
 def test_moons_asks_the_net_as_the_run_did(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ssl_zoo.data.labels import FORMULA, guarded
 from ssl_zoo.tables import render
 from ssl_zoo.tables.table import make_tables
 from tests.browser import chromium, screen
@@ -28,12 +29,86 @@ def test_names_stay_in_their_places(name):
     assert len(markdown.splitlines()) == 3 + 1 + 5
     assert "<img" not in render.page(made, True)
     latex = render.latex(made, True)
-    body = [line for line in latex.splitlines() if line and not line.startswith("%")]
-    assert all(line.startswith("\\") or line.count("&") == 1 for line in body)
-    assert not re.search(r"(?<!\\)[_&#$](?! )", body[4].replace(" & ", "").replace("$\\pm$", "")) and "\\input" not in "".join(
-        body
-    )
+    body = latex[latex.index(r"\midrule") : latex.index(r"\bottomrule")].splitlines()[1:]
+    assert all(line.count("&") - line.count(r"\&") == 1 for line in body), "as many columns as the head"
+    assert is_whole(latex) and not re.search(r"\\(input|begin\{document)", latex)
     assert next(csv.DictReader(io.StringIO(render.as_csv(made, True))))["method"] == name
+
+
+def is_whole(latex):
+    """Whether each brace and environment ends where it should, and nothing but a cell's end and mathematics is special."""
+    bare = re.sub(r"(?m)^%.*$", "", latex)
+    bare = re.sub(r"\$(n|\\pm|\\to|[+-][\d.]+)\$|\\[_&%#${}]|\\\\$", "", bare, flags=re.MULTILINE)
+    depth = 0
+    for letter in bare:
+        depth += {"{": 1, "}": -1}.get(letter, 0)
+        assert depth >= 0
+    inside = re.findall(r"\\begin\{(\w+)\}|\\end\{(\w+)\}", bare)
+    assert inside == [("table", ""), ("tabular", ""), ("", "tabular"), ("", "table")] * (len(inside) // 4)
+    return depth == 0 and not re.search(r"[_%#$^~]|\n[\[*]", bare)
+
+
+def test_latex_is_ready_to_be_included():
+    (made,), _ = make_tables([*ROWS, row("supervised", 2, 0.7), row("my_method", 2, 0.5)])
+    text = render.latex([made], oracle=False)
+    assert is_whole(text) and text.startswith(
+        "% in the preamble: \\usepackage{booktabs}\n\n\\begin{table}\n\\centering\n\\caption[d, n, 5"
+    )
+    assert text.count("d, n, 5 steps") == 2 and text.count(r"\label{tab:d-n}") == 1, (
+        "a short form, and what the caption begins with"
+    )
+    assert r"\small $+6.3$ ($-50.3$ to $+63.0$) points \\" in text and "%" not in re.sub(r"\\%", "", text.partition("\n")[2])
+    assert "95 \\% interval (Student's t). Seconds a run" in text
+    assert not is_whole(text.replace(r"\_", "_")) and not is_whole(text.replace(r"\end{table}", r"\end{table}{"))
+
+
+def test_labels_of_latex_are_told_apart():
+    tables, _ = make_tables([row(seed=s, dataset="d", net=net) for net in ("a_b", "a-b", "c") for s in range(2)])
+    assert re.findall(r"\\label\{(.*?)\}", render.latex(tables, False)) == ["tab:d-a-b", "tab:d-a-b:2", "tab:d-c"]
+
+
+def test_of_letters_latex_shows_each_as_it_is():
+    made, _ = make_tables([row(name, s) for name in ("[a]*", "--b", "c -0.5 | `d` → <e>", "f-1") for s in range(2)])
+    text = render.latex(made, False)
+    for shown in (
+        "{[}a{]}{*} &",
+        "-{}-b &",
+        r"c $-0.5$ \textbar{} \textasciigrave{}d\textasciigrave{} $\to$ \textless{}e\textgreater{} &",
+        "\nf-1 &",
+    ):
+        assert shown in text, shown
+    assert is_whole(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("![x](http://e/p.png)", r"![x\](http://e/p.png)"),
+        ("[x][y] [z]: u", r"[x\][y] [z\]: u"),
+        ("[FixMatch], wrn28_2", "[FixMatch], wrn28_2"),
+        ("`a` *b* _c_ __d__ e_", r"\`a\` \*b\* \_c\_ \_\_d\_\_ e\_"),
+        ("a\\[b](c)", r"a\\[b\](c)"),
+        ("a\\](c)", r"a\\\](c)"),
+    ],
+)
+def test_no_part_of_a_name_is_a_link_a_picture_or_emphasis(name, shown):
+    """What a backslash before a mark of Markdown shows is that mark (CommonMark 0.31, 2.4)."""
+    made, _ = make_tables([row(name, s) for s in range(2)])
+    assert f"| {shown} | **" in render.markdown(made, False) and re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", shown) == name
+
+
+@pytest.mark.parametrize("name", ['=HYPERLINK("http://x","y")', "+1+1", "-2+3", "@SUM(A1)", "'=1", "\t=1"])
+def test_no_text_of_the_csv_is_a_formula(name):
+    """Numbers with a sign stay numbers."""
+    made, _ = make_tables(
+        [row(alg, s, a, device=name, commit=name) for s in range(2) for alg, a in (("supervised", 0.9), (name, 0.5))]
+    )
+    lines = {line["method"]: line for line in csv.DictReader(io.StringIO(render.as_csv(made, False)))}
+    assert {*lines} == {"supervised", f"'{name}"} and guarded(name) == f"'{name}", "as predictions have it"
+    assert lines[f"'{name}"]["device"] == f"'{name}" and float(lines[f"'{name}"]["gain_mean"]) == pytest.approx(-40)
+    assert not any(
+        cell.startswith(FORMULA) and not re.fullmatch(r"-[\d.]+", cell) for line in lines.values() for cell in line.values()
+    )
 
 
 def test_no_part_of_a_name_is_a_formula_or_a_command():
@@ -113,7 +188,8 @@ def test_balanced_accuracy_stands_beside_where_classes_are_unequal(form):
         assert (line["balanced_accuracy_mean"], line["balanced_accuracy_std"]) == ("55.0000", "7.0711")
     else:
         assert shown[form] in text
-        assert "unequal, from 1 to 19 images: the largest class, given to all of them, has an error rate of 5.0 %" in text
+        rate = r"5.0 \%" if form == "tex" else "5.0 %"
+        assert f"unequal, from 1 to 19 images: the largest class, given to all of them, has an error rate of {rate}" in text
 
 
 def test_a_balanced_accuracy_of_one_table_leaves_the_lines_of_another_as_they_are():
@@ -193,6 +269,27 @@ def test_a_method_without_steps_costs_none():
     assert "| no steps<br>0 images seen<br>1.0 s |" in render.markdown([made], False, True)
     costs = list(csv.DictReader(io.StringIO(render.as_csv([made], False, True))))
     assert [line["steps"] for line in costs] == ["5", "0"]
+
+
+ONCE = [row("at_once", s, 0.6 + s / 5, steps=0, evaluations=[{"step": 0, "accuracy": 0.6 + s / 5}]) for s in range(2)]
+
+
+@pytest.mark.parametrize("form", render.FORMATS)
+def test_methods_without_steps_may_be_alone(form):
+    """With another number of labels, at which there are curves, and without."""
+    for rows in (ONCE, [*ONCE, *(row(seed=s, labels=50) for s in range(2))]):
+        tables, _ = make_tables(rows)
+        text = render.FORMATS[form](tables, True, True)
+        assert "30.0" in text and text.count("<figure>") == (form == "html" and len(rows) > 2)
+
+
+def test_among_curves_a_method_without_steps_is_a_level_dashed_line():
+    steps = [row(seed=s, steps=10, evaluations=[{"step": k, "accuracy": 0.7} for k in (5, 10)]) for s in range(2)]
+    tables, _ = make_tables([*steps, *ONCE])
+    text = render.page(tables, False)
+    curve, level, *_ = re.findall(r'<polyline points="([^"]*)"[^>]*?(?: stroke-dasharray="([^"]*)")?>', text)
+    assert curve[0] == "365.0,260.0 685.0,260.0" and not curve[1]
+    assert level == ("45.0,260.0 685.0,260.0", "8 4"), "and 20 points of deviation are no part of the scale"
 
 
 RECALLS = [row(seed=s, confusion=[[9, 1, 0], [2, 8, 0], [0, 0, 0]]) for s in range(2)]

@@ -80,3 +80,8 @@ def test_variants_share_the_look_and_differ_in_line_or_shade():
     assert len({*mine}) == 8 and {style.marker for style in mine} == {look("meanteacher")["meanteacher"].marker}
     assert [style.line for style in mine] == [*LINES, *LINES] and len({style.color for style in mine}) == 2
     assert mine[0] == look("meanteacher")["meanteacher"] and styles["supervised"].line == "-"
+
+
+def test_what_has_one_value_is_dashed_and_its_variants_are_told_apart():
+    styles = [*styles_of({f"probe, size {k}": "probe" for k in range(4)}).values()]
+    assert styles[0].level == styles[0]._replace(line="--") and len({style.level for style in styles}) == 4

@@ -97,6 +97,25 @@ def test_a_method_that_was_only_varied_is_named_and_not_shown():
     assert "Without a run as the recipe has it, and so not here: x." in text and "| x |" not in text
 
 
+def test_methods_that_were_only_varied_are_one_sentence():
+    rows = [
+        run(seed, 0.5, over=over, alg=alg, axes=[f"algorithms.{alg}.over"])
+        for alg in ("x", "y")
+        for seed in range(3)
+        for over in ("batch", "kept")
+    ]
+    assert "Without a run as the recipe has it, and so not here: x, y." in lines(*PLAIN, *KEPT, *rows)
+    with pytest.raises(InputError, match=r"in the same folder\. Without a run as the recipe has it, and so not here: x, y$"):
+        switches(make_tables(rows)[0])
+
+
+def test_a_name_with_marks_of_markdown_is_shown_as_it_is():
+    key, name = "algorithms.m.`a|b`", "*kept*"
+    plain = [{**one, "config": one["config"] | {"algorithms": {"m": {"`a|b`": "x"}}}} for one in PLAIN]
+    other = [{**one, "config": one["config"] | {"algorithms": {"m": {"`a|b`": name}}}, "axes": [key]} for one in PLAIN]
+    assert r"|  | `'a\|b'`: x → \*kept\* |" in "\n".join(lines(*plain, *other))
+
+
 def test_a_method_whose_first_line_is_not_clear_is_named():
     """All runs as the recipe has it diverged; or there are two kinds of them; or another net has none."""
     gone = [run(seed, 0, make=lost, alg="x") for seed in range(3)]

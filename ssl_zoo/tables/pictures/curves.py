@@ -35,7 +35,7 @@ def picture_curves(groups: Sequence[Sequence[Row]]) -> Any:
 
 
 def draw_curves(table: Table, panels: Sequence[Any], styles: Mapping[str, Style], alone: bool) -> None:
-    """Draw the mean over seeds with a band of one standard deviation.
+    """Draw the mean over seeds with a band of one standard deviation; of a method without steps, a level dashed line.
 
     Args:
         table: Of one data set and net.
@@ -52,13 +52,20 @@ def draw_curves(table: Table, panels: Sequence[Any], styles: Mapping[str, Style]
                 continue
             if not cells[labels].curve:
                 raise InputError(f"the runs of {method} with {labels} labels have no evaluation at the same step")
-            steps, means, deviations = (np.array(part) for part in zip(*cells[labels].curve, strict=True))
             color, marker, line = styles[method]
+            label = f"{plain(method)} (n = {cells[labels].n})"
+            if not cells[labels].steps:
+                style = {"color": color, "marker": marker, "markersize": 4, "linestyle": styles[method].level.line}
+                axes.axhline(cells[labels].curve[-1][1], markevery=[1], clip_on=False, label=label, **style)
+                continue
+            steps, means, deviations = (np.array(part) for part in zip(*cells[labels].curve, strict=True))
             style = {"marker": marker, "markersize": 4, "markevery": -(-len(steps) // MARKS), "color": color, "linestyle": line}
-            axes.plot(steps, means, label=f"{plain(method)} (n = {cells[labels].n})", **style)
+            axes.plot(steps, means, label=label, **style)
             axes.fill_between(steps, means - deviations, means + deviations, color=color, alpha=0.15, linewidth=0)
         title = f"{labels} labels" if alone else f"{plain(table.title, 50)}\n{labels} labels"
         axes.set(xlabel="step", title=title, xlim=(0, None))
+        if not any(cells[labels].steps for cells in table.cells.values() if labels in cells):
+            axes.set(xlabel="no steps", xticks=[])
         axes.grid(alpha=0.3)
         add_legend(axes, "lower right", fontsize="small")
     panels[0].set(ylabel="test accuracy, %")

@@ -6,10 +6,11 @@ from typing import Any
 from ssl_zoo.errors import InputError
 from ssl_zoo.tables.pictures.figure import add_legend, open_panels, plain, room_below
 from ssl_zoo.tables.rows import Row
-from ssl_zoo.tables.styles import Style
+from ssl_zoo.tables.styles import LINES, Style
 from ssl_zoo.tables.table import Table, make_table, styles_in
 
 MOST_ACROSS = 3  # panels beside each other
+FILLS = dict(zip(LINES, ("full", "none", "left", "right"), strict=True))  # of a marker that has no line to tell its variant
 
 
 def picture_labels(groups: Sequence[Sequence[Row]]) -> Any:
@@ -49,6 +50,7 @@ def draw_labels(table: Table, axes: Any, styles: Mapping[str, Style]) -> None:
             spread = [error.std or 0.0 for error in errors]
             aside = 1 + 0.02 * (place - (len(table.cells) - 1) / 2)  # so that no bar hides another
             style = {"color": color, "marker": marker, "linestyle": line, "capsize": 3, "label": plain(method)}
+            style |= {"fillstyle": FILLS[line], "markersize": 9, "linestyle": "none"} if len(found) == 1 else {}
             axes.errorbar([n * aside for n in numbers], [error.mean for error in errors], spread, **style)
         if "all" in cells:
             label = f"{plain(method)}, all labels"

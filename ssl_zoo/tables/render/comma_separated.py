@@ -1,7 +1,8 @@
-"""Tables as CSV, in plain numbers."""
+"""Tables as CSV, in plain numbers. No text of it is a formula to a spreadsheet."""
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,15 +10,25 @@ from ssl_zoo.tables.cells import Cell, Score
 from ssl_zoo.tables.table import Table
 from ssl_zoo.tables.variants import shown
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell begins with that a spreadsheet may run
+
 
 def as_csv(tables: Sequence[Table], oracle: bool, cost: bool = False) -> str:
     """Return one line for each method and number of labels."""
     rows = [row for table in tables for row in (*_ours(table, oracle, cost), *_papers(table))]
     text = io.StringIO()
+    rows = [{_guarded(key): _guarded(value) for key, value in row.items()} for row in rows]
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().rstrip("\n")
+
+
+def _guarded(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula, as predictions have it. A number may begin with a sign."""
+    if not isinstance(value, str) or not value.lstrip("'").startswith(FORMULA):
+        return value
+    return value if re.fullmatch(r"[+-][\d.]+(e[+-]?\d+)?", value) else f"'{value}"
 
 
 def _ours(table: Table, oracle: bool, cost: bool) -> Iterator[dict[str, Any]]:
@@ -25,7 +36,7 @@ def _ours(table: Table, oracle: bool, cost: bool) -> Iterator[dict[str, Any]]:
         place = {**table.csv, "method": method, "labels": labels, "n": 0 if cell is None else cell.n, "diverged": lost}
         if any(table.variants.values()):
             place |= {"algorithm": table.algorithms[method], **{k: shown(v) for k, v in table.variants[method].items()}}
-        yield {**place, **({} if cell is None else _numbers(cell, oracle, cost)), "published": ""}
+        yield {**place, **({} if cell is None else _numbers(cell, oracle, cost)), "gain_to": table.against, "published": ""}
 
 
 def _numbers(cell: Cell, oracle: bool, cost: bool) -> dict[str, Any]:

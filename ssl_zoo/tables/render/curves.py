@@ -26,14 +26,18 @@ At = Callable[[float, float], str]  # step and percent -> place in the picture
 
 
 def figure(table: Table, labels: str, styles: Mapping[str, Style]) -> str:
-    """Return the learning curves of every method at one number of labels.
+    """Return the learning curves of every method at one number of labels; nothing where no method has steps.
 
-    The mean with a band of one standard deviation.
+    The mean with a band of one standard deviation. A method without steps is a level dashed line without a band.
     """
     curves = {method: cells[labels].curve for method, cells in table.cells.items() if labels in cells}
-    points = [point for curve in curves.values() for point in curve]
-    if not points:
+    last = max((step for curve in curves.values() for step, *_ in curve), default=0)
+    if not last:
         return ""
+    for method in [method for method in curves if not table.cells[method][labels].steps]:
+        curves[method] = [(step, mean, 0.0) for _, mean, _ in curves[method][-1:] for step in (0, last)]
+        styles = {**styles, method: styles[method].level}
+    points = [point for curve in curves.values() for point in curve]
     low, high = max(0.0, min(m - d for _, m, d in points)), min(100.0, max(m + d for _, m, d in points))
     unit = next(size for size in (1, 2, 5, 10, 20, 25) if high - low <= 5 * size)
     low, high = unit * math.floor(low / unit), max(unit * math.ceil(high / unit), unit * math.floor(low / unit) + unit)

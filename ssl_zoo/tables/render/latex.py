@@ -1,30 +1,60 @@
-"""Tables as LaTeX, with booktabs' rules."""
+"""Tables as LaTeX, with booktabs' rules: each a float with its caption, ready to be included."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 
 from ssl_zoo.errors import printable
 from ssl_zoo.tables.cells import Cell, Score, in_words
 from ssl_zoo.tables.table import Table
 
+LETTERS = {letter: f"\\{letter}" for letter in "_&%#${}"} | {  # what LaTeX takes for something else, or its usual fonts lack
+    **{letter: f"{{{letter}}}" for letter in "[]*"},  # at the beginning of a row they would belong to the end of the last
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "`": r"\textasciigrave{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "→": r"$\to$",
+    "…": r"\ldots{}",
+}
+
 
 def latex(tables: Sequence[Table], oracle: bool, cost: bool = False) -> str:
-    """Return a tabular for each table.
+    """Return a float for each table: its caption, with a short form for a list of tables, its label, and a tabular.
 
     A column after those of each number of labels has what a run cost, where that is asked for. Below a method, in a
     smaller size, its median, number of runs, what is said of the classes, and paired differences.
     """
     blocks = []
-    for table in tables:
-        lines = [r"\begin{tabular}{l" + "r" * (1 + cost) * len(table.labels) + "}", r"\toprule"]
+    for table, label in zip(tables, _labels(tables), strict=True):
+        said = " ".join(line for line in table.caption if line)
+        lines = [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption[{_escaped(table.title)}]{{{_escaped(said)}}}",
+            rf"\label{{{label}}}",
+        ]
+        lines += [r"\begin{tabular}{l" + "r" * (1 + cost) * len(table.labels) + "}", r"\toprule"]
         lines.append(" & ".join(["error rate, \\%", *map(_escaped, table.heads(cost))]) + r" \\")
         lines.append(r"\midrule")
         for method in table.cells:
             lines += _method(table, method, oracle, cost)
         lines += _papers(table, cost)
-        lines += [r"\bottomrule", r"\end{tabular}"]
-        lines += [f"% {' '.join(line.split())}" for line in (table.title, *table.caption) if line]
+        lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
         blocks.append("\n".join(lines))
-    return "\n\n".join(["% \\usepackage{booktabs}", *blocks])
+    return "\n\n".join(["% in the preamble: \\usepackage{booktabs}", *blocks])
+
+
+def _labels(tables: Sequence[Table]) -> Iterator[str]:
+    """Yield what each table is referred to by: its data set and net, in letters that a label may have."""
+    seen: dict[str, int] = {}
+    for table in tables:
+        name = re.sub("[^a-z0-9]+", "-", f"{table.csv['dataset']} {table.csv['net']}".lower()).strip("-")
+        seen[name] = seen.get(name, 0) + 1
+        yield f"tab:{name}" + (f":{seen[name]}" if seen[name] > 1 else "")
 
 
 def _method(table: Table, method: str, oracle: bool, cost: bool) -> list[str]:
@@ -48,7 +78,12 @@ def _method(table: Table, method: str, oracle: bool, cost: bool) -> list[str]:
         shown = [text for n in lost for text in (rf"\small {n}" if n else "", "")[: 1 + cost]]
         lines.append(" & ".join([r"\quad\small diverged", *shown]) + r" \\")
     if any(cell is not None and cell.gain is not None for cell in found):
-        lines.append(line(r"\quad\small against supervised", lambda c: rf"\small {c.gain.shown(c.n)}" if c.gain else ""))
+        lines.append(
+            line(
+                rf"\quad\small against {_escaped(table.against)}",
+                lambda c: rf"\small {_escaped(c.gain.shown(c.n))}" if c.gain else "",
+            )
+        )
     if oracle:
         lines.append(line(r"\quad\small oracle, not a result", lambda cell: rf"\small {_score(cell.oracle)}"))
     return lines
@@ -59,7 +94,7 @@ def _papers(table: Table, cost: bool) -> list[str]:
     width = 1 + (1 + cost) * len(table.labels)
     lines = [r"\midrule"] if table.published else []
     for name, *numbers in table.published_rows():
-        shown = (" & & " if cost else " & ").join(_escaped(number).replace("±", r"$\pm$") for number in numbers)
+        shown = (" & & " if cost else " & ").join(_escaped(number) for number in numbers)
         lines.append(rf"\multicolumn{{{width}}}{{p{{.9\linewidth}}}}{{\footnotesize {_escaped(name)}}} \\")
         lines.append(rf" & {shown}{' &' if cost else ''} \\")
     return lines
@@ -70,6 +105,6 @@ def _score(score: Score) -> str:
 
 
 def _escaped(text: str) -> str:
-    escapes = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
-    escapes |= {letter: f"\\{letter}" for letter in "_&%#${}"}
-    return "".join(escapes.get(letter, letter) for letter in " ".join(printable(text).split()))
+    """Return text for LaTeX, in one line: each letter is shown as itself, and signed numbers as such."""
+    line = "".join(LETTERS.get(letter, letter) for letter in " ".join(printable(text).split()))
+    return re.sub(r"(?<![^\s(])[+-]\d+(\.\d+)?", r"$\g<0>$", line).replace("--", "-{}-")

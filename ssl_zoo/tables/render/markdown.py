@@ -1,5 +1,6 @@
 """Tables as Markdown."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -56,5 +57,14 @@ def _cell(cell: Cell | None, lost: int, oracle: bool) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a name or a line that stays in its place in Markdown, and of which no part is taken for a formula."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("$", "\\$")
+    """Return a name or a line as Markdown shows it in its place: no part is a formula, a link, a picture or code.
+
+    An underscore within a word and brackets that no address follows mean nothing there, and stay alone.
+    """
+    line = re.sub(r"[\\|$`*]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", " ".join(text.split()))
+    return line.replace("<", "&lt;")
+
+
+def code(text: str) -> str:
+    """Return a name in the letters of code, for a place in a table."""
+    return f"`{' '.join(text.split()).replace('`', chr(39)).replace('|', chr(92) + '|')}`"

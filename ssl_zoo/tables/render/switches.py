@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from ssl_zoo.errors import InputError
 from ssl_zoo.tables.captions import caption
 from ssl_zoo.tables.cells import Gain, difference
-from ssl_zoo.tables.render.markdown import escaped
+from ssl_zoo.tables.render.markdown import code, escaped
 from ssl_zoo.tables.rows import Row, by_cell, grouped
 from ssl_zoo.tables.table import Table, runs_in
-from ssl_zoo.tables.variants import OPTIONS, called, owner_of, shown, variant_of
+from ssl_zoo.tables.variants import OPTIONS, called, listed_names, owner_of, shown, variant_of
 
 CHANGE = "Change: paired difference in accuracy to the method's first line, over the same label splits"
 
@@ -33,7 +33,7 @@ def switches(tables: Sequence[Table]) -> str:
     """
     found = [_find(table) for table in tables]
     if not any(one.lines for one in found):
-        more = "".join(f". {note.removesuffix('.')}" for one in found for note in one.notes)
+        more = "".join(f". {note.removesuffix('.')}" for note in dict.fromkeys(note for one in found for note in one.notes))
         raise InputError(
             "there is nothing to compare: it needs runs of a method with --grid KEY=VALUE, and runs of the same sweep without "
             f"--grid, in the same folder{more}"
@@ -45,6 +45,7 @@ def switches(tables: Sequence[Table]) -> str:
 def _find(table: Table) -> _Found:
     every = [*table.rows, *table.diverged]
     notes, lines = [], {}
+    varied, diverged = [], []
     for method, rows in grouped(every, lambda row: row["algorithm"]).items():
         names = [name for name, of in table.algorithms.items() if of == method]
         if len(names) == 1:
@@ -52,13 +53,16 @@ def _find(table: Table) -> _Found:
         counts = collections.Counter(called(row) for row in rows if not row.get("axes"))
         finite = [name for name, _ in counts.most_common() if table.cells[name]]
         if not counts:
-            notes.append(f"Without a run as the recipe has it, and so not here: {method}.")
+            varied.append(method)
         elif not finite:
-            notes.append(f"Not here, as all runs as the recipe has it diverged: {method}.")
+            diverged.append(method)
         else:
             lines[finite[0]] = [name for name in names if name != finite[0]]
         if len(counts) > 1 and finite:
             notes.append(f"Without --grid {method} was run in {len(counts)} ways; its first line is {finite[0]}.")
+    said = {"Without a run as the recipe has it, and so not here": varied}
+    said |= {"Not here, as all runs as the recipe has it diverged": diverged}
+    notes[:0] = [f"{why}: {listed_names(methods)}." for why, methods in said.items() if methods]
     return _Found({name: lines[name] for name in table.cells if name in lines}, notes)
 
 
@@ -75,7 +79,7 @@ def _block(table: Table, found: _Found, named: bool) -> str:
         first = next(row for row in table.rows if called(row) == plain)
         for name in (plain, *variants):
             row = next(row for row in (*table.rows, *table.diverged) if called(row) == name)
-            what = "" if name == plain else escaped("; ".join(_changed(method, first, row)))
+            what = "" if name == plain else "; ".join(_changed(method, first, row))
             changes = [_change(groups, plain, name, labels) for labels in table.labels]
             gains += [change for change in changes if change]
             both = zip(table.labels, changes, strict=True)
@@ -85,7 +89,7 @@ def _block(table: Table, found: _Found, named: bool) -> str:
     kept = [row for row in table.rows if row["algorithm"] in inside]
     lost = [row for row in table.diverged if row["algorithm"] in inside]
     said = [f"{_what_changes_are(gains)} n = {usual} where nothing else is said."] * bool(kept) + found.notes
-    said += [line for line in caption(kept, table.notes, lost, compared=False) if line] if kept else []
+    said += [line for line in caption(kept, table.notes, lost, compared="") if line] if kept else []
     head = [f"**{escaped(table.title)}**"] if named else []
     return "\n\n".join([*head, *(["\n".join(lines)] if lines else []), *map(escaped, said)])
 
@@ -100,7 +104,7 @@ def _changed(method: str, plain: Row, row: Row) -> Iterator[str]:
         old, new = whole or (before.get(key), after.get(key))
         if old != new:
             short = key.removeprefix(f"{OPTIONS}.{method}.") if owner_of(key) == method else key
-            yield f"`{short}`: {shown(old)} → {shown(new)}"
+            yield f"{code(short)}: {escaped(shown(old))} → {escaped(shown(new))}"
 
 
 def _what_changes_are(gains: Sequence[Gain]) -> str:

@@ -16,7 +16,7 @@ from ssl_zoo.tables.site.commands import commands_of
 from ssl_zoo.tables.site.script import SCRIPT, STYLE
 from ssl_zoo.tables.site.settings import cell_places, runs_part
 from ssl_zoo.tables.site.sources import Source
-from ssl_zoo.tables.table import Table, runs_in
+from ssl_zoo.tables.table import UNPUBLISHED, Table, runs_in
 from ssl_zoo.tables.variants import called, variant_of
 
 FILTERS = {"dataset": "Data set", "net": "Net", "labels": "Labels", "protocol": "Protocol"}
@@ -96,7 +96,8 @@ def _file(source: Source, place: str) -> Markup:
     return element(
         "section",
         element("h2", "From ", name(source.name, 200)),
-        listed(said, kind="warn"),
+        listed((line for line in said if not line.startswith(UNPUBLISHED)), kind="warn"),
+        listed((line for line in said if line.startswith(UNPUBLISHED)), kind="soft"),
         *(_table(table, f"{place}t{number}") for number, table in enumerate(source.tables)),
         class_="file",
         id=place,

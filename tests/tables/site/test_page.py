@@ -153,3 +153,13 @@ def test_a_page_is_small_and_needs_nothing(tmp_path):
     grid = [(alg, labels, seed) for alg in ("supervised", *"abc") for labels in range(10, 60) for seed in range(5)]
     rows = [row(alg, seed, 0.5, labels=labels, split_hash=f"h{seed}-{labels}" * 4) for alg, labels, seed in grid]
     assert len(rows) == 1000 and len(page_of(tmp_path, *rows).encode()) < 1_000_000
+
+
+def test_only_what_is_wrong_is_a_warning(tmp_path):
+    """That no paper has a number is none; that runs are left out is one."""
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in (*ROWS, row(seed=5, precision="bf16"))))
+    page = str(site(*read_sources([path], published=True)))
+    warned, soft = (re.search(f'<ul class="{kind}">(.*?)</ul>', page)[1] for kind in ("warn", "soft"))
+    assert warned.count("<li") == 1 and "left out: other than" in warned
+    assert soft.count("<li") == 1 and "no published number is known for d with n" in soft
