@@ -10,6 +10,7 @@ OWN_BATCH = "batch"  # in a method's section of a recipe: {unlabeled: U} in plac
 OWN_STEPS = "steps"  # there too: a number of steps of its own
 OWN = (OWN_BATCH, OWN_STEPS)
 MOST_STEPS = 100_000_000  # of a run
+LEAST_MINUTES = 0.1  # of a run
 
 # Settings that make no other run: it may resume with others of them. Of two rows a table compares what stands there:
 # the hash of the data, and the device with its number of threads.
@@ -58,8 +59,9 @@ class RunSettings:
             scikit-learn has it; or effective, (1 - beta) / (1 - beta^n_k) with a mean of 1 (arXiv:1901.05555).
         class_weights_beta: Of effective: 0 weighs all classes alike, 1 - 1e-7 nearly as balanced does.
         steps: Updates of the net, where the method's own section of a recipe has no `steps` of its own.
-        epochs: Passes over the images of the unlabelled stream, in place of steps, for every method alike; evaluations
-            stay as many; null: steps.
+        epochs: In place of steps: as many as give so many passes over the unlabelled stream at `batch.unlabeled` images
+            a step. Every method makes these steps, one with a batch.unlabeled of its own too. Evaluations stay as many;
+            null: steps.
         minutes: That the run may take, in place of steps and epochs: how many steps fit is measured at the start, and a
             run that resumes keeps their number; null: steps.
         device: auto (a GPU if there is one), cpu, cuda or cuda:N.
@@ -171,7 +173,7 @@ class RunSettings:
         if self.epochs is not None:
             between("epochs", self.epochs, 0.001, 1_000_000)
         if self.minutes is not None:
-            between("minutes", self.minutes, 0.1, 1_000_000)
+            between("minutes", self.minutes, LEAST_MINUTES, 1_000_000)
         if not self.data_root:
             raise InputError("data_root is empty; give the folder of the data")
         if self.initial == "":

@@ -128,6 +128,12 @@ def _run(argv: Sequence[str], prog: str) -> int:
     return _train(flags, settings, prog)
 
 
+def _names_a_fold(flags: argparse.Namespace) -> bool:
+    """Whether one fold is meant: by --set, or by the settings of one as a recipe, unless --folds asks for all."""
+    given = any(assignment.partition("=")[0].strip() == "fold" for assignment in flags.set)
+    return given or (flags.folds is None and "fold" in gathered(flags))
+
+
 def _train(flags: argparse.Namespace, settings: RunSettings, prog: str) -> int:
     """Make the run, in one process or in several that torchrun has started."""
     from ssl_zoo.runs.execute import execute  # of no use to --list and --help
@@ -147,7 +153,7 @@ def _train(flags: argparse.Namespace, settings: RunSettings, prog: str) -> int:
                 for line in of_no_effect(flags.set, [settings]):
                     warn(line)
             told = {"fresh": flags.fresh, "say": lambda line: print(shown(in_words(line)), flush=True), "warn": warn}
-            if settings.folds is not None and "fold" not in gathered(flags):  # all, but where one is named
+            if settings.folds is not None and not _names_a_fold(flags):
                 end = folds_summary(execute_folds(settings, out, **told), out)
             else:
                 end = summary(execute(settings, out, **told), out)

@@ -77,6 +77,8 @@ def table(flags: argparse.Namespace, prog: str) -> int:
     rows, lost, problems, remarks = read_sound_rows(flags.paths)
     tables, said = make_tables(rows, problems, flags.published, lost, flags.each_class, flags.against or ALONE)
     say(prog, [*said, *remarks])
+    if not tables and not flags.cite:
+        raise InputError("no run is left for a table; the lines before say why")
     if flags.cite:
         shown_rows = [row for one in tables for row in (*one.rows, *one.diverged)]
         made = citations(shown_rows or [*rows, *lost])

@@ -78,11 +78,7 @@ class _Broken(Exception):
 
 
 def decode_all(
-    source: Source,
-    paths: list[str],
-    options: Options,
-    pieces: Pieces,
-    make: Callable[[tuple[int, ...], type], np.ndarray],
+    source: Source, paths: list[str], options: Options, pieces: Pieces, make: Callable[[tuple[int, ...], type], np.ndarray]
 ) -> Pixels:
     """Return the pixels of all paths.
 
@@ -108,9 +104,8 @@ class _Decoding:
     def __init__(self, source: Source, paths: list[str], options: Options, pieces: Pieces):
         self.source, self.paths, self.options, self.pieces = source, paths, options, pieces
         self.broken: dict[int, str] = {}
-        self.passing = False
         self.wide: dict[int, int] = {}  # places of 16-bit grey images, with their largest values
-        self.shaped = 0
+        self.passing, self.shaped, self.enlarged, self.most = False, 0, 0, 1.0
         self.stop = threading.Event()
 
     def run(self, make: Callable[[tuple[int, ...], type], np.ndarray]) -> Pixels:
@@ -174,7 +169,8 @@ class _Decoding:
                     for place, mark, image, _ in chunk:
                         self._put(place, image)
                         self.records[place] = record_of(mark, image)
-                    self.pieces.add([(mark, image) for _, mark, image, known in chunk if mark and image and not known])
+                    fresh = [(mark, image) for _, mark, image, known in chunk if mark and image is not None and not known]
+                    self.pieces.add(fresh)
                     bar.add(len(chunk), kept=sum(known for *_, known in chunk))
         except KeyboardInterrupt as stopped:
             stopped.args = (self.pieces.left(bar.done, len(self.paths)),)
@@ -228,6 +224,7 @@ class _Decoding:
             )
         self.array[place] = image.pixels
         self.shaped += image.shaped
+        self.enlarged, self.most = self.enlarged + (image.scale > 1), max(self.most, image.scale)
         if image.largest:
             self.wide[place] = image.largest
 
@@ -247,6 +244,9 @@ class _Decoding:
             yield f"{len(self.wide):,} grey images have 16 bits and no value over {largest:,}: they are scaled as {depth} bits"
         if self.shaped:
             yield f"{self.shaped:,} images have their shape in the alpha channel alone: put on white, white ones on black"
+        if self.enlarged and self.options.size is not None:
+            size, some = "x".join(map(str, self.options.size)), f"{self.enlarged:,} of {len(self.paths):,}"
+            yield f"images smaller than {size} (height x width) are enlarged, up to {self.most:.3g} times: {some}"
 
     def _refused(self) -> InputError:
         reasons = [self.broken[place] for place in sorted(self.broken)]

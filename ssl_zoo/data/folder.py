@@ -120,7 +120,7 @@ def _decoded(source: "_Images", options: Options, file: Path | None, serves: Pat
         pieces.close(done)
     if done and isinstance(pixels.array, np.memmap):  # of a file that has no name; the cache's takes its place
         dataset = kept.load(file, source.stamp) or dataset  # type: ignore[arg-type]
-    note = (f"since they were last decoded, images are {since}: the others were not decoded again",) if since else ()
+    note = (f"images changed since they were last decoded ({since}); the others were not decoded again",) if since else ()
     return dataset._replace(notes=(*note, *dataset.notes))
 
 

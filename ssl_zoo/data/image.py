@@ -48,6 +48,7 @@ class Decoded(NamedTuple):
     pixels: np.ndarray  # (H, W, C) uint8
     largest: int = 0  # value of a pixel, of grey images with 16 bits
     shaped: bool = False  # by its transparency alone, so that it was put on white, or on black if it is white
+    scale: float = 1.0  # that its sides were resized by
 
 
 def height_and_width(image_size: int | tuple[int, int] | None) -> Size:
@@ -106,6 +107,8 @@ def pixels_of(
     if image.width * image.height > PIXELS:
         raise ValueError(f"{image.width:,} x {image.height:,} pixels, which is too large; make it smaller")
     turn, area = _orientation(image), None
+    as_filed = size[::-1] if size is not None and turn in _QUARTERS else size
+    scale = 1.0 if as_filed is None else max(as_filed[0] / image.height, as_filed[1] / image.width)
     if size is not None and kind in ("JPEG", "MPO") and min(image.size) >= 2 * REDUCED * max(size):
         area = image.draft(None, (REDUCED * max(size), REDUCED * max(size)))  # much less work; within two grey levels
     largest, shaped = 0, False
@@ -119,13 +122,13 @@ def pixels_of(
         image, shaped = _opaque(image.convert("RGBA"))
     image.load()
     image = image if image.mode == mode else image.convert(mode)
-    if area is None or size is None or area[1][2:] == image.size:
+    if area is None or as_filed is None or area[1][2:] == image.size:
         image = image if turn is None else image.transpose(turn)
         image = image if size is None else _covering(image, image.size, size, interpolation)
     else:  # the original ends within the last pixel of the reduced one, which stays the last one until it is resized
-        image = _covering(image, area[1][2:], size[::-1] if turn in _QUARTERS else size, interpolation)
+        image = _covering(image, area[1][2:], as_filed, interpolation)
         image = image if turn is None else image.transpose(turn)
-    return Decoded(np.asarray(image).reshape(image.height, image.width, -1), largest, shaped)
+    return Decoded(np.asarray(image).reshape(image.height, image.width, -1), largest, shaped, scale)
 
 
 def _opaque(image: Image.Image) -> tuple[Image.Image, bool]:

@@ -10,7 +10,8 @@ from filelock import FileLock, Timeout
 from ssl_zoo.data.image import Decoded
 
 MARK = 16  # bytes that tell one state of one image file from any other: 8 of its path, 8 of its state
-RECORD = [("mark", f"V{MARK}"), ("largest", "<u2"), ("shaped", "?")]  # of a decoded image, beside its pixels
+# of a decoded image, beside its pixels
+RECORD = [("mark", f"V{MARK}"), ("largest", "<u2"), ("shaped", "?"), ("scale", "<f4")]
 ENDING = ".pieces"
 
 
@@ -20,9 +21,11 @@ def mark_of(path: str, state: str) -> bytes:
     return b"".join(hashlib.blake2b(part, digest_size=MARK // 2).digest() for part in parts)
 
 
-def record_of(mark: bytes | None, image: Decoded | None) -> tuple[bytes, int, bool]:
+def record_of(mark: bytes | None, image: Decoded | None) -> tuple[bytes, int, bool, float]:
     """Return the RECORD of an image; None: it has no mark, or cannot be read."""
-    return (bytes(MARK), 0, False) if mark is None or image is None else (mark, image.largest, image.shaped)
+    if mark is None or image is None:
+        return bytes(MARK), 0, False, 1.0
+    return mark, image.largest, image.shaped, image.scale
 
 
 class Earlier(NamedTuple):
@@ -94,15 +97,15 @@ class Pieces:
         """Return the image of a mark, if it is there."""
         row = self._rows.get(mark) if mark is not None else None
         if row is not None and self._earlier is not None:
-            _, largest, shaped = self._earlier.records[row]
+            _, largest, shaped, scale = self._earlier.records[row]
             train, test = self._earlier.images, self._earlier.test_images
             pixels = train[row] if row < len(train) else test[row - len(train)]
-            return Decoded(np.array(pixels), int(largest), bool(shaped))
+            return Decoded(np.array(pixels), int(largest), bool(shaped), float(scale))
         place = self._places.get(mark) if mark is not None else None
         if place is None or self._records is None:
             return None
         record = self._records[place]
-        return Decoded(np.array(record["pixels"]), int(record["largest"]), bool(record["shaped"]))
+        return Decoded(np.array(record["pixels"]), int(record["largest"]), bool(record["shaped"]), float(record["scale"]))
 
     def add(self, marked: list[tuple[bytes, Decoded]]) -> None:
         """Append images."""
@@ -112,6 +115,7 @@ class Pieces:
         records["mark"] = np.frombuffer(b"".join(mark for mark, _ in marked), f"V{MARK}")
         records["largest"] = [image.largest for _, image in marked]
         records["shaped"] = [image.shaped for _, image in marked]
+        records["scale"] = [image.scale for _, image in marked]
         records["pixels"] = [image.pixels for _, image in marked]
         try:
             self._stream.write(records.tobytes())

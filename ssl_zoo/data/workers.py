@@ -94,10 +94,10 @@ def serve() -> None:
     def tried(content: bytes, how: tuple[Any, ...]) -> tuple[Any, ...] | None:
         warned.clear()
         try:
-            pixels, largest, shaped = decode(content, *how)
+            pixels, *seen = decode(content, *how)
         except ValueError:
             return None
-        return None if warned else (pixels.tobytes(), pixels.shape, largest, shaped)
+        return None if warned else (pixels.tobytes(), pixels.shape, *seen)
 
     try:
         while True:

@@ -32,10 +32,18 @@ def holds_images(net: Mapping[str, Any]) -> bool:
 
 def row_holds_images(row: Mapping[str, Any]) -> bool:
     """Return the same, from a run's row."""
-    if row["steps"]:
-        return False
-    alg = row["algorithm"]
-    return row["config"]["algorithms"][alg].get("features") == "pixels" and ALGORITHMS.resolve(alg).target.remembers
+    options = row.get("config", {}).get("algorithms", {}).get(row.get("algorithm"), {})
+    fitted = options.get("features") == "pixels" and is_baseline(row["algorithm"])
+    return fitted and ALGORITHMS.resolve(row["algorithm"]).target.remembers
+
+
+def uses_unlabeled(method: Any) -> bool:
+    """Whether a method, or its class, learns from images without a label.
+
+    Its row says so too: `uses_labels_alone` reads it there.
+    """
+    declared = getattr(method, "uses_unlabeled", None)  # of a baseline, which has no views
+    return bool(getattr(method, "views", True)) if declared is None else declared
 
 
 def net_of(settings: RunSettings) -> tuple[str, dict[str, Any]]:

@@ -40,7 +40,7 @@ def calibrate(logits: np.ndarray, labels: np.ndarray, trained_on: int = 0) -> Ca
     """
     count = len(labels)
     if count < FEWEST:
-        return uncalibrated(f"{held_out(count)} to validate by, and it takes {FEWEST}; {way_out(count, trained_on)}", count)
+        return uncalibrated(too_few(count, trained_on), count)
     if (logits.argmax(axis=1) == labels).all():  # the smaller the temperature the better, without an end
         return uncalibrated(f"all {count} images that were held out are right, which says nothing of how sure it may be", count)
     temperature = _temperature(logits.astype(np.float64), labels)
@@ -48,22 +48,16 @@ def calibrate(logits: np.ndarray, labels: np.ndarray, trained_on: int = 0) -> Ca
     return Calibration(temperature=temperature, images=count, error_before=before, error_after=after, why_not="")
 
 
-def held_out(count: int) -> str:
-    """Return how many images were held out, in words."""
-    return f"{count or 'no'} labelled image{' was' if count == 1 else 's were'} held out"
-
-
-def way_out(count: int, trained_on: int) -> str:
-    """Return what to do where images that are held out are too few to calibrate by.
+def too_few(count: int, trained_on: int) -> str:
+    """Return why images that are held out are too few to calibrate by, and what holds out enough.
 
     Args:
         count: Of these.
         trained_on: Labelled images that were not held out.
     """
     share = math.ceil(100 * FEWEST / max(count + trained_on, 1)) / 100
-    if share > 0.5:
-        return f"label more images: half of {2 * FEWEST} are enough"
-    return f"a run with `val_fraction={share:g}` holds out enough"
+    such = f"`val_fraction={share:g}` of the {count + trained_on}" if share <= 0.5 else f"`val_fraction=0.5` of {2 * FEWEST}"
+    return f"that takes {FEWEST} labelled images held out for validation{f', not {count}' if count else ''}, such as {such}"
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

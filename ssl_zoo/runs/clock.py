@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.ranks import ranks
+from ssl_zoo.registry import ALGORITHMS
+from ssl_zoo.runs.baselines import uses_unlabeled
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.settings import MOST_STEPS, RunSettings
 from ssl_zoo.train.clock import shown
@@ -18,7 +20,6 @@ from ssl_zoo.train.trainer import Trainer
 
 Make = Callable[[RunSettings, Inputs, Path], Trainer]
 FEWEST = 10  # steps that a run of some minutes must come to
-LIGHTER = "give more minutes, a smaller net, smaller images (`image_size`), or a smaller `batch.unlabeled`"
 USED = 0.95  # of the time that is given: other programs come and go
 SCORING = 0.25  # of that, the most that evaluations may take, but for the last
 
@@ -82,13 +83,26 @@ def fitted(settings: RunSettings, inputs: Inputs, seconds: float, make: Make) ->
     if steps < FEWEST:
         needed = (FEWEST * step + evaluation) / USED + settings.minutes * 60 - seconds  # type: ignore[operator]
         raise InputError(
-            f"{settings.minutes:g} minutes are {max(steps, 0)} steps of {settings.alg} with {settings.net} here, and {FEWEST} "
-            f"take {shown(needed)}; {LIGHTER}"
+            f"{minutes_are(settings)} {max(steps, 0)} steps of {settings.alg} with {settings.net} here, and {FEWEST} take "
+            f"{shown(needed)}; {lighter(settings)}"
         )
     found = _of(settings, steps)
     if count == before:
         return found
     return dataclasses.replace(found, evaluation=dataclasses.replace(found.evaluation, every=-(-steps // count)))
+
+
+def minutes_are(settings: RunSettings) -> str:
+    """Return `0.5 minutes are`, `1 minute is`: what a run may take, to go on with what that comes to."""
+    one, fold = settings.minutes == 1, "" if settings.folds is None else " for this fold"
+    return f"{settings.minutes:g} minute{'' if one else 's'}{fold} {'is' if one else 'are'}"
+
+
+def lighter(settings: RunSettings) -> str:
+    """Return what to do for a run of more steps."""
+    ways = ["more minutes", "a smaller net", "smaller images (`image_size`)"]
+    ways += ["a smaller `batch.unlabeled`"] if uses_unlabeled(ALGORITHMS.resolve(settings.alg).target) else []
+    return f"give {', '.join(ways[:-1])}, or {ways[-1]}"
 
 
 def of_epochs(settings: RunSettings, inputs: Inputs) -> RunSettings:

@@ -1,6 +1,7 @@
 """K runs that together score every labelled image once, each by a net that has not seen it."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from ssl_zoo.errors import FolderError, InputError, warn_on_screen
 from ssl_zoo.runs.execute import execute
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.row import Row
-from ssl_zoo.settings import RunSettings
+from ssl_zoo.settings import LEAST_MINUTES, RunSettings
 
 
 def execute_folds(
@@ -42,8 +43,7 @@ def execute_folds(
         raise InputError("`folds` is not given; give a number, such as `folds=5`")
     if RunFolder(out).config.exists():
         raise FolderError(f"{out} is the folder of a single run, and folds have one each below it")
-    if settings.minutes is not None:
-        settings = dataclasses.replace(settings, minutes=settings.minutes / count)
+    settings, of_each = _shared_out(settings, count)
     warn, warned = told.pop("warn", warn_on_screen), set[str]()
 
     def once(line: str) -> None:
@@ -55,10 +55,28 @@ def execute_folds(
     rows: list[Row] = []
     for fold in range(count):
         if not quiet:
-            told.get("say", print)(f"fold {fold} of {count}")
+            told.get("say", print)(f"fold {fold} of {count}{f'; {of_each}' if of_each and not fold else ''}")
         here = dataclasses.replace(settings, fold=fold)
         if fold:
             every = dataclasses.replace(settings.evaluation, every=rows[0]["config"]["evaluation"]["every"])
             here = dataclasses.replace(here, minutes=None, epochs=None, steps=rows[0]["config"]["steps"], evaluation=every)
         rows.append(execute(here, out / f"fold-{fold}", data=data, fresh=fresh, quiet=quiet, warn=once, **told))
     return rows
+
+
+def _shared_out(settings: RunSettings, count: int) -> tuple[RunSettings, str]:
+    """Settings with the minutes of one fold, and a line about it; as they are without any.
+
+    Raises:
+        InputError: They are fewer than a run takes.
+    """
+    if settings.minutes is None:
+        return settings, ""
+    share = settings.minutes / count
+    said = f"{settings.minutes:g} minutes for {count} folds are {share:.3g} for each"
+    if math.isclose(share, LEAST_MINUTES):  # a third of 0.3 is a little less than 0.1
+        share = LEAST_MINUTES
+    if share < LEAST_MINUTES:
+        least = f"give at least `minutes={LEAST_MINUTES * count:g}`, or fewer folds"
+        raise InputError(f"{said}, and a run takes at least {LEAST_MINUTES}; {least}")
+    return dataclasses.replace(settings, minutes=share), said

@@ -12,8 +12,8 @@ from ssl_zoo.data.names import nearly_alike
 from ssl_zoo.data.open_set import OUTSIDE
 from ssl_zoo.ema import Teacher
 from ssl_zoo.errors import one_line
-from ssl_zoo.runs.baselines import HOLDS, is_baseline, net_of, row_holds_images
-from ssl_zoo.runs.calibration import FEWEST, held_out, way_out
+from ssl_zoo.runs.baselines import HOLDS, is_baseline, net_of, row_holds_images, uses_unlabeled
+from ssl_zoo.runs.calibration import FEWEST, too_few
 from ssl_zoo.runs.confusion import (
     Confusion,
     accuracy,
@@ -71,8 +71,9 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
     if len(inputs.cut):
         yield one_line(_stream(inputs))
     validated = f"{len(inputs.held_out):,} held out for validation, " if len(inputs.held_out) else ""
-    uses = trainer.algorithm.uses_unlabeled if isinstance(trainer, Fitter) else trainer.algorithm.views
-    stream = f"{len(facts.unlabeled):,} in the unlabelled stream, " if uses else ""
+    both = len(np.intersect1d(facts.unlabeled.numpy(), facts.labeled.numpy()))
+    within = f" (with the {both:,} labelled ones)" if both else ""
+    stream = f"{len(facts.unlabeled):,} in the unlabelled stream{within}, " if uses_unlabeled(trainer.algorithm) else ""
     scored = "of them scored too" if data.fitted else "held out to be scored" if data.held_out else "test images"
     yield (
         f"{settings.alg} with {net_of(settings)[0]} ({_parameters(trainer)}) on {named_data(settings)}: "
@@ -92,14 +93,12 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
         yield "steps are compiled, which takes up to a minute: the bar stands still meanwhile"
     if layers := in_fp32(trainer.algorithm.net):
         yield (
-            f"in fp32 all the same: {', '.join(layers[:3])}{f' and {len(layers) - 3} more' if len(layers) > 3 else ''} of the "
-            "net, as such a stride on so small a map gets a wrong gradient in bf16 from torch on a CPU"
+            f"{', '.join(layers[:3])}{f' and {len(layers) - 3} more' if len(layers) > 3 else ''} "
+            f"{'stays' if len(layers) == 1 else 'stay'} in fp32: on a CPU torch computes a wrong bf16 gradient for "
+            f"{'it' if len(layers) == 1 else 'them'}"
         )
     if 0 < len(inputs.held_out) < FEWEST:
-        yield (
-            f"confidences will not be calibrated: {held_out(len(inputs.held_out))} to validate by, and it takes {FEWEST}; "
-            f"{way_out(len(inputs.held_out), len(inputs.split.rows))}"
-        )
+        yield (f"confidences will not be calibrated: {too_few(len(inputs.held_out), len(inputs.split.rows))}")
     if initial is not None and trainer.start == 0 and net_of(settings)[0] == settings.net:
         yield from beginning_from(settings, initial, data)
     yield from beginning_with(settings, data, initial)

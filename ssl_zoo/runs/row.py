@@ -167,6 +167,11 @@ def is_lost(row: Mapping[str, Any]) -> bool:
     return "diverged" in row
 
 
+def uses_labels_alone(row: Mapping[str, Any]) -> bool:
+    """Return whether a run's method uses no images without a label, whatever there are of them."""
+    return row.get("batch_unlabeled", 0) is None or row.get("algorithm") == "supervised"  # of which old rows do not say so
+
+
 def read_sound_rows(paths: Sequence[Path]) -> Found:
     """As `read_rows`, but what cannot be read is named, and the rest is used. Each row knows where it is from.
 

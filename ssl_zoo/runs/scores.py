@@ -6,6 +6,7 @@ from typing import Any
 
 from ssl_zoo import provenance
 from ssl_zoo.device import peak_memory
+from ssl_zoo.runs.baselines import uses_unlabeled
 from ssl_zoo.runs.confusion import geometric_mean, recalls
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.model import Model
@@ -55,9 +56,9 @@ def made_with(
 
 def _unlabeled(settings: RunSettings, trainer: Trainer | Fitter) -> dict[str, int | None]:
     """Unlabelled images of a step; none of a method that uses none; nothing of one that has no steps and uses all."""
-    if isinstance(trainer, Fitter):
-        return {} if trainer.algorithm.uses_unlabeled else {"batch_unlabeled": None}
-    return {"batch_unlabeled": settings.unlabeled if trainer.algorithm.views else None}
+    if not uses_unlabeled(trainer.algorithm):
+        return {"batch_unlabeled": None}
+    return {} if isinstance(trainer, Fitter) else {"batch_unlabeled": settings.unlabeled}
 
 
 def _counted(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ssl_zoo import recipes
 from ssl_zoo.registry import NETS
 from ssl_zoo.runs.baselines import is_baseline, net_of
-from ssl_zoo.runs.clock import LIGHTER, Make, fitted, of_epochs
+from ssl_zoo.runs.clock import Make, fitted, lighter, minutes_are, of_epochs
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.inputs import Inputs
 from ssl_zoo.runs.model import Model
@@ -65,11 +65,9 @@ def settled(
         if line and net_of(settings)[0] == settings.net:  # else the net is of no use, and settled for rows to be alike
             warn(line)
     settings = dataclasses.replace(settings, input=input_kind(settings, initial))
-    if is_baseline(settings.alg):  # which has no steps to be counted
-        return settings
-    if settings.epochs is not None:
+    if settings.epochs is not None:  # of a baseline too: it makes no steps, but stands in a table with what makes them
         settings = of_epochs(settings, inputs)
-    if settings.minutes is not None:
+    if settings.minutes is not None and not is_baseline(settings.alg):
         wished = settings.evaluations
         settings = fitted(settings, inputs, 60 * settings.minutes - (time.monotonic() - began), make)
         count = settings.evaluations
@@ -77,5 +75,5 @@ def settled(
             some = f"are {count} evaluations" if count > 1 else "is one evaluation"
             warn(f"scoring takes a while here, so that there {some} in place of {wished}; `evaluation.every` says how often")
         if settings.length < FEW:
-            warn(f"{settings.minutes:g} minutes are {settings.length} steps here, which teach little; {LIGHTER}")
+            warn(f"{minutes_are(settings)} {settings.length} steps here, which teach little; {lighter(settings)}")
     return settings

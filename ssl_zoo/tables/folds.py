@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from ssl_zoo.config import LENGTHS
 from ssl_zoo.runs.confusion import accuracy, balanced, geometric_mean, images_in, macro_f1, pooled, recalls
 from ssl_zoo.tables.rows import Row, counted, grouped, name_of
 
@@ -43,13 +44,18 @@ def pool_folds(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
 
 
 def _key(row: Row) -> str:
-    """What the folds of one set share: everything but the fold, and what follows from it; of another row, itself."""
+    """What the folds of one set share: everything but the fold, and what follows from it; of another row, itself.
+
+    Minutes or epochs stand in the settings of the first fold alone, as the others take its steps. So the steps that
+    were made are compared, and not which setting they came from.
+    """
     config = row["config"]
     if config.get("folds") is None:
         return f"row {id(row)}"
     names = ("algorithm", "net", "dataset", "labels", "seed", "split_seed", "steps", "device", "precision", "code", "source")
     same = {name: row.get(name) for name in names}
-    return json.dumps([same, {name: value for name, value in config.items() if name != "fold"}], sort_keys=True)
+    shared = {name: value for name, value in config.items() if name not in ("fold", *LENGTHS)}
+    return json.dumps([same, shared], sort_keys=True)
 
 
 def _one(folds: Sequence[Row]) -> dict[str, Any]:

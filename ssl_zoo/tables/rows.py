@@ -20,7 +20,8 @@ from ssl_zoo.tables.variants import VARIANT, called, pruned, splitting_of, unvar
 OWN = (*NO_OTHER_RUN, "alg", "algorithms", "labels", "seed", "split_seed", "split_file", "initial")
 # how often a run is looked at, which changes no run, but for one whose steps are compiled where nobody looks
 LOOKS = ("evaluation.mechanism", "evaluation.log_every")
-ASKED = ("precision",)  # what was asked for may differ: what a run has is compared, as its `precision`
+# what was asked for may differ: what a run has of it is compared, its precision and its number of steps
+ASKED = ("precision", "epochs", "minutes")
 Row = Mapping[str, Any]
 Key = TypeVar("Key", bound=Hashable)
 

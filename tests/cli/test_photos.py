@@ -1,6 +1,7 @@
 """A folder of photos as a new user has it, from the command line to a score: what is said, written and never trained on."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ssl_zoo.__main__ import main
 from ssl_zoo.cli import run, sweep, table
 from ssl_zoo.runs import clock
 from ssl_zoo.runs.confusion import images_in, sizes
-from ssl_zoo.runs.folds import execute_folds
+from ssl_zoo.runs.folds import _shared_out, execute_folds
 
 ENDINGS = ("jpg", "png", "jpeg", "webp", "bmp")
 
@@ -72,7 +73,7 @@ def test_a_folder_of_photos_alone(photos, capsys):
     assert "'" + str(photos.resolve()) + "/unsorted' is taken as images without labels" in said
     assert "there is no test set: 6 of 30 labelled images (20 %, of each class) are held out and scored" in said
     assert "3 classes, with the labelled images of each: ant (8), bee (8), cat (8)" in said
-    assert "24 labelled images, 32 in the unlabelled stream, 6 held out to be scored" in said
+    assert "24 labelled images, 32 in the unlabelled stream (with the 24 labelled ones), 6 held out to be scored" in said
     last = said.splitlines()[-3]
     assert last.startswith("accuracy ") and "(95 % interval " in last and "6 labelled images held out and scored)" in last
     row = result("runs/photos-16px-all/meanteacher-smallnet-s0")
@@ -143,6 +144,74 @@ def test_folds_from_python_have_the_steps_of_the_first(photos, monkeypatch):
         execute_folds(given, Path("f/fold-0"), quiet=True)
 
 
+LENGTHS = {
+    "minutes": ["--minutes", "0.2"],
+    "epochs": ["--set", "epochs=1"],
+    "the recipe's epochs": [],
+    "steps": ["--steps", "3"],
+    "a baseline": ["--alg", "labelspreading", "--set", "algorithms.labelspreading.features=pixels"],
+}
+
+
+@pytest.mark.parametrize("words", LENGTHS.values(), ids=LENGTHS)
+def test_folds_are_pooled_whatever_gave_their_length(photos, capsys, monkeypatch, words):
+    monkeypatch.setattr("ssl_zoo.runs.clock.costs", lambda *args: clock.Costs(0.5, 0.0))
+    small = ["--net", "smallnet", "--image-size", "8", "--device", "cpu", "--set", "batch={labeled: 4, unlabeled: 64}"]
+    assert run.main(["--data-root", "photos", *small, *words, "--folds", "2", "--out", "f"]) == 0
+    said = capsys.readouterr().out
+    assert ("fold 0 of 2; 0.2 minutes for 2 folds are 0.1 for each\n" in said) == ("--minutes" in words)
+    rows = [result(f"f/fold-{k}") for k in range(2)]
+    assert rows[0]["steps"] == rows[1]["steps"] and (rows[0]["steps"] > 0) == ("labelspreading" not in words)
+    assert table.main(["f"]) == 0
+    made = capsys.readouterr()
+    assert "on 30 labelled images, each scored once, by one of 2 nets" in made.out and "n = 1" in made.out and not made.err
+    assert main(["report", "f"]) == 0 and Path("f/report.html").exists()
+
+
+def test_folds_with_a_gap_leave_no_table_and_that_is_an_error(photos, capsys):
+    command(capsys, "--data-root", "photos", "--folds", "2", "--out", "f")
+    shutil.rmtree("f/fold-0")
+    gap, png = "of 2 folds 1 is missing (0)", ["--out", "c.png"]
+    site = ["--format", "site", "--out", "s"]
+    for words in (["table", "f"], ["table", "f", *site], ["report", "f/.."], ["plot", "curves", "f", *png]):
+        assert main(words) == 2
+        made = capsys.readouterr()
+        assert not made.out and gap in made.err
+    assert main(["table", "f"]) == 2
+    assert capsys.readouterr().err.endswith("no run is left for a table; the lines before say why\n")
+
+
+def test_minutes_that_are_too_few_for_each_fold_are_named_as_given(photos, capsys):
+    assert run.main(["--data-root", "photos", "--minutes", "0.2", "--folds", "4", "--out", "f"]) == 2
+    assert capsys.readouterr().err.endswith(
+        "0.2 minutes for 4 folds are 0.05 for each, and a run takes at least 0.1; give at least --minutes 0.4, or fewer folds\n"
+    )
+    assert not Path("f").exists()
+    third, _ = _shared_out(ssl_zoo.recipe("photos", minutes=0.3, folds=3), 3)
+    assert third.minutes == 0.1 > 0.3 / 3
+
+
+def test_all_folds_are_made_from_the_settings_of_one(photos, capsys):
+    """As the command of a fold's page has it; and one alone, where --folds does not ask for all."""
+    command(capsys, "--data-root", "photos", "--folds", "2", "--out", "f")
+    again = ["--recipe", "f/fold-1/config.yaml", "--alg", "supervised"]
+    assert run.main([*again, "--folds", "2", "--out", "g"]) == run.main([*again, "--out", "one"]) == 0
+    assert [result(f"g/fold-{k}")["config"]["fold"] for k in (0, 1)] == [0, 1] and result("one")["config"]["fold"] == 1
+    assert table.main(["f", "g"]) == 0
+
+
+def test_images_that_are_enlarged_are_said_to_be(photos, capsys):
+    """Of 20 to 60 pixels each; in the first run, and from the cache in the second."""
+    paths = [path for path in photos.rglob("*") if path.is_file()]
+    sides = [min(Image.open(path).size) for path in paths]
+    count = sum(side < 40 for side in sides)
+    line = f"images smaller than 40x40 (height x width) are enlarged, up to {40 / min(sides):.3g} times: {count} of 38\n"
+    for name in ("a", "b"):
+        given = ["--data-root", "photos", *QUICK, "--image-size", "40", "--out", name]
+        assert run.main(given) == 0 and 0 < count < 38 and line in capsys.readouterr().out
+    assert "are enlarged" not in command(capsys, "--data-root", "photos", "--out", "c").out, "to 16x16"
+
+
 def test_a_test_set_of_ones_own_is_used_and_folds_are_refused(photos, capsys):
     for name in ("ant", "bee"):
         put(photos / "test" / name, 3, first=50)
@@ -161,7 +230,10 @@ def test_a_validation_folder_is_validated_by_and_never_trained_on(photos, capsys
         put(photos / "test" / name, 2, first=80)
     words = ["--data-root", "photos", "--set", "selection=validation", "--out", "v"]
     said = command(capsys, *words).out
-    assert "30 labelled images, 6 held out for validation, 38 in the unlabelled stream, 6 test images" in said
+    assert (
+        "30 labelled images, 6 held out for validation, 38 in the unlabelled stream (with the 30 labelled ones), 6 test images"
+        in said
+    )
     assert "validation accuracy " in said.splitlines()[-3] and "validation_accuracy" in result("v")
     split = json.loads(Path("v/split.json").read_text())
     assert split["validation"] == [*range(30, 36)] and max(split["rows"]) == 29
@@ -171,7 +243,8 @@ def test_a_validation_folder_is_validated_by_and_never_trained_on(photos, capsys
 
 def test_val_fraction_without_a_test_set(photos, capsys):
     said = command(capsys, "--data-root", "photos", "--val-fraction", "0.25").out
-    assert "18 labelled images, 6 held out for validation, 26 in the unlabelled stream, 6 held out to be scored" in said
+    stream = "26 in the unlabelled stream (with the 18 labelled ones)"
+    assert f"18 labelled images, 6 held out for validation, {stream}, 6 held out to be scored" in said
     assert "validation accuracy " in said.splitlines()[-3]
 
 
@@ -181,7 +254,7 @@ def test_a_table_of_labels(photos, capsys):
     ]
     Path("labels.csv").write_text("\n".join(lines))
     said = command(capsys, "--data-root", "labels.csv").out
-    assert "24 labelled images, 32 in the unlabelled stream, 6 held out to be scored" in said
+    assert "24 labelled images, 32 in the unlabelled stream (with the 24 labelled ones), 6 held out to be scored" in said
     Path("apart").mkdir()
     Path("labels.csv").rename("apart/some.csv")
     again = command(capsys, "--data-root", ".", "--labels-file", "apart/some.csv", "--out", "b").out

@@ -41,8 +41,7 @@ def test_a_file_is_scored_and_gone_on_with(made, capsys):
     assert lines[0] == "16 images: p.csv"
     assert lines[1].startswith("1 could not be read, and are rows with an error, such as 'photos/test/cat/broken.jpg': ")
     assert lines[-1] == (
-        "confidences are not calibrated: no labelled images were held out to validate by, and it takes 50; label more images: "
-        "half of 100 are enough"
+        "confidences are not calibrated: that takes 50 labelled images held out for validation, such as --val-fraction 0.5 of 100"
     )
     assert lines[2] == "15 are unsure" and lines[3].startswith(f"accuracy {100 * row['accuracy']:.2f} % (95 % interval ")
     assert "15 labelled images" in lines[3] and (lines[4].startswith("most often wrong: ") or row["accuracy"] == 1)

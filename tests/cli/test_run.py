@@ -105,7 +105,8 @@ def test_a_folder_of_ones_own(images, capsys):
     status, out, error = call(capsys, "--dataset", "folder", "--data-root", images, "--labels", 6, *QUICK, *small, "--out", "o")
     assert status == 0, error
     row = json.loads(Path("o/result.json").read_text())
-    assert row["classes"] == ["ant", "bee", "cat"] and "6 labelled images, 18 in the unlabelled stream, 12 test images" in out
+    said = "6 labelled images, 18 in the unlabelled stream (with the 6 labelled ones), 12 test images"
+    assert row["classes"] == ["ant", "bee", "cat"] and said in out
     assert row["config"]["datasets"] == {
         "folder": {
             "image_size": None,

@@ -78,7 +78,7 @@ def test_what_was_decoded_before_an_error_is_not_decoded_again(root, cache, deco
 
 
 def test_pieces_of_a_kill_are_cut_to_whole_ones(tmp_path):
-    images = [Decoded(np.full((2, 3, 3), i, np.uint8), 300 * i, i == 2) for i in range(3)]
+    images = [Decoded(np.full((2, 3, 3), i, np.uint8), 300 * i, i == 2, 1.5 * i) for i in range(3)]
     marks = [bytes([i]) * 16 for i in range(3)]
     pieces = Pieces(tmp_path / "x.npz")
     pieces.open((2, 3, 3))
@@ -90,7 +90,7 @@ def test_pieces_of_a_kill_are_cut_to_whole_ones(tmp_path):
     again.open((2, 3, 3))
     assert again.get(marks[2]) is None and again.get(None) is None
     kept = again.get(marks[1])
-    assert (kept.pixels == 1).all() and (kept.largest, kept.shaped) == (300, False)
+    assert (kept.pixels == 1).all() and (kept.largest, kept.shaped, kept.scale) == (300, False, 1.5)
     again.add([(marks[2], images[2])])
     again.close(done=False)
     whole = Pieces(tmp_path / "x.npz")
@@ -171,6 +171,18 @@ def test_icons_differ_and_a_note_says_why(root):
     data = folder(root)
     assert len({image.tobytes() for image in data.images}) == 20
     assert data.notes == ("20 images have their shape in the alpha channel alone: put on white, white ones on black",)
+
+
+@pytest.mark.parametrize(("size", "said"), [(None, False), (8, False), (9, True)])
+def test_images_that_are_enlarged_are_counted(root, size, said):
+    """All of 8 x 8 pixels but one, of 16 x 12."""
+    paths = sorted(root.rglob("*.png"))
+    for path in paths:
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path)
+    if size is not None:
+        Image.fromarray(np.zeros((12, 16, 3), np.uint8)).save(paths[3])
+    note = "images smaller than 9x9 (height x width) are enlarged, up to 1.12 times: 19 of 20"
+    assert folder(root, image_size=size).notes == ((note,) if said else ())
 
 
 def test_the_pool_has_the_cores_of_this_process(root):

@@ -61,6 +61,23 @@ def test_every_orientation_is_turned_at_any_scale(orientation, reduced, monkeypa
     assert abs(turned - decode(content(upright, "JPEG", quality=95), (24, 32), "RGB").pixels).mean() < 1
 
 
+@pytest.mark.parametrize(("size", "scale"), [((24, 32), 0.5), ((48, 64), 1.0), ((96, 96), 2.0), ((48, 128), 2.0), (None, 1.0)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_the_scale_is_that_of_the_sides_as_they_are_seen(size, scale, kind):
+    """So that a photo just covers its size; also where it is stored on its side."""
+    upright = Image.fromarray(noise(size=(48, 64)))
+    assert decode(content(upright, kind), size, "RGB").scale == scale
+    if kind == "JPEG":
+        file = content(upright.transpose(Image.Transpose.ROTATE_90), kind)
+        turned = decode(file[:2] + exif(6) + file[2:], size, "RGB")
+        assert turned.scale == scale and turned.pixels.shape[:2] == (size or (48, 64))
+
+
+def test_a_photo_at_reduced_scale_has_the_scale_of_the_whole():
+    photo = content(Image.fromarray(noise(size=(600, 800))), "JPEG")
+    assert decode(photo, (30, 40), "RGB").scale == 0.05
+
+
 @pytest.mark.parametrize(
     "odd",
     [

@@ -85,7 +85,7 @@ def test_images_beside_those_of_the_table_are_said(root):
     assert note.startswith("2 images beside those of the table are not in it and not used, such as '") and "x/4.png'" in note
     rest = [*ALL, "x/4.png,", "y/5.png,NaN"]  # as pandas writes what is not there
     data = folder(table(root, *rest))
-    assert data.notes == ("since they were last decoded, images are 2 new: the others were not decoded again",)
+    assert data.notes == ("images changed since they were last decoded (2 new); the others were not decoded again",)
     assert data.labels.tolist() == [0, 0, 1, -1, -1, -1] and data.classes == ("ant", "bee")
 
 

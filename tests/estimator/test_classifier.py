@@ -310,7 +310,8 @@ def test_a_fit_that_is_verbose_says_what_a_run_says(capfd):
     X, y, _ = images()
     quick(verbose=1).fit(X, y)
     said = capfd.readouterr()
-    assert "20 labelled images, 40 in the unlabelled stream, 20 of them scored too" in said.out and "4/4" in said.err
+    stream = "40 in the unlabelled stream (with the 20 labelled ones)"
+    assert f"20 labelled images, {stream}, 20 of them scored too" in said.out and "4/4" in said.err
 
 
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])

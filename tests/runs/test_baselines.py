@@ -182,6 +182,20 @@ def test_minutes_and_epochs_are_no_matter_to_what_has_no_steps(capsys):
     assert status == 0 and "finished already" in out, error
 
 
+def test_they_stand_in_the_table_of_others_that_have_epochs(capsys):
+    """Whose steps follow from the data."""
+    words = ["--algs", "supervised,labelspreading", "--nets", "smallnet", "--labels", "20", "--seeds", "0", "--device", "cpu"]
+    words += ["--set", "algorithms.labelspreading.features=pixels", "--set", "epochs=0.1", "--out", "g"]
+    status, _, error = call(capsys, sweep, *words)
+    assert status == 0, error
+    status, out, error = call(capsys, table, "g")
+    assert status == 0 and not error and out.count("n = 1") == 2
+    rows = {row["algorithm"]: row for row in read_sound_rows([Path("g")]).rows}
+    steps = rows["supervised"]["steps"]
+    assert rows["labelspreading"]["config"]["steps"] == steps != 0 == rows["labelspreading"]["steps"]
+    assert call(capsys, sweep, *words)[0] == 0 and "2 finished, 0 to run" in call(capsys, sweep, *words, "--dry-run")[1]
+
+
 def test_they_stand_in_the_table_of_the_others(capsys):
     algs = "supervised,labelspreading,selftraining,probe"
     status, _, error = call(capsys, sweep, "--algs", algs, *QUICK, "--seeds", "0-2", "--out", "g", "--jobs-per-device", 2)

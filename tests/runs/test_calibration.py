@@ -83,12 +83,12 @@ def test_classes_that_no_image_has_change_nothing():
 def test_too_few_images_and_none_that_is_wrong_say_nothing():
     logits, labels = drawn(3, FEWEST - 1, 2)
     few, none = calibrate(logits, labels), calibrate(np.empty((0, 3)), labels[:0])
-    assert "49 labelled images were held out to validate by, and it takes 50; label more images: half of" in few["why_not"]
-    shares = {calibrate(logits[:32], labels[:32], others)["why_not"].rpartition("; ")[2] for others in (168, 169)}
-    assert shares == {"a run with `val_fraction=0.25` holds out enough"}, "50 of 200 or 201"
-    one = calibrate(logits[:1], labels[:1], 99)["why_not"]
-    assert one.startswith("1 labelled image was held out to validate by, and it takes 50; a run with `val_fraction=0.5`")
-    assert "no labelled images were held out to validate by" in none["why_not"]
+    takes = "that takes 50 labelled images held out for validation"
+    assert few["why_not"] == f"{takes}, not 49, such as `val_fraction=0.5` of 100"
+    shares = [calibrate(logits[:32], labels[:32], others)["why_not"].rpartition(", ")[2] for others in (168, 169)]
+    assert shares == ["such as `val_fraction=0.25` of the 200", "such as `val_fraction=0.25` of the 201"]
+    assert calibrate(logits[:1], labels[:1], 99)["why_not"] == f"{takes}, not 1, such as `val_fraction=0.5` of the 100"
+    assert none["why_not"] == f"{takes}, such as `val_fraction=0.5` of 100"
     many = np.concatenate((logits, logits))
     right = calibrate(many, many.argmax(axis=1))
     assert "all 98 images that were held out are right" in right["why_not"]

@@ -21,7 +21,7 @@ from ssl_zoo.train.clock import Estimate, shown
 def settings(**more):
     """Of 40 steps, with an evaluation every ten, where nothing else gives the length."""
     small = {"net": "smallnet", "evaluation.every": 10, "labels": 20, "device": "cpu"}
-    made = ssl_zoo.recipe("digits", alg="supervised", **{**small, **more})
+    made = ssl_zoo.recipe("digits", **{"alg": "supervised", **small, **more})
     return made if "steps" in more else dataclasses.replace(made, steps=40)
 
 
@@ -70,9 +70,30 @@ def test_that_there_are_fewer_evaluations_is_said(monkeypatch):
 def test_a_few_minutes_that_come_to_nothing_say_how_many_it_takes(second):
     given = settings(minutes=0.5)
     with pytest.raises(
-        InputError, match=r"0.5 minutes are 9 steps of supervised with smallnet here, and 10 take 31 s; give more"
+        InputError, match=r"^0.5 minutes are 9 steps of supervised with smallnet here, and 10 take 31 s; give more"
     ):
         clock.fitted(given, choose_labels(given, load_data(given)), 10, execute.trainer_of)
+
+
+def test_minutes_are_said_in_the_number_that_they_have_and_of_a_fold_as_its_share():
+    assert clock.minutes_are(settings(minutes=1)) == "1 minute is"
+    assert clock.minutes_are(settings(minutes=1.5)) == "1.5 minutes are"
+    assert clock.minutes_are(settings(minutes=0.5, folds=4)) == "0.5 minutes for this fold are"
+
+
+def test_a_smaller_unlabelled_batch_is_advice_for_methods_that_have_one():
+    alike = "give more minutes, a smaller net, "
+    assert clock.lighter(settings(alg="meanteacher")) == f"{alike}smaller images (`image_size`), or a smaller `batch.unlabeled`"
+    for alg in ("supervised", "finetune", "probe"):
+        assert clock.lighter(settings(alg=alg)) == f"{alike}or smaller images (`image_size`)"
+
+
+def test_epochs_are_as_many_steps_for_a_method_with_a_batch_of_its_own():
+    of_all, own = settings(alg="fixmatch", epochs=1), {"algorithms.fixmatch.batch": {"unlabeled": 448}}
+    of_it = settings(alg="fixmatch", epochs=1, **own)
+    inputs = choose_labels(of_all, load_data(of_all))
+    assert (of_all.unlabeled, of_it.unlabeled) == (44, 448)
+    assert clock.of_epochs(of_all, inputs).steps == clock.of_epochs(of_it, inputs).steps == 30
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(1, 30), (2.5, 74), (0.001, 1)])

@@ -86,6 +86,21 @@ def test_folds_are_one_run_and_a_set_with_gaps_is_none():
     assert len(said) == 1 and "setting fold" in said[0]
 
 
+def test_folds_are_one_run_wherever_the_number_of_their_steps_is_from():
+    """The first may have minutes or epochs where the others have its steps."""
+    lengths = ({"minutes": 0.5, "epochs": 9.0, "steps": 1000}, *[{"minutes": None, "epochs": None, "steps": 5}] * 2)
+    three = [fold(k, 0.5, [[1, 1], [1, 1]]) for k in range(3)]
+    three = [made | {"config": made["config"] | more} for made, more in zip(three, lengths, strict=True)]
+    (made,), said = make_tables(three)
+    assert not said and made.cells["my_method"]["20"].images == 303
+    steps = row(config=three[1]["config"] | {"alg": "supervised", "algorithms": {"supervised": {}}, "folds": None, "fold": 0})
+    minutes = row("other", config=steps["config"] | {"alg": "other", "algorithms": {"other": {}}, "minutes": 0.5, "epochs": 9.0})
+    (made,), said = make_tables([steps, minutes])
+    assert not said and [*made.cells] == ["supervised", "other"], "in one table"
+    tables, said = make_tables([*three[:2], three[2] | {"steps": 6}])
+    assert tables == [] and len(said) == 2, "of other steps"
+
+
 def test_macro_f1_of_pairs_is_that_of_scikit_learn():
     true, given = [0, 0, 0, 1, 1, 3], [0, 1, 2, 1, 1, 0]
     matrix = metrics.confusion_matrix(true, given, labels=range(4)).tolist()

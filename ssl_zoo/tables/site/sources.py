@@ -44,6 +44,9 @@ def read_sources(paths: Sequence[Path], published: bool) -> tuple[list[Source], 
             )
             continue
         tables, said = make_tables(found.rows, found.problems, published, found.lost)
+        if not tables:
+            passed.append(f"{name} is passed over: {_why(name, InputError(said[-1]))}")
+            continue
         sources.append(Source(name, found, tables, [*said, *found.remarks]))
     if not sources:
         raise InputError(f"no path holds rows of runs: {'; '.join(passed)}")

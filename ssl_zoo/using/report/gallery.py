@@ -55,9 +55,12 @@ def _card(run: Run, scored: Looked, k: int, size: int, right: int, each: int) ->
     mine = np.flatnonzero(scored.labels == k)
     order = mine[np.argsort(-scored.confidence[mine], kind="stable")]
     best, unsure = order[~scored.wrong[order]][:each], order[::-1][:each]
+    both = {"surest, and right": best, "least sure": unsure}
+    if {*best.tolist()} == {*unsure.tolist()}:  # of a class with few images
+        del both["least sure"]
     parts = [
         element("div", element("h4", title), thumbnails(scored, places, run.trained.classes, "") or paragraph("none is right"))
-        for title, places in (("surest, and right", best), ("least sure", unsure))
+        for title, places in both.items()
     ]
     head = element("h3", name(run.trained.classes[k]), f": {right:,} of {size:,} right ({share(right, size)})")
     return element("div", head, element("div", *parts, class_="pair") if each == 1 else joined(*parts))

@@ -10,7 +10,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.pages.markup import Markup, counted, element, facts, folded, joined, listed, name, paragraph, percent
 from ssl_zoo.runs.confusion import balanced, geometric_mean, images_in, in_a_tail, interval, unequal
 from ssl_zoo.runs.report import one_class
-from ssl_zoo.runs.row import Row
+from ssl_zoo.runs.row import Row, uses_labels_alone
 from ssl_zoo.runs.settled import FEW
 from ssl_zoo.settings import NO_OTHER_RUN
 from ssl_zoo.tables.captions import commits
@@ -161,7 +161,7 @@ def _of_folds(run: Run) -> str:
 def _unlabeled(run: Run) -> str:
     if run.unlabeled is None:
         return ""
-    unused = run.row.get("batch_unlabeled", 0) is None and run.unlabeled > 0
+    unused = uses_labels_alone(run.row) and run.unlabeled > 0
     return f"{counted(run.unlabeled, 'image')}{', of which the method makes no use' if unused else ''}"
 
 

@@ -81,13 +81,13 @@ def line_chart(key: str, title: str, series: Sequence[Series], shares: bool = Fa
     Args:
         key: Of its elements' ids, which are its own on the page.
         title: What it shows.
-        series: At most six lines; the order gives colour and dashes.
+        series: At most six lines; the order gives colour and dashes, also to those after one without a point.
         shares: Whether the values are in percent, from 0 to 100.
     """
-    series = [line._replace(points=thinned(line.points)) for line in series if line.points]
-    if not series:
+    shown = [(place, line._replace(points=thinned(line.points))) for place, line in enumerate(series) if line.points]
+    if not shown:
         return Markup("")
-    xs, ys = ([point[k] for line in series for point in line.points] for k in (0, 1))
+    xs, ys = ([point[k] for _, line in shown for point in line.points] for k in (0, 1))
     up = ticks(*(_span(ys) if shares else (min(ys), max(ys))))
     unit = " %" if shares else ""
     along = ticks(0, max(xs))
@@ -95,11 +95,11 @@ def line_chart(key: str, title: str, series: Sequence[Series], shares: bool = Fa
     said = "; ".join(
         f"{line.name}: {_value(line.points[0][1], unit)} at {line.points[0][0]:,.0f}"
         + (f", {_value(line.points[-1][1], unit)} at {line.points[-1][0]:,.0f}" if len(line.points) > 1 else "")
-        for line in series
+        for _, line in shown
     )
-    drawn = joined(*(_line(frame, place, line) for place, line in enumerate(series)))
+    drawn = joined(*(_line(frame, place, line) for place, line in shown))
     axes = _axes(frame, [x for x in along if x <= max(xs)], up, "steps", unit.strip())
-    keys = listed((joined(_sample(place), name(line.name, 48)) for place, line in enumerate(series)), kind="key")
+    keys = listed((joined(_sample(place), name(line.name, 48)) for place, line in shown), kind="key")
     caption = element("figcaption", title)
     return element("figure", caption, drawing(key, title, f"By steps. {said}", axes, drawn), keys, class_="chart")
 

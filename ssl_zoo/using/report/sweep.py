@@ -31,6 +31,8 @@ def sweep_parts(path: Path, found: Found) -> Markup:
         found: Their rows.
     """
     tables, said = make_tables(found.rows, found.problems, lost=found.lost)
+    if not tables:
+        raise InputError(f"no run is left for a report: {said[-1]}")
     rows, _ = pool_folds(found.rows)
     rows, lost = told_apart(rows, found.lost)
     return joined(
@@ -42,7 +44,7 @@ def sweep_parts(path: Path, found: Found) -> Markup:
     )
 
 
-UNTOLD = ", which these runs cannot tell from none"
+UNTOLD = ", not distinguishable from zero"
 
 
 def _answer(made: Table) -> Markup:
@@ -54,11 +56,13 @@ def _answer(made: Table) -> Markup:
             continue
         least = min(cell.error.mean for cell in cells.values())
         best = [method for method, cell in cells.items() if f"{cell.error.mean:.1f}" == f"{least:.1f}"]
+        *first, last = (element("strong", name(method)) for method in best)
+        parts = "; " if any(", " in method for method in best) else ", "  # variants have commas of their own
         lines.append(
             joined(
                 element("b", "all labels" if labels == "all" else counted(int(labels), "label")),
                 ": ",
-                joined(*(element("strong", name(method)) for method in best), between=", "),
+                joined(*([joined(*first, between=parts), " and "] if first else []), last),
                 f" {'have' if len(best) > 1 else 'has'} the lowest error rate, {cells[best[0]].error.mean:.1f} %.",
                 listed(_gains(made, cells)),
             )
@@ -76,7 +80,7 @@ def _gains(made: Table, cells: Mapping[str, Cell]) -> Iterator[Markup]:
         if cell.gain is not None:
             low, high = cell.gain.low, cell.gain.high
             few = low is None or high is None
-            verdict = ", from too few runs to tell from none" if few else "" if low > 0 or high < 0 else UNTOLD
+            verdict = ", from too few runs to tell it from zero" if few else "" if low > 0 or high < 0 else UNTOLD
             yield joined(name(method), f" against labels alone: {cell.gain.shown(cell.n)}{verdict}")
             alone = False
     if alone and len(cells) > 1:
@@ -142,9 +146,12 @@ def _curves(path: Path, rows: Sequence[Row]) -> Markup:
     chosen: dict[str, Any] = {}
     for row in sorted(seeds[seed], key=lambda row: (row["algorithm"] != ALONE, row["algorithm"], in_order(row))):
         chosen.setdefault(called(row), row)
-    more = f", the first {LINES} of {len(chosen)} methods" if len(chosen) > LINES else ""
+    methods = len({row["algorithm"] for row in chosen.values()})
+    some = f"{len(chosen)} methods" if methods == len(chosen) else f"{len(chosen)} variants of {counted(methods, 'method')}"
+    more = f", the first {LINES} of {some}" if len(chosen) > LINES else ""
     chosen = dict([*chosen.items()][:LINES])
-    terms = [Series(method, losses(folder).get(TERM, [])) for method, folder in _folders(path, chosen).items()]
+    folders = _folders(path, chosen)
+    terms = [Series(method, losses(folders[method]).get(TERM, []) if method in folders else []) for method in chosen]
     said = f"Seed {seed} with {labels} labels, "
     charts = (
         line_chart("accuracy", "Accuracy on the scored images", accuracies(chosen), shares=True),

@@ -16,6 +16,7 @@ from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.runs.confusion import interval
 from ssl_zoo.runs.folds import execute_folds
 from ssl_zoo.runs.model import read_model, write_again
+from ssl_zoo.tables.variants import told_apart
 from ssl_zoo.using.report import evidence, page
 from ssl_zoo.using.report.evidence import folders_of, read_run
 from ssl_zoo.using.report.page import write_report
@@ -178,13 +179,13 @@ def test_labels_alone_of_the_sweep_that_a_page_names_are_found(here, tmp_path):
     assert "labels alone (supervised) have an accuracy of" in text and "points against labels alone" in text
 
 
-def test_a_run_that_began_from_a_net_is_compared_from_the_start(here, tmp_path):
+def test_a_run_that_began_from_a_net_of_which_nothing_is_left(here, tmp_path):
     run = tmp_path / "mine-2"
     shutil.copytree(here / "runs/meanteacher", run)
     changed(run, lambda config: config.update(initial="runs/mine"))
     text = text_of(shown(run, tmp_path / "r.html")[0])
-    assert "it begins from a net that had learnt from such images before" in text and "--set initial=null --out" in text
-    assert "began from the trained net runs/mine" in text.replace("began fromthe", "began from the")
+    assert "It begins from a trained net, and what that one had learnt from is not known here" in text
+    assert "--set initial=null --out" in text and "began from the trained net runs/mine" in text.replace("fromthe", "from the")
 
 
 def test_what_makes_a_score_say_little_is_among_the_first_words(here, tmp_path):
@@ -205,10 +206,54 @@ def test_methods_that_are_as_good_are_named_together():
         (made,), _ = make_tables(rows)
         return re.sub(r"<[^>]*>", "", str(_answer(made))).replace("&nbsp;", " ")
 
-    assert "supervised, x have the lowest error rate, 20.0 %." in said(row(), row("x"))
+    assert "supervised and x have the lowest error rate, 20.0 %." in said(row(), row("x"))
     assert "x has the lowest error rate, 10.0 %." in said(row(), row("x", accuracy=0.9))
+    variants = [row("x", algorithms_lr=lr) for lr in (1, 2)]
+    variants = [made | {"axes": ["lr"], "config": made["config"] | {"lr": made["algorithms_lr"]}} for made in variants]
+    assert "x, lr 1 and x, lr 2 have the lowest error rate" in said(*variants)
+    assert "x, lr 1; x, lr 2 and y have the lowest error rate" in said(*variants, row("y"))
     two = [row(alg, seed, accuracy) for alg, accuracy in (("supervised", 0.8), ("x", 0.9)) for seed in (0, 1)]
-    assert "x against labels alone: +10.0 points, from too few runs to tell from none" in said(*two)
+    assert "x against labels alone: +10.0 points, from too few runs to tell it from zero" in said(*two)
+
+
+@pytest.mark.parametrize(("axes", "some"), [([], "8 methods"), (["lr"], "8 variants of 4 methods")])
+def test_a_method_has_one_colour_in_both_charts_of_a_sweep(tmp_path, axes, some):
+    """Also where the first has no losses, and where more lines are there than a chart has."""
+    from ssl_zoo.using.report.sweep import _curves
+    from tests.tables.rows import row
+
+    rows = []
+    for k in range(8):
+        made = row(f"m{k // 2 if axes else k}", recipe_hash=str(k))
+        rows.append(made | {"axes": axes, "config": made["config"] | {"lr": k % 2}})
+        folder = tmp_path / f"run-{k}"
+        folder.mkdir()
+        (folder / "result.json").write_text(json.dumps(rows[k]))
+        if k not in (0, 2):
+            (folder / "metrics.jsonl").write_text("".join(json.dumps({"step": s, "train/total": k + s}) + "\n" for s in (1, 2)))
+    source = str(_curves(tmp_path, told_apart(rows)[0]))
+    assert f", the first 6 of {some}." in source
+    keys = [re.findall(r"<li>.*?stroke=\"(.*?)\".*?<bdi>(.*?)</bdi>", chart) for chart in source.split("</figure>")[:2]]
+    accuracy, loss = ({name: colour for colour, name in found} for found in keys)
+    assert len(accuracy) == 6 == len({*accuracy.values()}) and len(loss) == 4 and loss.items() <= accuracy.items()
+
+
+def test_images_of_a_class_are_shown_once_where_the_surest_are_the_least_sure():
+    """Of two that are right; not where one is wrong, or where there are more."""
+    from types import SimpleNamespace
+
+    from ssl_zoo.using.report.gallery import _card
+
+    def card(*given):
+        n = len(given)
+        confidence = np.linspace(0.9, 0.5, n)
+        shown = np.zeros(n, int), np.array(given), confidence, confidence, None
+        looked = evidence.Looked(*shown, (), lambda i: np.zeros((4, 4, 3), np.uint8), np.zeros(n, bool))
+        return str(_card(SimpleNamespace(trained=SimpleNamespace(classes=("a", "b"))), looked, 0, n, given.count(0), 3))
+
+    assert card(0, 0).count("<img") == 2 and "least sure" not in card(0, 0)
+    assert card(0, 1).count("<img") == 3 and "least sure" in card(0, 1)
+    assert card(0, 0, 0, 0).count("<img") == 6 and "surest, and right" in card(0, 0, 0, 0)
 
 
 def test_a_sweep_says_what_is_best_and_lists_every_run(here, tmp_path):

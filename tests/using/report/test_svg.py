@@ -47,6 +47,16 @@ def test_points_are_where_their_values_are():
     assert line_chart("k", "none", [Series("one", [])]) == ""
 
 
+def test_a_line_has_the_colour_of_its_place_though_those_before_it_have_no_points():
+    """So that a method has one colour in all charts of a page."""
+    one, other, absent = Series("one", [(0, 1.0), (1, 2.0)]), Series("other", [(0, 2.0), (1, 3.0)]), Series("absent", [])
+    both, alone = (parsed(line_chart("k", "Loss", lines)) for lines in ([one, other], [absent, other]))
+    mine, only = both.findall(".//polyline")[1], alone.find(".//polyline")
+    assert (mine.get("stroke"), mine.get("stroke-dasharray")) == (only.get("stroke"), only.get("stroke-dasharray"))
+    (key,) = alone.findall(".//ul/li")
+    assert key.find(".//line").get("stroke") == only.get("stroke") and "absent" not in ElementTree.tostring(alone, "unicode")
+
+
 def test_a_chart_says_what_it_shows():
     chart = parsed(line_chart("k", "A <title>", [Series("<b>", [(1, 10.0), (9, 80.5)])], shares=True))
     drawing = chart.find("svg")
