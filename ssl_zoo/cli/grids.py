@@ -20,7 +20,7 @@ from ssl_zoo.settings import RunSettings
 from ssl_zoo.sweeps.axes import MISSING, value_of
 from ssl_zoo.sweeps.cells import Cell, sort
 from ssl_zoo.sweeps.clock import Clock
-from ssl_zoo.sweeps.drive import Drive, by_reason, plan
+from ssl_zoo.sweeps.drive import Drive, plan
 from ssl_zoo.sweeps.engines import Engine
 from ssl_zoo.sweeps.slots import Where, make_engine
 
@@ -235,7 +235,9 @@ def run_cells(
         return found.refused
     display = Display(len(cells) - len(found.refused), len(found.done))
     try:
-        return {**found.refused, **Drive(found.todo, slots.engine, clock, display, len(found.done)).run()}
+        first = {reason: name for name, reason in reversed(found.refused.items())}
+        refused = {name: why if first[why] == name else f"as {first[why]}" for name, why in found.refused.items()}
+        return {**refused, **Drive(found.todo, slots.engine, clock, display, len(found.done)).run()}
     finally:
         display.close()
 
@@ -270,9 +272,9 @@ def _pairs(text: str | None) -> dict[str, Any]:
 
 
 def say_missing(missing: dict[str, str], known: Collection[str] = GRID) -> int:
-    """Say why cells have no outcome, each reason once. Returns the exit status: 0 where all have one, else 1."""
-    for line in by_reason(missing):
-        print(f"not finished: {in_words(line, known)}", file=sys.stderr)
+    """Name the cells that have no outcome. Returns the exit status: 0 where all have one, otherwise 1."""
+    for name, reason in missing.items():
+        print(f"not finished: {name}: {in_words(reason, known)}", file=sys.stderr)
     return 1 if missing else 0
 
 

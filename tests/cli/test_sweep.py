@@ -462,6 +462,10 @@ def test_a_reason_of_many_cells_is_said_once(capsys):
     assert sweep.main([*words, "--dry-run"]) == 1
     (said,) = [line for line in capsys.readouterr().out.splitlines() if "needs a net with weights" in line]
     assert said.startswith("cannot be run: finetune-smallnet-20-s0 and 2 more: the method 'finetune' needs")
+    assert sweep.main([*words, "--steps", "2", "--jobs-per-device", "1"]) == 1
+    first, *others = [line for line in capsys.readouterr().err.splitlines() if line.startswith("not finished: ")]
+    assert first.startswith("not finished: finetune-smallnet-20-s0: the method 'finetune' needs a net with weights")
+    assert others == [f"not finished: finetune-smallnet-20-s{seed}: as finetune-smallnet-20-s0" for seed in (1, 2)]
 
 
 def test_all_methods_are_those_that_the_views_and_each_net_can_be_used_by(capsys):
