@@ -1,6 +1,7 @@
 """Recipes: mappings of settings in YAML files, each laid on top of those before it."""
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -267,6 +268,14 @@ def canonical(section: str, registry: Registry, given: Any) -> dict[str, Any]:
 def dump_mapping(recipe: Mapping[str, Any]) -> str:
     """A recipe as YAML."""
     return yaml.dump(recipe, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def in_words(value: Any) -> str:
+    """Return a setting's resolved value as names of cells and of variants have it: 10 and 10.0 of a float are one."""
+    if isinstance(value, str):
+        return value
+    short = f"{value:g}" if isinstance(value, float) else ""
+    return short if short and float(short) == value else json.dumps(value, sort_keys=True)
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

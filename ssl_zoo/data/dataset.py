@@ -19,7 +19,8 @@ class Dataset(NamedTuple):
     test_images: np.ndarray  # (T, H, W, C) uint8; T = 0: there is no test set, and a run holds some images out
     test_labels: np.ndarray  # (T,) int64, classes
     classes: tuple[str, ...]  # K names
-    # N + T paths of the images, of the training set and then of the test set, where they are files; list(names) for JSON
+    # N + T paths of the images, of the training set and then of the test set, where they are files; JSON takes
+    # list(names)
     names: Sequence[str] = ()
     skipped: tuple[str, ...] = ()  # files that were left out, each with the reason
     notes: tuple[str, ...] = ()  # what was understood, or done to the images, that a user might not expect; a line each

@@ -98,15 +98,7 @@ def named_values(settings: RunSettings, keys: Sequence[str]) -> Iterator[str]:
         if value is not MISSING:
             own = key.removeprefix(f"algorithms.{settings.alg}.")
             own = f"nets.{own.removeprefix(f'nets.{settings.net}.')}" if own.startswith("nets.") else own
-            yield f"{_safe(own, LONGEST_KEY)}={_safe(shown_value(value), LONGEST)}"
-
-
-def shown_value(value: Any) -> str:
-    """Return a value in words, as it was resolved, so that 10 and 10.0 of a float are one."""
-    if isinstance(value, str):
-        return value
-    short = f"{value:g}" if isinstance(value, float) else ""
-    return short if short and float(short) == value else json.dumps(value, sort_keys=True)
+            yield f"{_safe(own, LONGEST_KEY)}={_safe(recipes.in_words(value), LONGEST)}"
 
 
 def _safe(text: str, most: int) -> str:

@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from ssl_zoo import recipes
 from ssl_zoo.errors import BusyError, InputError, RunError
-from ssl_zoo.sweeps.axes import shown_value, value_of
+from ssl_zoo.sweeps.axes import value_of
 from ssl_zoo.sweeps.cells import Cell, Sorted
 from ssl_zoo.sweeps.clock import Clock, shown
 from ssl_zoo.sweeps.engines import Ended, Engine
@@ -123,7 +124,7 @@ def plan(cells: Sequence[Cell], found: Sorted, clock: Clock, slots: int) -> Iter
     many = "s" * (len(cells) != 1)
     yield f"{len(cells)} cell{many}: {' x '.join(f'{count} {WORDS[name][count != 1]}' for name, count in kinds.items())}"
     for key in sorted({key for cell in cells for key in cell.axes}):
-        taken = dict.fromkeys(shown_value(value_of(cell.settings, key)) for cell in cells if key in cell.axes)
+        taken = dict.fromkeys(recipes.in_words(value_of(cell.settings, key)) for cell in cells if key in cell.axes)
         yield f"{key}: {', '.join(taken)}"
     begun = sum(cell.steps_done > 0 for cell in found.todo if cell not in found.aside)
     lost = [cell for cell in found.done if cell.diverged is not None]

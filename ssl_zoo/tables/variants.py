@@ -50,7 +50,7 @@ def told_apart(*groups: Sequence[Row]) -> list[list[Row]]:
 
     def told(row: Row) -> Row:
         variant = {key: taken[id(row)][key] for key in varied if key in taken[id(row)]}
-        called = [row["algorithm"], *(f"{names[key]} {shown(value)}" for key, value in variant.items())]
+        called = [row["algorithm"], *(f"{names[key]} {recipes.in_words(value)}" for key, value in variant.items())]
         return {**row, VARIANT: variant, CALLED: ", ".join(called)}
 
     return [[told(row) for row in group] for group in groups]
@@ -85,14 +85,6 @@ def owner_of(key: str) -> str | None:
     return rest.partition(".")[0] if section == OPTIONS else None
 
 
-def shown(value: Any) -> str:
-    """Return a setting's value as a name has it."""
-    if isinstance(value, str):
-        return value
-    short = f"{value:g}" if isinstance(value, float) else ""
-    return short if short and float(short) == value else json.dumps(value)
-
-
 def called(row: Row) -> str:
     """Return what a row is called wherever it is shown: its method, with the settings that tell it from variants."""
     return row.get(CALLED, row["algorithm"])
@@ -122,7 +114,7 @@ def splitting_of(row: Row) -> str:
 def in_order(row: Row) -> list[tuple[str, bool, float, str]]:
     """Return what variants of one method are sorted by: numbers as numbers."""
     return [
-        (key, not isinstance(value, int | float), value if isinstance(value, int | float) else 0.0, shown(value))
+        (key, not isinstance(value, int | float), value if isinstance(value, int | float) else 0.0, recipes.in_words(value))
         for key, value in variant_of(row).items()
     ]
 
@@ -148,7 +140,7 @@ def differing(rows: Iterable[Row]) -> dict[str, list[str]]:
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         for key, value in variant_of(row).items():
-            found.setdefault(key, {}).setdefault(shown(value), value)
+            found.setdefault(key, {}).setdefault(recipes.in_words(value), value)
     return {key: sorted(values, key=lambda text: _number(values[text])) for key, values in sorted(found.items())}
 
 

@@ -245,7 +245,9 @@ def test_of_a_changed_folder_only_what_changed_is_decoded(root, decoded):
     decoded.clear()
     data = folder(root)
     assert {*decoded[1:]} == {"train/dog/a.png", "train/cat/new.png", "test/dog/new.png"}  # beside the first, for its size
-    assert data.notes == ("images changed since they were last decoded (2 new, 1 changed, 1 gone); the others were not decoded again",)
+    assert data.notes == (
+        "images changed since they were last decoded (2 new, 1 changed, 1 gone); the others were not decoded again",
+    )
     assert reds(data.images) == [3, 50, 99, 1, 6] and reds(data.test_images) == [4, 5, 51]
     assert folder(root).notes == (), "it is said once"
     assert fingerprint(data) == fingerprint(folder(root, cache=False))

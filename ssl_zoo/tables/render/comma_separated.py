@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ssl_zoo.recipes import in_words
 from ssl_zoo.tables.cells import Cell, Score
 from ssl_zoo.tables.table import Table
-from ssl_zoo.tables.variants import shown
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell begins with that a spreadsheet may run
 
@@ -35,7 +35,7 @@ def _ours(table: Table, oracle: bool, cost: bool) -> Iterator[dict[str, Any]]:
     for method, labels, cell, lost in table.places():
         place = {**table.csv, "method": method, "labels": labels, "n": 0 if cell is None else cell.n, "diverged": lost}
         if any(table.variants.values()):
-            place |= {"algorithm": table.algorithms[method], **{k: shown(v) for k, v in table.variants[method].items()}}
+            place |= {"algorithm": table.algorithms[method], **{k: in_words(v) for k, v in table.variants[method].items()}}
         yield {**place, **({} if cell is None else _numbers(cell, oracle, cost)), "gain_to": table.against, "published": ""}
 
 

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.recipes import in_words
 from ssl_zoo.tables.captions import caption
 from ssl_zoo.tables.cells import Gain, difference
 from ssl_zoo.tables.render.markdown import code, escaped
 from ssl_zoo.tables.rows import Row, by_cell, grouped
 from ssl_zoo.tables.table import Table, runs_in
-from ssl_zoo.tables.variants import OPTIONS, called, listed_names, owner_of, shown, variant_of
+from ssl_zoo.tables.variants import OPTIONS, called, listed_names, owner_of, variant_of
 
 CHANGE = "Change: paired difference in accuracy to the method's first line, over the same label splits"
 
@@ -104,7 +105,7 @@ def _changed(method: str, plain: Row, row: Row) -> Iterator[str]:
         old, new = whole or (before.get(key), after.get(key))
         if old != new:
             short = key.removeprefix(f"{OPTIONS}.{method}.") if owner_of(key) == method else key
-            yield f"{code(short)}: {escaped(shown(old))} → {escaped(shown(new))}"
+            yield f"{code(short)}: {escaped(in_words(old))} → {escaped(in_words(new))}"
 
 
 def _what_changes_are(gains: Sequence[Gain]) -> str:
