@@ -275,7 +275,7 @@ def in_words(value: Any) -> str:
     if isinstance(value, str):
         return value
     short = f"{value:g}" if isinstance(value, float) else ""
-    return short if short and float(short) == value else json.dumps(value, sort_keys=True)
+    return short if short and float(short) == value else json.dumps(value)
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
