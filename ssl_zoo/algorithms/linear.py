@@ -24,8 +24,8 @@ class LinearBaseline(Baseline):
         net: As `Baseline` has it, with a linear last layer.
         facts: What is known of the training set.
         features: As `Baseline` has them.
-        C: Inverse strength of the L2 penalty, on features of mean 0 and deviation 1; null: chosen from 1e-4 to 1e4, by
-            the log-loss in stratified cross-validation on the labelled images alone.
+        C: Inverse strength of the L2 penalty, on features whose deviations have a mean square of 1; null: chosen from
+            1e-4 to 1e4, by the log-loss in stratified cross-validation on the labelled images alone.
         folds: Of the cross-validation, at most; never more than the images of the rarest class.
 
     Raises:
@@ -43,11 +43,9 @@ class LinearBaseline(Baseline):
     def line(self, C: float) -> Any:
         """Return scikit-learn's classifier, not fitted yet."""
         from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
 
         weights = None if self.class_weights is None else dict(enumerate(self.class_weights.tolist()))
-        return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=1000, class_weight=weights))
+        return LogisticRegression(C=C, max_iter=1000, class_weight=weights)
 
     def chosen(self, labeled: np.ndarray, labels: np.ndarray) -> tuple[float, int]:
         """Return C, and in how many folds it was chosen; 0: in none, as it is given or a class has one image."""
@@ -57,24 +55,24 @@ class LinearBaseline(Baseline):
         from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
         apart = StratifiedKFold(folds, shuffle=True, random_state=0)
-        grid = {"logisticregression__C": list(STRENGTHS)}
-        found = GridSearchCV(self.line(DEFAULT), grid, scoring="neg_log_loss", cv=apart, refit=False).fit(labeled, labels)
-        return float(found.best_params_["logisticregression__C"]), folds
+        found = GridSearchCV(self.line(DEFAULT), {"C": list(STRENGTHS)}, scoring="neg_log_loss", cv=apart, refit=False)
+        return float(found.fit(labeled, labels).best_params_["C"]), folds
 
-    def take(self, fitted: Any) -> None:
-        """Write what scikit-learn has fitted, a scaler and a logistic regression, into the last layer.
+    def take(self, line: Any, mean: np.ndarray, scale: float) -> None:
+        """Write what scikit-learn has fitted into the last layer.
 
         Softmax of a scaled and shifted line is softmax of a line: the net's probabilities are scikit-learn's.
 
         Args:
-            fitted: A pipeline as `line` returns.
+            line: As `line` returns, fitted.
+            mean: (D,) that was taken from the features.
+            scale: That they were divided by then.
         """
-        scaler, line = fitted[0], fitted[-1]
         weight, bias = (part.astype(np.float64) for part in (line.coef_, line.intercept_))
         if len(line.classes_) == 2:  # one line tells two classes apart: its logit is that of the second, and the first has 0
             weight, bias = np.concatenate((0 * weight, weight)), np.concatenate((0 * bias, bias))
-        weight = weight / scaler.scale_
-        bias = bias - weight @ scaler.mean_
+        weight = weight / scale
+        bias = bias - weight @ mean
         known = np.asarray(line.classes_)
         weight, bias = scattered(weight, known, self.classes, 0.0), scattered(bias, known, self.classes, bias.min() + ABSENT)
         (layer,) = self._layer
@@ -84,14 +82,21 @@ class LinearBaseline(Baseline):
 
     def fit(self, labeled: np.ndarray, labels: np.ndarray, unlabeled: np.ndarray) -> Mapping[str, float]:
         """As `Baseline`."""
+        mean, scale = labeled.mean(axis=0, dtype=np.float64).astype(labeled.dtype), _scale(labeled)
+        labeled, unlabeled = ((part - mean) / scale for part in (labeled, unlabeled))
         C, folds = self.chosen(labeled, labels)
-        fitted, more = self.fitted(C, labeled, labels, unlabeled)
-        self.take(fitted)
+        line, more = self.fitted(C, labeled, labels, unlabeled)
+        self.take(line, mean, scale)
         return {"C": C, "folds": folds, **more}
 
     def fitted(self, C: float, labeled: np.ndarray, labels: np.ndarray, unlabeled: np.ndarray) -> tuple[Any, Mapping[str, float]]:
-        """Return a fitted pipeline as `line` returns, and what else was found; arguments as of `fit`."""
+        """Return what `line` returns, fitted, and what else was found; arguments as of `fit`."""
         raise NotImplementedError
+
+
+def _scale(features: np.ndarray) -> float:
+    """One number for all (n, D) features; of each its own would blow up a pixel that is hardly ever lit."""
+    return float(np.sqrt(features.var(axis=0, dtype=np.float64).mean())) or 1.0
 
 
 def _as(values: np.ndarray, like: Tensor) -> Tensor:

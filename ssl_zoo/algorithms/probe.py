@@ -18,8 +18,8 @@ class Probe(LinearBaseline):
     """Logistic regression on the labelled images' frozen features; unlabelled ones are not used.
 
     Fitted by scikit-learn. Paper: C by images held out to validate by. Ours: by cross-validation on the labels alone,
-    as few are to be had. Paper: features as they are. Ours: at mean 0 and deviation 1, so that one range of C suits
-    every net.
+    as few are to be had. Paper: features as they are. Ours: less their mean and divided by one number, so that one
+    range of C suits every net.
 
     Args:
         features: net: what the last layer of a pretrained net gets; pixels: the image's values, whatever the net.

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
 from ssl_zoo import ALGORITHMS, NETS, Facts, InputError
@@ -41,8 +41,24 @@ def probabilities(method, x):
     return method.eval_net()(torch.from_numpy(x).view(-1, *SHAPE)).softmax(dim=1).numpy()
 
 
-def line(C, **more):
-    return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=1000, **more))
+class OneScale(TransformerMixin, BaseEstimator):
+    """Features of the labelled images less their mean, over the root of the mean of their variances."""
+
+    def __init__(self, x=None):
+        self.x = x
+
+    def fit(self, x, y=None):
+        x = x if self.x is None else self.x
+        self.mean_ = x.mean(axis=0, dtype=float).astype(x.dtype)
+        self.scale_ = float(np.sqrt(x.var(axis=0, dtype=float).mean()))
+        return self
+
+    def transform(self, x):
+        return (x - self.mean_) / self.scale_
+
+
+def line(C, x=None, **more):
+    return make_pipeline(OneScale(x), LogisticRegression(C=C, max_iter=1000, **more))
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
@@ -60,6 +76,16 @@ def test_a_constant_feature_and_a_scale_change_nothing():
     other, _ = fitted("probe", 100 * x + 3, y, u, C=1.0)
     np.testing.assert_allclose(probabilities(method, t), probabilities(other, 100 * t + 3), atol=1e-4)
     np.testing.assert_allclose(probabilities(method, t), line(1.0).fit(x, y).predict_proba(t), atol=2e-6)
+
+
+def test_a_pixel_that_is_hardly_ever_lit_is_not_blown_up():
+    """As where it is scaled by its own deviation over few images."""
+    x, y, u, t = points()
+    x[:, 2], t[:, 2] = 0, 1
+    x[0, 2] = 0.001
+    without, _ = fitted("probe", x * (np.arange(D) != 2), y, u, C=1.0)
+    method, _ = fitted("probe", x, y, u, C=1.0)
+    np.testing.assert_allclose(probabilities(method, t), probabilities(without, t), atol=1e-2)
 
 
 def test_class_weights_are_those_of_the_data():
@@ -104,7 +130,7 @@ def test_selftraining_is_scikit_learns(threshold):
     x, y, u, t = points()
     method, found = fitted("selftraining", x, y, u, C=1.0, threshold=threshold)
     both, labels = np.concatenate((x, u)), np.concatenate((y, np.full(len(u), -1)))
-    theirs = SelfTrainingClassifier(line(1.0), threshold=threshold, max_iter=10).fit(both, labels)
+    theirs = SelfTrainingClassifier(line(1.0, x), threshold=threshold, max_iter=10).fit(both, labels)
     np.testing.assert_allclose(probabilities(method, t), theirs.predict_proba(t), atol=2e-6)
     assert found["labelled"] == (theirs.transduction_ >= 0).sum() - len(x) > 0
 
