@@ -21,6 +21,7 @@ from ssl_zoo.recipes import SECTIONS
 from ssl_zoo.registry import AUGMENTATIONS, DATASETS, NETS, Entry, Registry, near_miss, summary
 from ssl_zoo.settings import MOST_STEPS, OWN, OWN_BATCH, OWN_STEPS, BatchSettings, RunSettings
 
+RESIZING = ("bilinear", "bicubic")  # ways of resizing that images have here
 LENGTHS = ("steps", "epochs", "minutes")  # of a run, each in place of those before
 
 
@@ -110,8 +111,20 @@ def resolve(given: Mapping[str, Any]) -> RunSettings:
         values[name], values[section] = entry.name, {entry.name: options[entry.name]}
     if values["initial"] is not None:  # which takes the place of pretrained weights: none are fetched
         values["nets"] = {n: {k: False if k == "pretrained" else v for k, v in o.items()} for n, o in values["nets"].items()}
-    values["input"] = _input_of(values)
+    values["input"], values["datasets"] = _input_of(values), _resized(values)
     return RunSettings(**values)
+
+
+def _resized(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """A data set's options, of which `interpolation=auto` is that of the weights that the net begins from."""
+    ((name, options),) = values["datasets"].items()
+    if options.get("interpolation") != "auto":
+        return values["datasets"]
+    net, entry = values["nets"][values["net"]], NETS.resolve(values["net"])
+    wanted, tell = net.get("pretrained"), getattr(entry.target, "weights", None)
+    found = tell({**net, "pretrained": True if wanted == "auto" else wanted}, **entry.fixed) if wanted and tell else None
+    how = getattr(found, "interpolation", "bilinear")
+    return {name: {**options, "interpolation": how if how in RESIZING else "bilinear"}}
 
 
 def _input_of(values: Mapping[str, Any]) -> str:

@@ -45,7 +45,7 @@ def folder(
     root: Path,
     *,
     image_size: int | tuple[int, int] | None = None,
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+    interpolation: Literal["auto", "bilinear", "bicubic"] = "auto",
     mode: Literal["RGB", "L"] = "RGB",
     skip_broken: bool = False,
     labels_file: str | None = None,
@@ -70,7 +70,7 @@ def folder(
         root: The folder, archive, or table of labels.
         image_size: Side, or height and width, to which images are resized so that they just cover it (antialiased) and
             then centre-cropped. Without it, all images must have one size.
-        interpolation: How they are resized.
+        interpolation: How they are resized; auto: as for the pretrained weights of a run's net, else bilinear.
         mode: RGB for three channels, L for grey.
         skip_broken: Leave out images that cannot be read, and say so, instead of refusing the folder.
         labels_file: A table of labels for the images in the root; its paths are relative to it, or to the root.
@@ -82,10 +82,10 @@ def folder(
             files are not there.
     """
     root = _absolute(root)
-    options = Options(height_and_width(image_size), mode, skip_broken, interpolation).checked()
+    how = BILINEAR if interpolation == "auto" else interpolation  # a run has settled it
+    options = Options(height_and_width(image_size), mode, skip_broken, how).checked()
     source = source_of(root, labels_file)
-    more = [labels_file] if labels_file else []
-    more += [interpolation] if interpolation != BILINEAR else []  # so that what was kept before there was a choice serves on
+    more = [part for part in (labels_file, how) if part and part != BILINEAR]  # what was kept before there was a choice serves on
     file = kept.cache_file(root, *options[:3], *more) if cache else None
     if file is not None and (dataset := kept.load(file, source.stamp)) is not None:
         return dataset

@@ -15,6 +15,7 @@ from ssl_zoo.errors import InputError, one_line
 from ssl_zoo.runs.baselines import check_weights, net_of
 from ssl_zoo.runs.folder import RunFolder
 from ssl_zoo.runs.model import Model, check_state, marks, model_file, read_model, write_again
+from ssl_zoo.runs.weights import resized_otherwise
 from ssl_zoo.settings import RunSettings
 
 SHOWN = 8  # classes in a message
@@ -152,6 +153,9 @@ def beginning_from(settings: RunSettings, model: Model, data: Dataset) -> Iterat
     if size != here:
         there, now = ("x".join(map(str, sides)) for sides in (size, here))
         yield f"it was trained on images of {there}, and these are {now} (height x width)"
+    images = model.about["images"]
+    if images.get("resize") == "cover":
+        yield from resized_otherwise(settings, images.get("interpolation", "bilinear"), "for it")
     new, gone = ([name for name in these if name not in {*those}] for these, those in ((classes, before), (before, classes)))
     if new:
         yield one_line(f"new classes, whose weights of the last layer are drawn: {_shown(new)}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ssl_zoo.config import RESIZING
 from ssl_zoo.data.dataset import Dataset
 from ssl_zoo.data.normalisation import Normalisation
 from ssl_zoo.errors import InputError
@@ -114,9 +115,19 @@ def beginning_with(settings: RunSettings, data: Dataset, initial: Model | None =
     if (height, width) != found.size:
         sides = "x".join(map(str, found.size))
         yield f"the weights were trained on images of {sides}, and these are {height}x{width} (height x width)"
-    own = settings.datasets[settings.dataset].get("interpolation")
-    if settings.datasets[settings.dataset].get("image_size") and own and own != found.interpolation:
-        yield (
-            f"images were resized {found.interpolation} when the weights were trained, and these {own}; "
-            f"`datasets.{settings.dataset}.interpolation={found.interpolation}` does as they did"
-        )
+    yield from resized_otherwise(settings, found.interpolation, "when the weights were trained")
+
+
+def resized_otherwise(settings: RunSettings, before: str, when: str) -> Iterator[str]:
+    """Yield a line where a run resizes images in another way than was done before.
+
+    Args:
+        settings: Of the run.
+        before: The way then.
+        when: That was, in words.
+    """
+    options = settings.datasets[settings.dataset]
+    own = options.get("interpolation")
+    if options.get("image_size") and own and own != before:
+        same = f"; `datasets.{settings.dataset}.interpolation={before}` does as then" if before in RESIZING else ""
+        yield f"images were resized {before} {when}, and these {own}{same}"

@@ -137,7 +137,7 @@ def test_what_is_otherwise_than_for_the_weights_is_said(cached, capsys):
     status, out, error = call(capsys, *words, *cubic)
     assert status == 0, error
     assert "images were resized bilinear when the weights were trained, and these bicubic" in out
-    assert "datasets.folder.interpolation=bilinear does as they did" in out
+    assert "datasets.folder.interpolation=bilinear does as then" in out
 
 
 def test_of_a_file_it_is_not_said_how_images_were(capsys):
@@ -158,6 +158,35 @@ def test_weights_of_another_program_are_no_net_to_begin_from(file, capsys):
 def test_weights_as_input_need_weights(capsys):
     status, _, error = call(capsys, "--net", "smallnet", "--set", "input=weights", *QUICK)
     assert status == 2 and "and smallnet begins from none; give --set input=channel" in error
+
+
+@pytest.mark.parametrize(
+    ("net", "pretrained", "given", "how"),
+    [
+        ("timm:vit_tiny_patch16_224", "auto", "auto", "bicubic"),
+        ("timm:vit_tiny_patch16_224", True, "auto", "bicubic"),
+        ("timm:vit_tiny_patch16_224", True, "bilinear", "bilinear"),
+        ("timm:vit_tiny_patch16_224", False, "auto", "bilinear"),
+        ("torchvision:mobilenet_v3_small", "auto", "auto", "bilinear"),
+        ("torchvision:vit_b_32", "auto", "bicubic", "bicubic"),
+        ("smallnet", None, "auto", "bilinear"),
+    ],
+)
+def test_images_are_resized_as_for_the_weights_unless_said_otherwise(net, pretrained, given, how):
+    if net.startswith("timm:"):
+        pytest.importorskip("timm")
+    own = {} if pretrained is None else {f"nets.{net}.pretrained": pretrained}
+    settings = ssl_zoo.recipe("photos", net=net, data_root="d", **own, **{"datasets.folder.interpolation": given})
+    assert settings.datasets["folder"]["interpolation"] == how
+
+
+def test_of_a_net_to_begin_from_it_is_said_how_images_were_resized(capsys):
+    words = ["--data-root", photos(), "--net", "smallnet", *QUICK, "--image-size", 16]
+    assert call(capsys, *words, "--set", "datasets.folder.interpolation=bicubic", "--out", "first")[0] == 0
+    _, out, _ = call(capsys, *words[:1], "photos", *words[2:], "--from", "first", "--out", "second")
+    assert "images were resized bicubic for it, and these bilinear; --set datasets.folder.interpolation=bicubic does as" in out
+    same = ["--set", "datasets.folder.interpolation=bicubic", "--from", "first", "--out", "third"]
+    assert "were resized" not in call(capsys, *words[:1], "photos", *words[2:], *same)[1]
 
 
 def test_interpolation_is_that_of_the_files_and_of_what_is_predicted(capsys):
