@@ -160,7 +160,7 @@ def test_tables_keep_them_apart_and_say_what_they_are(capsys):
     shown, said = capsys.readouterr()
     assert "n = 2" in shown and shown.count("<br>geometric mean ") == 1 and "recalls" not in shown.partition("\n\n")[0]
     assert "The labels are a long tail with an imbalance of 10, rounded down, and at least one of each class." in shown
-    assert "other than meanteacher with 60 labels and seed 0 in setting imbalance (20.0, 10.0)" in said
+    assert "other than meanteacher with 60 labels and seed 0 (t/0) in setting imbalance (20.0, 10.0)" in said
     assert "in data_hash (" in said and "unlabeled_classes" in said
     assert table.main(["t/open", "--each-class"]) == 0
     shown, _ = capsys.readouterr()
