@@ -85,7 +85,7 @@ def folder(
     how = BILINEAR if interpolation == "auto" else interpolation  # a run has settled it
     options = Options(height_and_width(image_size), mode, skip_broken, how).checked()
     source = source_of(root, labels_file)
-    more = [part for part in (labels_file, how) if part and part != BILINEAR]  # what was kept before there was a choice serves on
+    more = [*filter(None, (labels_file, how.replace(BILINEAR, "")))]  # what was kept before there was a choice serves on
     file = kept.cache_file(root, *options[:3], *more) if cache else None
     if file is not None and (dataset := kept.load(file, source.stamp)) is not None:
         return dataset

@@ -60,6 +60,10 @@ def _nearly_alike(data: Dataset) -> Iterator[str]:
         yield one_line(f"'{one}' ({counts[one]}) is nearly '{other}' ({counts[other]}): if they are one, give them one name")
 
 
+COMPILED = "steps are compiled, which takes up to a minute: the bar stands still meanwhile"
+NONE_COMPILED = "no step is compiled: one that is logged or scored is not, and all are; `evaluation` has how often that is"
+
+
 def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, initial: Model | None = None) -> Iterator[str]:
     """Yield lines about what is about to be trained, on what, and what a consistency weight means."""
     facts, data = inputs.facts, inputs.data
@@ -90,7 +94,8 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
     if weight is not None:
         yield weight
     if settings.compile and not isinstance(trainer, Fitter):
-        yield "steps are compiled, which takes up to a minute: the bar stands still meanwhile"
+        each = settings.evaluation.log_every == 1 or settings.evaluations >= settings.length
+        yield NONE_COMPILED if each else COMPILED
     if layers := in_fp32(trainer.algorithm.net):
         yield (
             f"{', '.join(layers[:3])}{f' and {len(layers) - 3} more' if len(layers) > 3 else ''} "
@@ -98,7 +103,7 @@ def beginning(settings: RunSettings, inputs: Inputs, trainer: Trainer | Fitter, 
             f"{'it' if len(layers) == 1 else 'them'}"
         )
     if 0 < len(inputs.held_out) < FEWEST:
-        yield (f"confidences will not be calibrated: {too_few(len(inputs.held_out), len(inputs.split.rows))}")
+        yield f"confidences will not be calibrated: {too_few(len(inputs.held_out), len(inputs.split.rows))}"
     if initial is not None and trainer.start == 0 and net_of(settings)[0] == settings.net:
         yield from beginning_from(settings, initial, data)
     yield from beginning_with(settings, data, initial)

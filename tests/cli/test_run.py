@@ -655,8 +655,22 @@ def test_a_run_says_that_it_compiles_and_a_fit_at_once_has_nothing_to_compile(ca
     monkeypatch.setattr(torch, "compile", lambda of, fullgraph, dynamic, options: of)
     line = "steps are compiled, which takes up to a minute: the bar stands still meanwhile"
     for more, said in (["--compile"], True), ([], False), (["--compile", "--alg", "probe"], False):
-        status, out, _ = call(capsys, *QUICK, *more, "--set", "logger=none", "--fresh", "--out", "run")
+        status, out, _ = call(
+            capsys, *QUICK, *more, "--set", "evaluation.every=6", "--set", "logger=none", "--fresh", "--out", "run"
+        )
         assert status == 0 and (line in out.splitlines()) == said
+
+
+def test_where_each_step_is_logged_none_is_compiled_and_that_is_said(capsys, monkeypatch):
+    made = []
+    monkeypatch.setattr(torch, "compile", lambda of, **given: made.append(of) or of)
+    for every, scored, none in ((1, 6, True), (6, 1, True), (6, 6, False)):
+        often = ["--set", f"evaluation.log_every={every}", "--set", f"evaluation.every={scored}"]
+        words = ["--compile", *often, "--set", "logger=none", "--fresh", "--out", "run"]
+        status, out, _ = call(capsys, *QUICK, *words)
+        assert status == 0 and ("no step is compiled: one that is logged or scored is not, and all are" in out) == none == (
+            not made
+        )
 
 
 def test_a_damaged_cache_is_said_in_one_line(images, capsys, tmp_path):
